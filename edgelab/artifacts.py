@@ -1,0 +1,109 @@
+"""Where everything made is kept: atomic writes, and a cache addressed by what went in.
+
+Layout: `artifacts/<kind>/<name>-<key><suffix>`. The key is a hash of inputs, parameters and versions, so a
+changed input makes a new file and an unchanged one is reused. A file either exists whole or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from edgelab.errors import StorageError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+def artifacts_dir() -> Path:
+    """The folder of everything made: `$EDGELAB_ARTIFACTS`, or `artifacts/` beside the notebooks."""
+    return Path(os.environ.get("EDGELAB_ARTIFACTS") or PROJECT_ROOT / "artifacts")
+
+
+def content_key(**parts: Any) -> str:
+    """Hash of named parts (JSON values, bytes, or paths, whose contents count), as 12 hex digits."""
+    digest = hashlib.sha256()
+    for name in sorted(parts):
+        value = parts[name]
+        if isinstance(value, Path):
+            value = value.read_bytes()
+        data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True, default=str).encode()
+        digest.update(f"{name}:{len(data)}:".encode() + data)
+    return digest.hexdigest()[:12]
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """The reason a write failed, in words a student can act on."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free_mb = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
+        return StorageError(
+            f"No space left to write {path.name}.",
+            why=f"{free_mb:.0f} MB are free where {path.parent} lies.",
+            fix="Free some space, or point EDGELAB_ARTIFACTS at a larger disk. What was made before is unharmed.",
+        )
+    return StorageError(
+        f"Cannot write {path.name}.",
+        why=str(error),
+        fix=f"Check the permissions of {path.parent}, or set EDGELAB_ARTIFACTS to a folder you own.",
+    )
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Write to the path this yields; it becomes `path` at once when the block ends well, and vanishes if not.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in WRITE_ERRORS:
+            raise
+        raise storage_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cached(kind: str, name: str, suffix: str, parts: dict[str, Any], build: Callable[[Path], None]) -> Path:
+    """The file made by `build(path)` from `parts`: built once, then reused, by any number of kernels.
+
+    Args:
+        kind: subfolder, such as "models".
+        name: the readable part of the file name.
+        suffix: the file's ending, such as ".tflite".
+        parts: everything that decides the content (see `content_key`).
+        build: writes the file at the path it is given.
+
+    Returns:
+        The path of the whole, finished file.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    path = artifacts_dir() / kind / f"{name}-{content_key(**parts)}{suffix}"
+    if path.exists():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                build(temporary)
+    return path

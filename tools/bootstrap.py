@@ -1,0 +1,97 @@
+"""Make `.venv` from the lock file. Standard library only: this runs before anything is installed.
+
+`python tools/bootstrap.py` prints the path of the environment's Python on its last line. When the
+lock file, the project file and the Python version are those of the last finished run, nothing is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = Path(os.environ.get("EDGELAB_VENV", ROOT / ".venv")).absolute()
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "edgelab.stamp"
+SUPPORTED = ((3, 10), (3, 13))
+
+
+def has_nvidia_gpu() -> bool:
+    """True on Linux when the NVIDIA driver answers; only there does TensorFlow ship CUDA wheels."""
+    if not sys.platform.startswith("linux") or not shutil.which("nvidia-smi"):
+        return False
+    return subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=30).returncode == 0
+
+
+def fingerprint(lock: Path) -> str:
+    """Hash of all that decides what the environment holds."""
+    digest = hashlib.sha256(repr((sys.version_info[:2], str(ROOT))).encode())
+    for path in (lock, ROOT / "pyproject.toml"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def create_environment(uv: str | None) -> None:
+    """An empty environment in `.venv`, replacing one that was left half made."""
+    if uv:
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)], check=True)
+    else:
+        venv.create(VENV, clear=True, with_pip=True)
+
+
+def install(uv: str | None, lock: Path) -> None:
+    """Exactly the locked packages, each checked against its hash, then edgelab itself from this folder."""
+    pip = [uv, "pip", "--quiet"] if uv else [str(PYTHON), "-m", "pip", "--quiet"]
+    target = ["--python", str(PYTHON)] if uv else ["--disable-pip-version-check"]
+    subprocess.run([*pip, "install", *target, "--require-hashes", "-r", str(lock)], check=True)
+    local = ["install", *target, "--no-deps", "--no-build-isolation", "-e", str(ROOT)]
+    subprocess.run([*pip, *local], check=True)
+
+
+def relaunch_with_supported_python() -> int:
+    """Run this script again under a Python that has wheels for TensorFlow; explain when there is none."""
+    low, high = SUPPORTED
+    for minor in range(high[1], low[1] - 1, -1):
+        candidate = shutil.which(f"python3.{minor}")
+        if candidate:
+            return subprocess.run([candidate, __file__]).returncode
+    found = ".".join(map(str, sys.version_info[:2]))
+    print(
+        f"Python {found} found, but TensorFlow has wheels for 3.{low[1]} to 3.{high[1]} only.\n"
+        f"Install one of them (for example Python 3.12), then run: make PYTHON=python3.12 run",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def main() -> int:
+    """Bring `.venv` up to date; 0 when it is."""
+    if not SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1]:
+        return relaunch_with_supported_python()
+    lock = ROOT / "requirements" / ("cuda.lock" if has_nvidia_gpu() else "cpu.lock")
+    wanted = fingerprint(lock)
+    if not (STAMP.exists() and STAMP.read_text() == wanted):
+        uv = shutil.which("uv")
+        print(f"Setting up {VENV.name} from {lock.name} with {'uv' if uv else 'pip'} (about 2 GB, once) ...")
+        try:
+            create_environment(uv)
+            install(uv, lock)
+        except (subprocess.CalledProcessError, OSError) as error:
+            print(
+                f"Set-up stopped: {error}\nThe usual causes: no network, a full disk, or a proxy in the way.\n"
+                "Nothing half made is used: mend the cause and run the same command again.",
+                file=sys.stderr,
+            )
+            return 1
+        STAMP.write_text(wanted)
+    print(PYTHON)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
