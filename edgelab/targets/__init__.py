@@ -1,0 +1,1 @@
+"""One file per accelerator, behind one protocol: probe, compile, open, run."""
