@@ -49,7 +49,7 @@ def storage_error(error: OSError, path: Path) -> StorageError:
         return StorageError(
             f"No space left to write {path.name}.",
             why=f"{free_mb:.0f} MB are free where {path.parent} lies.",
-            fix="Free some space, or point EDGELAB_ARTIFACTS at a larger disk. What was made before is unharmed.",
+            fix="Free some space, or point EDGELAB_ARTIFACTS at a larger disk. Nothing made before is lost.",
         )
     return StorageError(
         f"Cannot write {path.name}.",
@@ -70,7 +70,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if error.errno not in WRITE_ERRORS:
             raise

@@ -25,7 +25,7 @@ FITTED_STRIDES = (1, 1, 2, 2, 1, 1, 2, 1)
 
 
 def channel_count(channels: float) -> int:
-    """Channels rounded to a multiple of 8, as the MobileNet authors do, never below 90 % of what was asked."""
+    """Channels rounded to a multiple of 8, as the MobileNet authors do, never below 90 % of the wish."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 

@@ -83,7 +83,7 @@ def main() -> int:
             install(uv, lock)
         except (subprocess.CalledProcessError, OSError) as error:
             print(
-                f"Set-up stopped: {error}\nThe usual causes: no network, a full disk, or a proxy in the way.\n"
+                f"Set-up stopped: {error}\nThe usual causes: no network, a full disk, a proxy in the way.\n"
                 "Nothing half made is used: mend the cause and run the same command again.",
                 file=sys.stderr,
             )
