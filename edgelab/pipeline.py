@@ -1,0 +1,143 @@
+"""The chain every chapter hangs on: data, float model, converted model, each made once and reused.
+
+Chapter 3 trains the model and chapter 4 converts it; a chapter opened before them asks the same chain, which
+makes what is missing with the same settings. That is why each chapter stands alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgelab import artifacts, datasets, models, quantization, training
+from edgelab.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL_NAME = "MobileNetV2 0.35"
+PRETRAINED_DIR = artifacts.PROJECT_ROOT / "data" / "models"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much work one pass through the course is.
+
+    Attributes:
+        dataset: what is loaded when a chapter names no dataset.
+        train_count, test_count: images used; None for all there are.
+        epochs: passes over the training images.
+        calibration_count: training images that set the int8 ranges.
+    """
+
+    dataset: str
+    train_count: int | None
+    test_count: int | None
+    epochs: int
+    calibration_count: int
+
+
+PROFILES = {
+    "fast": Profile("shapes", train_count=6000, test_count=2000, epochs=8, calibration_count=200),
+    "full": Profile("cifar10", train_count=None, test_count=None, epochs=32, calibration_count=500),
+}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One dataset and the models made from it. Build it with `open`."""
+
+    profile: str
+    dataset_name: str
+    seed: int
+    model_name: str = MODEL_NAME
+
+    @property
+    def settings(self) -> Profile:
+        """The profile's numbers."""
+        return PROFILES[self.profile]
+
+    @cached_property
+    def dataset(self) -> datasets.Dataset:
+        """The pictures; loaded when first asked for.
+
+        Raises:
+            DataError: they are not here and cannot be fetched.
+        """
+        settings = self.settings
+        return datasets.load(
+            self.dataset_name,
+            train_count=settings.train_count,
+            test_count=settings.test_count,
+            seed=self.seed,
+        )
+
+    def train(
+        self, build: Callable[[], keras.Model] | None = None, *, name: str | None = None, **changes
+    ) -> tuple[Path, training.TrainingResult]:
+        """Train on this chain's pictures with the profile's settings, or reuse the finished run.
+
+        Args:
+            build: makes the untrained model; by default the fitted MobileNetV2.
+            name: readable part of the file name.
+            **changes: settings of `training.fit` to use in place of the profile's.
+        """
+        data = self.dataset
+        build = build or (lambda: models.mobilenet_v2(data.image_shape, data.class_count))
+        settings = {"epochs": self.settings.epochs, "seed": self.seed, **changes}
+        return training.train(build, data, name=name or f"mobilenet_v2_{self._file_stem}", **settings)
+
+    def float_model(self) -> tuple[Path, training.TrainingResult]:
+        """The trained float model: the one kept in `data/models/` in the full profile, else trained here."""
+        card_path = PRETRAINED_DIR / f"mobilenet_v2_{self._file_stem}.json"
+        if self.profile == "full" and card_path.exists():
+            card = json.loads(card_path.read_text(encoding="utf-8"))
+            return card_path.with_suffix(".keras"), training.TrainingResult(**card["training"])
+        return self.train()
+
+    def converted(self, mode: str = "int8", io_dtype: str | None = None) -> quantization.Converted:
+        """The float model as a `.tflite` file in the given mode; int8 takes raw uint8 pixels by default.
+
+        Args:
+            mode: one of `quantization.MODES`.
+            io_dtype: "float32", "int8" or "uint8"; None for uint8 in int8 mode and float32 otherwise.
+        """
+        needs_calibration = mode in quantization.CALIBRATED_MODES
+        calibration = None
+        if needs_calibration:
+            calibration = self.dataset.calibration_images(self.settings.calibration_count, self.seed)
+        return quantization.convert(
+            self.float_model()[0],
+            mode,
+            calibration,
+            io_dtype=io_dtype or ("uint8" if mode == "int8" else "float32"),
+            name=f"mobilenet_v2_{self._file_stem}",
+        )
+
+    @property
+    def _file_stem(self) -> str:
+        return Path(self.dataset_name).name.split(".")[0]
+
+
+def open(profile: str = "fast", dataset: str | None = None, seed: int = 0) -> Pipeline:
+    """The chain for a profile and a dataset; nothing is made until it is asked for.
+
+    Args:
+        profile: "fast" (generated pictures, minutes) or "full" (real pictures, the promised accuracy).
+        dataset: as for `datasets.load`; empty or None for the profile's own.
+        seed: of drawing, shuffling, training and calibration.
+
+    Raises:
+        InputError: an unknown profile.
+    """
+    if profile not in PROFILES:
+        raise InputError(
+            f"There is no profile {profile!r}.",
+            why=f"the profiles are {', '.join(PROFILES)}",
+            fix='set EDGELAB_PROFILE to one of them, or PROFILE = "fast" in the parameters cell',
+        )
+    return Pipeline(profile, dataset or PROFILES[profile].dataset, seed)
