@@ -1,4 +1,4 @@
-"""What every accelerator has in common: the `Target` and `Session` protocols, and the records they exchange."""
+"""What every accelerator has in common: the `Target` and `Session` protocols, and the records they share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TensorSpec:
         return self.scale > 0 and np.issubdtype(self.dtype, np.integer)
 
     def quantize(self, real: np.ndarray) -> np.ndarray:
-        """Real numbers as this tensor's type: divided by the scale, rounded half to even, clipped to the range.
+        """Real numbers as this tensor's type: divided by the scale, rounded half to even, then clipped.
 
         Clipping makes too large a value the largest one; a plain cast would let it wrap to the other end.
         (Jacob et al. 2018, "Quantization and Training of Neural Networks", equation 1.)
@@ -47,7 +47,8 @@ class TensorSpec:
             real: any shape, finite or infinite numbers.
 
         Returns:
-            The same shape, `dtype`. A float tensor is only cast; an integer one without a scale counts as scale 1.
+            The same shape, `dtype`. A float tensor is only cast; an integer one without a scale counts as
+            scale 1.
 
         Raises:
             InputError: a value is not a number.
