@@ -22,7 +22,15 @@ import filelock
 from edgelab.errors import StorageError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+WRITE_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
 
 
 def artifacts_dir() -> Path:
