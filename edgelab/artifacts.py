@@ -66,6 +66,18 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     )
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Write to the path this yields; it becomes `path` at once when the block ends well, and vanishes if not.
@@ -74,9 +86,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         StorageError: the disk is full or the folder cannot be written.
     """
     path = Path(path)
+    make_folder(path.parent)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
     except OSError as error:
@@ -106,10 +118,7 @@ def cached(kind: str, name: str, suffix: str, parts: dict[str, Any], build: Call
     path = artifacts_dir() / kind / f"{name}-{content_key(**parts)}{suffix}"
     if path.exists():
         return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, path) from error
+    make_folder(path.parent)
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         if not path.exists():
             with atomic_path(path) as temporary:
