@@ -1,0 +1,263 @@
+"""What a lesson shows: figures with alt text, tables, chapter headers, claims beside measurements.
+
+Everything is emitted as HTML through IPython's `display`, with a plain text beside it: nbconvert's templates
+drop the alt text of ordinary images, and a terminal shows the plain text.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgelab import artifacts
+from edgelab.errors import InputError
+
+if TYPE_CHECKING:
+    import ipywidgets
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+COURSE_FILE = artifacts.PROJECT_ROOT / "data" / "course.json"
+MINUTES_FILE = artifacts.PROJECT_ROOT / "data" / "minutes.json"
+
+# Blue, orange, teal, purple, black, olive: told apart with every form of colour blindness, and each at least
+# 3:1 against white, so that thin lines and text in these colours can be read. Tests check both.
+PALETTE = ("#2A3FE0", "#D96500", "#1F8A97", "#75159C", "#111111", "#5E6638")
+PROVENANCES = ("measured", "simulated", "estimated", "published")
+
+CELL_STYLE = "text-align:left;padding:0.25em 0.8em;border-bottom:1px solid #8888;"
+
+
+def use_style() -> None:
+    """One look for all figures: palette, line styles that differ without colour, sizes, resolution."""
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    styles = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+    plt.rcParams.update(
+        {
+            "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=styles),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#DDDDDD",
+            "axes.edgecolor": "#444444",
+            "text.color": "#1A1A1A",
+            "axes.labelcolor": "#1A1A1A",
+            "xtick.color": "#333333",
+            "ytick.color": "#333333",
+            "font.size": 11,
+            "axes.titlesize": 12,
+            "lines.linewidth": 2,
+            "figure.figsize": (8, 4),
+            "figure.dpi": 100,
+            "savefig.facecolor": "white",
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def show_html(content: str, plain: str) -> None:
+    """Show `content` in a notebook, `plain` in a terminal."""
+    from IPython.display import display
+
+    display({"text/html": content, "text/plain": plain}, raw=True)
+
+
+def show_widget(widget: ipywidgets.Widget, content: str, plain: str) -> None:
+    """Show a live control; a page without a kernel shows `content` in its place, a terminal `plain`."""
+    from IPython.display import display
+
+    bundle = widget._repr_mimebundle_()
+    display({**bundle, "text/html": content, "text/plain": plain}, raw=True)
+
+
+def figure(fig: Figure, alt: str, caption: str = "") -> None:
+    """Show a figure as a PNG with its alt text, then close it.
+
+    Args:
+        fig: a matplotlib figure.
+        alt: what a reader who cannot see it needs to know: the finding, not "a plot".
+        caption: shown below it.
+
+    Raises:
+        InputError: no alt text.
+    """
+    import matplotlib.pyplot as plt
+
+    if not alt.strip():
+        raise InputError(
+            "The figure has no alt text.",
+            why="a reader who cannot see it would learn nothing",
+            fix="say in one sentence what the figure shows",
+        )
+    png = io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight")
+    plt.close(fig)
+    picture = base64.b64encode(png.getvalue()).decode()
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    show_html(
+        f'<figure style="margin:0.5em 0"><img alt="{html.escape(alt)}" style="max-width:100%;height:auto" '
+        f'src="data:image/png;base64,{picture}">{below}</figure>',
+        alt,
+    )
+
+
+def _cell_text(value: Any) -> str:
+    """Numbers with about four significant digits, as one reads them; anything else as it is."""
+    import numbers
+
+    if value is None or value != value:  # NaN differs from itself
+        return "–"
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def table_html(frame: pd.DataFrame, caption: str) -> str:
+    """`frame` as an HTML table with caption and header scopes; everything in it is escaped.
+
+    The index becomes the row headers, unless it is a plain count; then the first column does.
+    """
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index()
+    head = "".join(f'<th scope="col" style="{CELL_STYLE}">{html.escape(str(name))}</th>' for name in frame)
+    rows = []
+    for row in frame.itertuples(index=False, name=None):
+        first, *others = (html.escape(_cell_text(value)).replace("\n", "<br>") for value in row)
+        cells = "".join(f'<td style="{CELL_STYLE}">{value}</td>' for value in others)
+        rows.append(f'<tr><th scope="row" style="{CELL_STYLE}">{first}</th>{cells}</tr>')
+    return (
+        f'<table style="border-collapse:collapse"><caption style="text-align:left;font-weight:bold">'
+        f"{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def table(frame: pd.DataFrame | Iterable[Mapping[str, Any]], caption: str) -> None:
+    """Show a frame, or a list of rows, as an accessible table.
+
+    Args:
+        frame: the rows; a column named with its unit needs no further words.
+        caption: what the table holds.
+    """
+    import pandas as pd
+
+    frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(list(frame))
+    plain = frame.to_string(index=not isinstance(frame.index, pd.RangeIndex))
+    show_html(table_html(frame, caption), f"{caption}\n{plain}")
+
+
+def chapters() -> list[dict[str, str]]:
+    """The chapters in order: number, notebook, title, promise, takes, leaves, needs."""
+    return json.loads(COURSE_FILE.read_text(encoding="utf-8"))["chapters"]
+
+
+def minutes_text(notebook: str) -> str:
+    """How long a chapter took in the last recorded run, and on what machine; generated, never typed."""
+    if not MINUTES_FILE.exists():
+        return "not timed yet"
+    record = json.loads(MINUTES_FILE.read_text(encoding="utf-8"))
+    seconds = record["seconds"].get(notebook)
+    if seconds is None:
+        return "not timed yet"
+    duration = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+    return f"{duration} to run, recorded {record['date']} on {record['machine']}"
+
+
+def header(notebook: str) -> None:
+    """Show what a chapter needs, how long it runs, and its place in the chain.
+
+    Args:
+        notebook: its file name, with or without `.ipynb`.
+
+    Raises:
+        InputError: no such chapter in `data/course.json`.
+    """
+    name = f"{notebook.removesuffix('.ipynb')}.ipynb"
+    entries = {chapter["notebook"]: chapter for chapter in chapters()}
+    if name not in entries:
+        raise InputError(
+            f"{name} is not a chapter of the course.",
+            why=f"data/course.json lists {', '.join(entries)}",
+            fix="add an entry there, or correct the name",
+        )
+    chapter = entries[name]
+    facts = {
+        "Needs": chapter["needs"],
+        "Time": minutes_text(name),
+        "Takes": chapter["takes"],
+        "Leaves": chapter["leaves"],
+    }
+    items = "".join(f"<div><b>{name}</b>: {html.escape(fact)}</div>" for name, fact in facts.items())
+    show_html(
+        f'<div style="border-left:4px solid {PALETTE[0]};padding:0.3em 0.8em">{items}</div>',
+        "\n".join(f"{name}: {fact}" for name, fact in facts.items()),
+    )
+
+
+def claim_vs_measured(rows: Iterable[Mapping[str, str]], caption: str = "Claim against measurement") -> None:
+    """Show what is often claimed beside what was found, and where each number comes from.
+
+    Args:
+        rows: mappings with the keys "what", "claim", "found", "provenance" (one of `PROVENANCES`), and, if
+            wished, "source" (required when the provenance is "published") and "remark".
+        caption: above the table.
+
+    Raises:
+        InputError: a key is missing, the provenance is unknown, or a published figure names no source.
+    """
+    import pandas as pd
+
+    shown = []
+    for row in rows:
+        missing = [key for key in ("what", "claim", "found", "provenance") if key not in row]
+        if missing:
+            raise InputError(f"A row lacks {', '.join(missing)}.", fix="give every row the four keys")
+        if row["provenance"] not in PROVENANCES:
+            raise InputError(
+                f"{row['provenance']!r} is not a provenance.", fix=f"use one of {', '.join(PROVENANCES)}"
+            )
+        if row["provenance"] == "published" and not row.get("source"):
+            raise InputError(f"The published figure for {row['what']} has no source.", fix="add its source")
+        provenance = f"{row['provenance']} ({row['source']})" if row.get("source") else row["provenance"]
+        shown.append(
+            {
+                "what": row["what"],
+                "claim": row["claim"],
+                "found": row["found"],
+                "provenance": provenance,
+                "remark": row.get("remark", ""),
+            }
+        )
+    table(pd.DataFrame(shown), caption)
+
+
+def explore(function: Callable[..., None], **controls: Any) -> None:
+    """Sliders and menus that redraw `function`; a page without a kernel shows its result at the start values.
+
+    Args:
+        function: shows something through this module, from one argument per control.
+        **controls: an ipywidgets control per argument.
+    """
+    import ipywidgets
+    from IPython.utils.capture import capture_output
+
+    with capture_output() as captured:
+        function(**{name: control.value for name, control in controls.items()})
+    shown = [output.data for output in captured.outputs]
+    items = controls.items()
+    settings = ", ".join(f"{control.description or name} = {control.value}" for name, control in items)
+    pages = [data.get("text/html") or f"<pre>{html.escape(data['text/plain'])}</pre>" for data in shown]
+    content = f"<p><i>{html.escape(settings)}</i></p>{''.join(pages)}"
+    plain = "\n".join([settings, *(data["text/plain"] for data in shown)])
+    drawing = ipywidgets.interactive_output(function, controls)
+    show_widget(ipywidgets.VBox([*controls.values(), drawing]), content, plain)
