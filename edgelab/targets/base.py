@@ -227,19 +227,24 @@ def check_inputs(specs: tuple[TensorSpec, ...], arrays: tuple[np.ndarray, ...]) 
             fix="pass one array for each, in this order",
         )
     for spec, array in zip(specs, arrays, strict=True):
-        got = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
-        wanted = f"{spec.dtype} {list(spec.shape)}"
-        if not isinstance(array, np.ndarray) or array.dtype != spec.dtype:
-            fix = (
-                f"use session.inputs[{specs.index(spec)}].quantize(values), or array.astype(np.{spec.dtype})"
-            )
-        elif len(array.shape) != len(spec.shape) or any(
-            want not in (-1, have) for want, have in zip(spec.shape, array.shape, strict=True)
-        ):
+        if not isinstance(array, np.ndarray):
+            got, fix = type(array).__name__, "pass a numpy array"
+        elif array.dtype != spec.dtype:
+            got = f"{array.dtype} {list(array.shape)}"
+            fix = f"use session.inputs[{specs.index(spec)}].quantize(values), or cast to {spec.dtype}"
+        elif array.shape != spec.shape and not _fits(array.shape, spec.shape):
+            got = f"{array.dtype} {list(array.shape)}"
             fix = "reshape or resize the array; one image needs a batch dimension, image[np.newaxis]"
         else:
             continue
-        raise InputError(f"Input {spec.name}: expected {wanted}, got {got}.", fix=fix)
+        raise InputError(f"Input {spec.name}: expected {spec.dtype} {list(spec.shape)}, got {got}.", fix=fix)
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether the shapes are equal where `expected` is not -1."""
+    return len(shape) == len(expected) and all(
+        want in (-1, have) for want, have in zip(expected, shape, strict=True)
+    )
 
 
 def predict(session: Session, images: np.ndarray, *, progress: bool = False) -> np.ndarray:

@@ -1,0 +1,271 @@
+"""The CPU: LiteRT with XNNPACK, or with its plain kernels, on as many threads as one likes.
+
+It is the control before any accelerator: everything else is compared with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from edgelab import artifacts, graph, quiet
+from edgelab.errors import InputError, ModelError, StorageError
+from edgelab.targets import probe
+from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
+
+# "xnnpack": optimised kernels in one delegate; "builtin": LiteRT's own, operator by operator;
+# "reference": the plainest C++, slow, the arbiter when two others disagree.
+RESOLVERS = {"xnnpack": "BUILTIN", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+KERNELS = tuple(RESOLVERS)
+MOST_DEFAULT_THREADS = 4  # networks this small gain nothing beyond
+
+
+def available_cpus() -> int:
+    """Logical processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The processor's name as its maker gives it."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def runtime_version() -> str:
+    """Name and version of the runtime."""
+    return f"LiteRT {metadata.version('ai-edge-litert')}"
+
+
+def trial_input(spec: TensorSpec) -> np.ndarray:
+    """An input that any valid model accepts: fixed noise, and zeros where integers may be indices."""
+    if spec.dtype in (np.uint8, np.int8, np.float32):
+        noise = np.random.default_rng(0).integers(0, 256, spec.shape, np.uint8)
+        return noise.view(spec.dtype) if spec.dtype == np.int8 else noise.astype(spec.dtype)
+    return np.zeros(spec.shape, spec.dtype)
+
+
+class CpuSession:
+    """A model loaded on the CPU. Made by `CpuTarget.open`; one thread at a time may run it."""
+
+    target = "cpu"
+    provenance = "measured"
+    placement: Placement | None = None
+
+    def __init__(self, content: bytes, *, kernels: str, threads: int, batch_size: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        # The content rather than the path: LiteRT would map the file, and die if it is overwritten meanwhile.
+        try:
+            with quiet.native_stderr():
+                interpreter = Interpreter(
+                    model_content=content,
+                    num_threads=threads,
+                    experimental_op_resolver_type=OpResolverType[RESOLVERS[kernels]],
+                )
+                if batch_size != 1:
+                    for details in interpreter.get_input_details():
+                        shape = (batch_size, *details["shape"][1:])
+                        interpreter.resize_tensor_input(details["index"], shape)
+                interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise _refused(str(error)) from error
+        self._interpreter = interpreter
+        self.kernels, self.threads, self.batch_size = kernels, threads, batch_size
+        self.device = cpu_name()
+        self.runtime_version = runtime_version()
+        self.inputs, self._input_indices = _specs(interpreter.get_input_details())
+        self.outputs, self._output_indices = _specs(interpreter.get_output_details())
+
+    def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """One inference.
+
+        Args:
+            *inputs: one array for each of `self.inputs`, of exactly its shape and type.
+
+        Returns:
+            One array for each of `self.outputs`, as the model gives it: quantized outputs stay integers.
+
+        Raises:
+            InputError: wrong count, shape or type.
+            ModelError: the session is closed, or the model fails on this input.
+        """
+        if self._interpreter is None:
+            raise ModelError(
+                "This session is closed.", fix="open the model again: targets.get('cpu').open(path)"
+            )
+        check_inputs(self.inputs, inputs)
+        try:
+            for index, array in zip(self._input_indices, inputs, strict=True):
+                self._interpreter.set_tensor(index, array)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise _refused(str(error)) from error
+        return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
+
+    def close(self) -> None:
+        """Free the model's memory. A second call does nothing."""
+        self._interpreter = None
+
+    def __enter__(self) -> CpuSession:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<CPU session: {self.kernels}, {self.threads} threads, batch {self.batch_size}>"
+
+
+class CpuTarget:
+    """LiteRT on this machine's processor.
+
+    Args:
+        threads: None for one per processor, at most four.
+        kernels: "xnnpack" (fast), "builtin" (LiteRT's own) or "reference" (plain C++, slow).
+        batch_size: images per inference; the model's input is resized to it.
+    """
+
+    name = "cpu"
+
+    def __init__(self, threads: int | None = None, kernels: str = "xnnpack", batch_size: int = 1) -> None:
+        if kernels not in RESOLVERS:
+            raise InputError(f"There are no kernels {kernels!r}.", fix=f"choose from {', '.join(KERNELS)}")
+        self.threads = min(available_cpus(), MOST_DEFAULT_THREADS) if threads is None else threads
+        self.kernels, self.batch_size = kernels, batch_size
+        if self.threads < 1 or batch_size < 1:
+            raise InputError(
+                f"threads and batch_size must be at least 1, got {self.threads} and {batch_size}.",
+                fix="leave threads out to use every processor",
+            )
+
+    def probe(self) -> Availability:
+        """The CPU is always here; nothing needs compiling."""
+        return Availability(
+            can_compile=True,
+            can_run=True,
+            detail=f"{cpu_name()}, {available_cpus()} processors, {runtime_version()}",
+        )
+
+    def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
+        """Copy the model: the CPU runs a `.tflite` file as it is.
+
+        Raises:
+            ModelError: not a readable model.
+            StorageError: `out` cannot be written.
+        """
+        content = _read(model)
+        total = len(graph.read(content).operators)
+        with artifacts.atomic_path(out) as temporary:
+            temporary.write_bytes(content)
+        return Compiled(Path(out), self.name, (), Placement(total, total), 0.0, len(content))
+
+    def open(self, model: Path | Compiled) -> CpuSession:
+        """Load a model, after a file never seen before has proved harmless in a child process.
+
+        Args:
+            model: a `.tflite` file, or what `compile` gave.
+
+        Raises:
+            ModelError: missing, corrupt, or one that the runtime refuses or dies of.
+        """
+        path = Path(model.path if isinstance(model, Compiled) else model)
+        content = _read(path)
+        graph.read(content)
+        [verdict] = self.check([path])
+        if verdict.status == "refused":
+            raise _refused(verdict.detail, path.name)
+        if verdict.status != "runs":
+            raise ModelError(
+                f"{path.name} cannot be run: the runtime {verdict.status} on it.",
+                why=f"tried in a process of its own ({verdict.detail}); the file is most likely corrupt",
+                fix="convert or download it again",
+            )
+        return CpuSession(content, kernels=self.kernels, threads=self.threads, batch_size=self.batch_size)
+
+    def check(self, paths: list[Path]) -> list[probe.Verdict]:
+        """Try files in child processes, and remember what was found under `artifacts/checked/`.
+
+        A file that hung is tried again next time: a busy machine may have been the reason.
+        """
+        memories = [self._memory(path) for path in paths]
+        verdicts = {
+            memory: probe.Verdict(**json.loads(memory.read_text())) for memory in memories if memory.exists()
+        }
+        unknown = {
+            memory: path for memory, path in zip(memories, paths, strict=True) if memory not in verdicts
+        }
+        found = probe.try_models(
+            list(unknown.values()), kernels=self.kernels, threads=self.threads, batch_size=self.batch_size
+        )
+        for memory, verdict in zip(unknown, found, strict=True):
+            verdicts[memory] = verdict
+            if verdict.status != "hung":
+                # A full disk costs another try, not the lesson.
+                with contextlib.suppress(StorageError), artifacts.atomic_path(memory) as temporary:
+                    temporary.write_text(json.dumps(asdict(verdict)))
+        return [verdicts[memory] for memory in memories]
+
+    def _memory(self, path: Path) -> Path:
+        key = artifacts.content_key(
+            content=hashlib.sha256(_read(path)).digest(),
+            kernels=self.kernels,
+            batch_size=self.batch_size,
+            runtime=runtime_version(),
+            platform=platform.platform(),
+        )
+        return artifacts.artifacts_dir() / "checked" / f"{key}.json"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"Cannot read {path}.", why=error.strerror or str(error), fix="check the path"
+        ) from error
+
+
+def _specs(details: list[dict]) -> tuple[tuple[TensorSpec, ...], tuple[int, ...]]:
+    specs = tuple(
+        TensorSpec(
+            entry["name"],
+            tuple(int(size) for size in entry["shape"]),
+            np.dtype(entry["dtype"]),
+            float(entry["quantization"][0]),
+            int(entry["quantization"][1]),
+        )
+        for entry in details
+    )
+    return specs, tuple(entry["index"] for entry in details)
+
+
+def _refused(reason: str, name: str = "The model") -> ModelError:
+    if "unresolved custom op" in reason:
+        fix = "it was made for another runtime or accelerator: open the file it was compiled from"
+    else:
+        fix = "convert it again for this runtime; where a batch was asked for, try batch_size=1"
+    return ModelError(f"{name} cannot be run on the CPU.", why=reason.strip(), fix=fix)

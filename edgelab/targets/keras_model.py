@@ -1,0 +1,111 @@
+"""A Keras model as one more runnable, so that float and converted models are compared by the same code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from edgelab.errors import ModelError
+from edgelab.targets.base import Availability, Placement, TensorSpec, check_inputs
+from edgelab.targets.cpu import cpu_name
+
+
+class KerasSession:
+    """A Keras model in TensorFlow, on the GPU where there is one. Takes any number of images at once."""
+
+    target = "keras"
+    provenance = "measured"
+    placement: Placement | None = None
+
+    def __init__(self, path: Path) -> None:
+        import keras
+        import tensorflow as tf
+
+        try:
+            model = keras.models.load_model(path, compile=False)
+        # A damaged archive surfaces as almost any exception, by which part of it is damaged.
+        except Exception as error:
+            raise ModelError(
+                f"Cannot load {path.name}.",
+                why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                fix="check the path; train or save the model again if the file is damaged",
+            ) from error
+        self.inputs = tuple(_spec(tensor) for tensor in model.inputs)
+        self.outputs = tuple(_spec(tensor) for tensor in model.outputs)
+        gpus = tf.config.list_physical_devices("GPU")
+        self.device = (
+            tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else cpu_name()
+        )
+        self.runtime_version = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
+        # One signature for every batch size: otherwise each new size would be traced and compiled again.
+        signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
+        self._function = tf.function(
+            lambda *tensors: model(tensors[0] if len(tensors) == 1 else list(tensors), training=False),
+            input_signature=signature,
+        )
+
+    def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """One inference on a batch of any size.
+
+        Raises:
+            InputError: wrong count, shape or type.
+            ModelError: the session is closed.
+        """
+        if self._function is None:
+            raise ModelError(
+                "This session is closed.", fix="open the model again: targets.get('keras').open(path)"
+            )
+        check_inputs(self.inputs, inputs)
+        outputs = self._function(*inputs)
+        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return tuple(output.numpy() for output in outputs)
+
+    def close(self) -> None:
+        """Free the model. A second call does nothing."""
+        self._function = None
+
+    def __enter__(self) -> KerasSession:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class KerasTarget:
+    """TensorFlow on this machine: what the model was trained with."""
+
+    name = "keras"
+
+    def probe(self) -> Availability:
+        """Whether TensorFlow can be imported."""
+        try:
+            import tensorflow as tf
+        except ImportError as error:
+            return Availability(
+                can_compile=False,
+                can_run=False,
+                detail=str(error),
+                why_it_matters="training, conversion and the float reference need it",
+                fix="run the set-up again: make run",
+            )
+        return Availability(can_compile=True, can_run=True, detail=f"TensorFlow {tf.__version__}")
+
+    def open(self, model: Path) -> KerasSession:
+        """Load a `.keras` file.
+
+        Raises:
+            ModelError: missing, damaged, or not a Keras model.
+        """
+        return KerasSession(Path(model))
+
+
+def _spec(tensor) -> TensorSpec:
+    shape = tuple(-1 if size is None else int(size) for size in tensor.shape)
+    return TensorSpec(tensor.name, shape, np.dtype(tensor.dtype))
