@@ -1,0 +1,30 @@
+"""Exercises that check themselves, guesses made before measuring, and the student's progress.
+
+The checks of chapter 4 live in `chapter_04.py`, loaded when one of them is first asked for.
+"""
+
+from edgelab.exercises.core import (
+    CheckResult,
+    Guess,
+    Mistake,
+    NotSolvedError,
+    Progress,
+    check,
+    exercise,
+    predict,
+    progress,
+    untouched,
+)
+
+__all__ = [
+    "CheckResult",
+    "Guess",
+    "Mistake",
+    "NotSolvedError",
+    "Progress",
+    "check",
+    "exercise",
+    "predict",
+    "progress",
+    "untouched",
+]

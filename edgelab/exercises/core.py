@@ -1,0 +1,500 @@
+"""Checks with staged hints, guesses, and the progress file.
+
+A check is a plain function that takes the student's answer and raises `Mistake` when it is wrong:
+
+    @exercise("04.2", "Find the scale", hints=("A step is ...",), read="Section 4.3")
+    def check_scale(answer):
+        if answer != 0.5:
+            raise Mistake(f"the scale is {answer}, but 127 steps must cover 63.5")
+
+Whatever the student's code does, `check` shows it and goes on, so that a notebook always runs to its end;
+`EDGELAB_STRICT=1` makes it raise instead.
+"""
+
+from __future__ import annotations
+
+import dis
+import html
+import importlib
+import json
+import os
+import pkgutil
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from edgelab import artifacts, display
+from edgelab.errors import EdgelabError, InputError, StorageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+NOTHING_BUT_A_RETURN = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+
+# Colour is never the only sign: each state has its own mark and its own words.
+STATES = {
+    "solved": ("✓", "Solved", "#1B7A3D"),
+    "shown": ("✓", "The solution given passes", "#1F8A97"),
+    "wrong": ("✗", "Not yet right", "#B3261E"),
+    "open": ("○", "Not done yet", "#6B6B6B"),
+}
+
+
+class Mistake(Exception):  # noqa: N818 - the word a lesson uses
+    """Raised by a check: the answer is wrong.
+
+    Attributes:
+        what_differs: what was found and what was expected.
+        hint: shown at once, where this mistake has an explanation of its own.
+    """
+
+    def __init__(self, what_differs: str, hint: str = "") -> None:
+        self.what_differs, self.hint = what_differs, hint
+        super().__init__(what_differs)
+
+
+class NotSolvedError(EdgelabError):
+    """An exercise is not solved, and `EDGELAB_STRICT=1` asks for that to be an error."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: its check, and the help that it gives step by step.
+
+    Attributes:
+        key: chapter and number, such as "04.2".
+        title: a few words.
+        check: takes the answer, raises `Mistake` when it is wrong.
+        hints: given one by one, a failing try each.
+        read: where to read on, after the last hint.
+    """
+
+    key: str
+    title: str
+    check: Callable[[Any], None]
+    hints: tuple[str, ...]
+    read: str
+
+    def help_for(self, tries: int) -> tuple[str, ...]:
+        """The hints earned by so many failing tries; after the last of them, where to read."""
+        earned = self.hints[:tries]
+        return (*earned, f"Read: {self.read}") if tries > len(self.hints) and self.read else earned
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found. The last line of a cell shows it.
+
+    Attributes:
+        key: chapter and number, such as "04.2".
+        title: of the exercise.
+        state: "solved", "shown" (the solution given passes, no answer of the student's), "wrong" or "open".
+        what_differs: what was found and what was expected; empty unless wrong.
+        hints: the help earned so far.
+        note: anything else to know, such as a progress file that could not be written.
+    """
+
+    key: str
+    title: str
+    state: str
+    what_differs: str = ""
+    hints: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer is right, whoever gave it."""
+        return self.state in ("solved", "shown")
+
+    @property
+    def _lines(self) -> list[str]:
+        hints = [f"Hint: {hint}" if not hint.startswith("Read: ") else hint for hint in self.hints]
+        return [line for line in (self.what_differs, *hints, self.note) if line]
+
+    def __str__(self) -> str:
+        mark, words, _ = STATES[self.state]
+        return "\n".join([f"{mark} {self.key} {self.title}: {words}", *(f"  {line}" for line in self._lines)])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        mark, words, colour = STATES[self.state]
+        lines = "".join(f"<div>{html.escape(line)}</div>" for line in self._lines)
+        return (
+            f'<div role="status" style="border-left:4px solid {colour};padding:0.3em 0.8em">'
+            f"<b>{mark} {html.escape(self.key)} {html.escape(self.title)}: {words}</b>{lines}</div>"
+        )
+
+
+_exercises: dict[str, Exercise] = {}
+_solution_was_used = False
+
+
+def exercise(
+    key: str, title: str, *, hints: tuple[str, ...], read: str = ""
+) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Register the decorated function as the check of an exercise.
+
+    Args:
+        key: chapter and number, such as "04.2".
+        title: a few words.
+        hints: given one by one, a failing try each; the last one all but tells the answer.
+        read: where to read on, after the last hint.
+    """
+
+    def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
+        _exercises[key] = Exercise(key, title, function, hints, read)
+        return function
+
+    return register
+
+
+def untouched(answer: Any) -> bool:
+    """Whether an answer still stands as the exercise gave it.
+
+    Args:
+        answer: `...`, None, a function whose body is only `...` (a docstring aside), or a container that
+            holds nothing but such.
+    """
+    global _solution_was_used
+    result = _is_placeholder(answer)
+    # A solution cell asks this just before it gives its own answer, for which the next check owes no praise.
+    _solution_was_used = _solution_was_used or result
+    return result
+
+
+def _is_placeholder(answer: Any) -> bool:
+    if answer is None or answer is Ellipsis:
+        return True
+    if isinstance(answer, types.FunctionType):
+        instructions = list(dis.get_instructions(answer))
+        constants = [step.argval for step in instructions if step.opname in ("LOAD_CONST", "RETURN_CONST")]
+        does_nothing = all(step.opname in NOTHING_BUT_A_RETURN for step in instructions)
+        return does_nothing and all(constant is None or constant is Ellipsis for constant in constants)
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    return isinstance(answer, list | tuple) and len(answer) > 0 and all(map(_is_placeholder, answer))
+
+
+def _find(key: str) -> Exercise:
+    """The exercise of that key; its chapter's module is imported when it is not yet.
+
+    Raises:
+        InputError: there is none: a slip of the author's, or in a copied line.
+    """
+    chapter = key.split(".")[0]
+    if key not in _exercises and (PACKAGE_DIR / f"chapter_{chapter}.py").exists():
+        importlib.import_module(f"edgelab.exercises.chapter_{chapter}")
+    if key not in _exercises:
+        known = sorted(name for name in _exercises if name.startswith(f"{chapter}."))
+        raise InputError(
+            f"There is no exercise {key!r}.",
+            why=f"chapter {chapter} has {', '.join(known) or 'none'}",
+            fix="correct the key in the check cell",
+        )
+    return _exercises[key]
+
+
+def check(key: str, answer: Any) -> CheckResult:
+    """Check an answer, show what differs, and give one more hint with every failing try.
+
+    Args:
+        key: chapter and number, such as "04.2".
+        answer: what the exercise asks for: a value or a function.
+
+    Returns:
+        The result, which shows itself in a notebook.
+
+    Raises:
+        InputError: there is no such exercise.
+        NotSolvedError: it is not solved, and the environment variable EDGELAB_STRICT is 1.
+    """
+    global _solution_was_used
+    found = _find(key)
+    given, _solution_was_used = _solution_was_used, False
+    if _is_placeholder(answer):
+        result = CheckResult(key, found.title, "open")
+    else:
+        result = _checked(found, answer, solution_given=given)
+    if os.environ.get("EDGELAB_STRICT") == "1" and not result.passed:
+        raise NotSolvedError(f"Exercise {key} is not solved.", why=str(result))
+    return result
+
+
+def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResult:
+    try:
+        found.check(answer)
+        mistake = None
+    except Mistake as error:
+        mistake = error
+    except (Exception, SystemExit) as error:
+        mistake = Mistake(_describe(error, answer))
+    state = "wrong" if mistake else "shown" if solution_given else "solved"
+    tries, note = 0, ""
+    try:
+        tries = _record_try(found.key, state)
+    except StorageError as error:
+        note = f"Your progress was not saved. {error.what}"
+    if mistake is None:
+        if solution_given:
+            note = "Write your own answer in place of the dots to make it yours. " + note
+        return CheckResult(found.key, found.title, state, note=note.strip())
+    own_hint = (mistake.hint,) if mistake.hint else ()
+    hints = own_hint + found.help_for(max(tries, 1))
+    return CheckResult(found.key, found.title, state, mistake.what_differs, hints, note)
+
+
+def _describe(error: BaseException, answer: Any) -> str:
+    """An exception in the student's code with its line, or an answer of a kind that cannot be checked."""
+    message = traceback.format_exception_only(type(error), error)[-1].strip()
+    own_frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "ipykernel" in frame.filename or frame.filename.startswith("<") or _defines(answer, frame.filename)
+    ]
+    if own_frames:
+        frame = own_frames[-1]
+        line = f": {frame.line}" if frame.line else ""
+        return f"Your code stopped in line {frame.lineno}{line}  –  {message}"
+    return f"This answer, a {type(answer).__name__}, could not be checked: {message}"
+
+
+def _defines(answer: Any, filename: str) -> bool:
+    return isinstance(answer, types.FunctionType) and answer.__code__.co_filename == filename
+
+
+# ---------------------------------------------------------------------------------------------- progress
+
+
+def _progress_path() -> Path:
+    return artifacts.artifacts_dir() / "progress.json"
+
+
+def _read_progress() -> dict[str, dict[str, Any]]:
+    """What was recorded; nothing when there is no file yet, or when it is damaged."""
+    try:
+        record = json.loads(_progress_path().read_text(encoding="utf-8"))
+        return {"exercises": dict(record["exercises"]), "guesses": dict(record["guesses"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"exercises": {}, "guesses": {}}
+
+
+@contextmanager
+def _progress_update() -> Iterator[dict[str, dict[str, Any]]]:
+    """The record, to be changed in place; no other kernel writes between the reading and the writing.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = _progress_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+            record = _read_progress()
+            yield record
+            with artifacts.atomic_path(path) as temporary:
+                temporary.write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+    except OSError as error:
+        raise artifacts.storage_error(error, path) from error
+
+
+def _record_try(key: str, state: str) -> int:
+    """Note the try and return how many failed. Once solved, an exercise stays solved."""
+    with _progress_update() as record:
+        before = record["exercises"].get(key, {"state": "open", "failed_tries": 0})
+        failed_tries = before["failed_tries"] + (state == "wrong")
+        state = "solved" if before["state"] == "solved" else state
+        record["exercises"][key] = {"state": state, "failed_tries": failed_tries}
+    return failed_tries
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the student is.
+
+    Attributes:
+        frame: one row per exercise: exercise, title, state, failed_tries.
+        guesses: how many guesses were compared with a measurement.
+    """
+
+    frame: pd.DataFrame
+    guesses: int
+
+    @property
+    def solved(self) -> int:
+        """Exercises solved by the student's own answer."""
+        return int((self.frame["state"] == "solved").sum())
+
+    def __str__(self) -> str:
+        return f"{self.solved} of {len(self.frame)} exercises solved, {self.guesses} guesses checked"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        shown = self.frame.assign(
+            state=[f"{STATES[state][0]} {STATES[state][1]}" for state in self.frame["state"]]
+        )
+        return f"<p><b>{self}</b></p>{display.table_html(shown, 'Exercises')}"
+
+
+def progress() -> Progress:
+    """All exercises of the course, and which of them are solved."""
+    import pandas as pd
+
+    for module in pkgutil.iter_modules([str(PACKAGE_DIR)]):
+        if module.name.startswith("chapter_"):
+            importlib.import_module(f"edgelab.exercises.{module.name}")
+    record = _read_progress()
+    rows = []
+    for key in sorted(_exercises):
+        done = record["exercises"].get(key, {"state": "open", "failed_tries": 0})
+        rows.append({"exercise": key, "title": _exercises[key].title, **done})
+    frame = pd.DataFrame(rows, columns=["exercise", "title", "state", "failed_tries"])
+    return Progress(frame, sum("measured" in guess for guess in record["guesses"].values()))
+
+
+# ----------------------------------------------------------------------------------------------- guesses
+
+
+class Guess:
+    """A prediction made before the measurement. `predict` makes it; `reveal` puts the measurement beside it.
+
+    Attributes:
+        key: chapter and name, such as "04.size".
+        question: what is asked.
+        unit: of a number.
+        control: the ipywidgets slider or menu.
+    """
+
+    def __init__(self, key: str, question: str, unit: str, control: Any) -> None:
+        self.key, self.question, self.unit, self.control = key, question, unit, control
+        self.is_default = True
+        control.observe(self._changed, names="value")
+
+    @property
+    def value(self) -> Any:
+        """The guess as it stands now; the default when nobody has moved the control."""
+        return self.control.value
+
+    def _changed(self, change: dict[str, Any]) -> None:
+        self.is_default = False
+        self._record(guess=change["new"])
+
+    def _record(self, **facts: Any) -> None:
+        try:
+            with _progress_update() as record:
+                entry = record["guesses"].setdefault(self.key, {})
+                entry.update({name: _as_json(fact) for name, fact in facts.items()})
+        except StorageError:
+            pass  # A full disk must not stop the lesson; the next check says so.
+
+    def _with_unit(self, value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        return f"{float(value):,.4g} {self.unit}".rstrip()
+
+    def _comparison(self, measured: Any) -> str:
+        if isinstance(measured, str) or isinstance(self.value, str):
+            return "right" if measured == self.value else "not what was measured"
+        difference = float(measured) - float(self.value)
+        if difference == 0:
+            return "exactly right"
+        return (
+            f"the measurement is {self._with_unit(abs(difference))} {'higher' if difference > 0 else 'lower'}"
+        )
+
+    def reveal(self, measured: Any) -> None:
+        """Show the guess beside the measurement, and record both.
+
+        Args:
+            measured: a number in the guess's unit, or one of the options.
+        """
+        if not self.is_default:
+            self._record(guess=self.value, measured=measured)
+        whose = "Default guess" if self.is_default else "Your guess"
+        facts = f"{whose}: {self._with_unit(self.value)} · Measured: {self._with_unit(measured)}"
+        comparison = self._comparison(measured)
+        display.show_html(
+            f'<div role="status" style="border-left:4px solid {display.PALETTE[0]};padding:0.3em 0.8em">'
+            f"{html.escape(self.question)}<br><b>{html.escape(facts)}</b> – {html.escape(comparison)}.</div>",
+            f"{self.question}\n{facts} – {comparison}.",
+        )
+
+
+def _as_json(value: Any) -> Any:
+    return value if isinstance(value, str) else float(value)
+
+
+def predict(
+    key: str,
+    question: str,
+    *,
+    default: Any,
+    low: float | None = None,
+    high: float | None = None,
+    step: float | None = None,
+    unit: str = "",
+    options: list[str] | None = None,
+) -> Guess:
+    """Ask for a guess before measuring: a slider for a number, a menu for a choice.
+
+    Args:
+        key: chapter and name, such as "04.size".
+        question: what is asked.
+        default: what stands there at first, so that the notebook runs without a student.
+        low, high: ends of the slider, for a number.
+        step: of the slider; a hundredth of its length by default, 1 for whole numbers.
+        unit: of the number.
+        options: the choices of a menu.
+
+    Returns:
+        The guess; its control is shown at once.
+
+    Raises:
+        InputError: neither a range nor options, or a default outside them.
+    """
+    control = _control(default, low, high, step, options)
+    guess = Guess(key, question, unit, control)
+    earlier = _read_progress()["guesses"].get(key, {}).get("guess")
+    # A guess made before comes back when the cell runs again, unless the question's range has changed since.
+    if earlier is not None and (earlier in options if options else low <= earlier <= high):
+        control.value = type(control.value)(earlier)
+    _show_guess(guess)
+    return guess
+
+
+def _control(default, low, high, step, options):
+    import ipywidgets
+
+    wide = {"layout": ipywidgets.Layout(width="32em")}
+    if options is not None:
+        if default not in options:
+            raise InputError(f"The default {default!r} is not an option.", fix=f"use one of {options}")
+        return ipywidgets.Dropdown(options=options, value=default, **wide)
+    if low is None or high is None or not low <= default <= high:
+        raise InputError(
+            "A guess needs low <= default <= high, or options.", why=f"got {low}, {default}, {high}"
+        )
+    if all(isinstance(number, int) for number in (default, low, high, step or 1)):
+        return ipywidgets.IntSlider(default, low, high, step or 1, **wide)
+    return ipywidgets.FloatSlider(default, min=low, max=high, step=step or (high - low) / 100, **wide)
+
+
+def _show_guess(guess: Guess) -> None:
+    import ipywidgets
+
+    label = ipywidgets.HTML(f"<b>Your guess:</b> {html.escape(guess.question)}")
+    line = ipywidgets.HBox([guess.control, ipywidgets.Label(guess.unit)])
+    shown = f"{guess.question} Guess: {guess._with_unit(guess.value)}"
+    display.show_widget(
+        ipywidgets.VBox([label, line]),
+        f"<p><b>Your guess:</b> {html.escape(guess.question)} <i>{guess._with_unit(guess.value)}</i></p>",
+        shown,
+    )
