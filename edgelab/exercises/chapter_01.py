@@ -1,0 +1,174 @@
+"""The checks of chapter 1: a kernel, tiled loads, a MAC array's utilisation, arithmetic intensity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgelab import simt
+from edgelab.exercises.core import Mistake, exercise
+
+PIXELS, SPARE, BLOCKS, THREADS = 100, 28, 4, simt.WARP_SIZE
+NEVER_WRITTEN = 77  # no pixel of the check's image inverts to it
+
+
+def _launch(kernel: Any, blocks: int, threads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Run an image kernel on the first part of a larger buffer.
+
+    Returns:
+        (image, what was written for it, what was written behind it).
+    """
+    cuda, _ = simt.load()
+    image = np.arange(PIXELS, dtype=np.uint8)
+    buffer = cuda.to_device(np.full(PIXELS + SPARE, NEVER_WRITTEN, np.uint8))
+    padded = cuda.to_device(np.concatenate([image, np.zeros(SPARE, np.uint8)]))
+    kernel[blocks, threads](padded[:PIXELS], buffer[:PIXELS])
+    written = buffer.copy_to_host()
+    return image, written[:PIXELS], written[PIXELS:]
+
+
+@exercise(
+    "01.1",
+    "A kernel that guards its edge",
+    hints=(
+        "cuda.grid(1) is this thread's number among all threads of the grid.",
+        "More threads are started than there are pixels: let a thread act only if its number is below "
+        "image.size.",
+        "The whole body: i = cuda.grid(1), then, if i < image.size: out[i] = 255 - image[i].",
+    ),
+    read="the section “Inside a GPU” of this chapter",
+)
+def check_kernel(answer: Callable[..., None]) -> None:
+    """A kernel that inverts 100 pixels with 128 threads."""
+    cuda, _ = simt.load()
+    kernel = answer if hasattr(answer, "__getitem__") else cuda.jit(answer)
+    outside = Mistake(
+        f"a thread beyond pixel {PIXELS - 1} read or wrote outside the image",
+        f"{BLOCKS} blocks of {THREADS} are {BLOCKS * THREADS} threads for {PIXELS} pixels: the last ones "
+        "must do nothing. On a real GPU this goes unnoticed and spoils somebody else's memory.",
+    )
+    try:
+        image, written, behind = _launch(kernel, BLOCKS, THREADS)
+    except IndexError:
+        raise outside from None
+    if (behind != NEVER_WRITTEN).any():
+        raise outside
+    done = written == 255 - image
+    if done.all():
+        _, alone, _ = _launch(kernel, 1, 1)
+        if (alone != NEVER_WRITTEN).sum() > 1:
+            raise Mistake(
+                "one thread alone did the whole image",
+                "Drop the loop: each thread handles one pixel, and the grid does the looping.",
+            )
+        return
+    untouched_pixels = int((written == NEVER_WRITTEN).sum())
+    if untouched_pixels == PIXELS:
+        raise Mistake("no pixel was written", "A kernel returns nothing: it must store into out.")
+    if untouched_pixels == PIXELS - THREADS:
+        raise Mistake(
+            f"only the first {THREADS} pixels were written",
+            "cuda.threadIdx.x starts again at 0 in every block; add cuda.blockIdx.x * cuda.blockDim.x, or "
+            "use cuda.grid(1).",
+        )
+    first = int(np.argmin(done))
+    raise Mistake(
+        f"pixel {first} is {image[first]}, its inverse is {255 - image[first]}, got {written[first]}",
+        "White (255) becomes black (0): subtract the pixel from 255.",
+    )
+
+
+@exercise(
+    "01.2",
+    "Loads of a tiled matmul",
+    hints=(
+        "Without tiles every one of the n * n threads loads n values of a and n of b.",
+        "With tiles a loaded value is shared by a whole row or column of threads, `tile` of them.",
+        "2 * n**3 // tile",
+    ),
+    read="the section “Shared memory” of this chapter",
+)
+def check_loads(answer: Callable[[int, int], float]) -> None:
+    """Global loads of an n x n product with square tiles."""
+    for n, tile in ((32, 8), (32, 1), (96, 32)):
+        expected, got = 2 * n**3 // tile, answer(n, tile)
+        if got == expected:
+            continue
+        known = {
+            2 * n**3: "That is the count without tiles: each value loaded now serves `tile` threads.",
+            n**3 // tile: "There are two matrices to load from, not one.",
+            2 * n**3 // tile**2: (
+                "A value of a is shared along one direction of the tile only, so the saving is `tile`, not "
+                "`tile` squared."
+            ),
+            2 * n**2: "That is loading each value once: it would need a tile as large as the matrix.",
+        }
+        raise Mistake(
+            f"for n = {n} and tile = {tile} the kernel counts {expected}, got {got}", known.get(got, "")
+        )
+
+
+@exercise(
+    "01.3",
+    "How full is the array?",
+    hints=(
+        "Cut the depth x outputs weights into pieces of size x size: how many pieces are there?",
+        "math.ceil(depth / size) * math.ceil(outputs / size) pieces, each of which occupies the whole array.",
+        "depth * outputs / (pieces * size * size)",
+    ),
+    read="the section “MAC arrays” of this chapter",
+)
+def check_utilisation(answer: Callable[[int, int, int], float]) -> None:
+    """Share of a size x size array that holds weights, averaged over the pieces of a layer."""
+    for depth, outputs, size in ((64, 64, 64), (9, 1, 64), (65, 64, 64), (16, 96, 64), (100, 40, 16)):
+        pieces = math.ceil(depth / size) * math.ceil(outputs / size)
+        expected, got = depth * outputs / (pieces * size * size), float(answer(depth, outputs, size))
+        if math.isclose(got, expected, rel_tol=1e-6):
+            continue
+        hint = ""
+        if math.isclose(got, min(1.0, depth * outputs / size**2), rel_tol=1e-6):
+            hint = (
+                "A layer larger than the array comes in pieces, and the last piece is rarely full: round up."
+            )
+        elif math.isclose(got, 100 * expected, rel_tol=1e-6):
+            hint = "Give a fraction from 0 to 1, not a percentage."
+        elif got > 1:
+            hint = "No more than all cells can be busy."
+        raise Mistake(
+            f"{depth} x {outputs} weights fill {expected:.4g} of a {size} x {size} array, got {got:.4g}", hint
+        )
+
+
+@exercise(
+    "01.4",
+    "Arithmetic intensity of a dense layer",
+    hints=(
+        "Operations: batch * inputs * outputs multiply-adds, each of which counts as two.",
+        "Bytes: the weights, the inputs and the outputs of all images, 4 bytes each.",
+        "2 * batch * inputs * outputs / (4 * (inputs * outputs + batch * inputs + batch * outputs))",
+    ),
+    read="the section “Roofline” of this chapter",
+)
+def check_intensity(answer: Callable[[int, int, int], float]) -> None:
+    """Operations per byte of a float32 dense layer that reads everything once."""
+    for batch, inputs, outputs in ((1, 1280, 1000), (64, 1280, 1000), (8, 16, 32)):
+        macs = batch * inputs * outputs
+        weights, images = inputs * outputs, batch * (inputs + outputs)
+        expected, got = 2 * macs / (4 * (weights + images)), float(answer(batch, inputs, outputs))
+        if math.isclose(got, expected, rel_tol=1e-6):
+            continue
+        hints = {
+            expected / 2: "A multiply-add is two operations: one product, one sum.",
+            expected * 4: "A float32 number takes 4 bytes.",
+            2 * macs / (4 * weights): "The images' inputs and outputs travel through memory too.",
+            2 * macs / (4 * images): "The weights travel through memory too, and there are many of them.",
+            1 / expected: "Operations per byte, not bytes per operation.",
+        }
+        hint = next((text for value, text in hints.items() if math.isclose(got, value, rel_tol=1e-6)), "")
+        raise Mistake(
+            f"batch {batch}, {inputs} inputs, {outputs} outputs: {expected:.4g} FLOP/byte, got {got:.4g}",
+            hint,
+        )

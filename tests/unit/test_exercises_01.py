@@ -1,0 +1,120 @@
+"""Chapter 1's checks: the solution passes, nothing is "not done yet", each plausible slip gets its hint."""
+
+import math
+
+import pytest
+
+from edgelab import exercises, simt
+
+cuda, SIMULATED = simt.load()
+
+
+def invert(image, out):
+    i = cuda.grid(1)
+    if i < image.size:
+        out[i] = 255 - image[i]
+
+
+def loads(n, tile):
+    return 2 * n**3 // tile
+
+
+def utilisation(depth, outputs, size):
+    pieces = math.ceil(depth / size) * math.ceil(outputs / size)
+    return depth * outputs / (pieces * size * size)
+
+
+def intensity(batch, inputs, outputs):
+    return 2 * batch * inputs * outputs / (4 * (inputs * outputs + batch * inputs + batch * outputs))
+
+
+SOLUTIONS = {"01.1": invert, "01.2": loads, "01.3": utilisation, "01.4": intensity}
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_solution_passes(key):
+    result = exercises.check(key, SOLUTIONS[key])
+    assert result.state == "solved", str(result)
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_stub_is_not_done_yet(key):
+    def stub(a, b, c=None): ...
+
+    assert exercises.check(key, stub).state == "open"
+    assert exercises.check(key, ...).state == "open"
+
+
+def test_a_kernel_that_is_decorated_already_passes():
+    assert exercises.check("01.1", cuda.jit(invert)).passed
+
+
+def unguarded(image, out):
+    i = cuda.grid(1)
+    out[i] = 255 - image[i]
+
+
+def first_block_only(image, out):
+    i = cuda.threadIdx.x
+    if i < image.size:
+        out[i] = 255 - image[i]
+
+
+def loops_over_all(image, out):
+    for i in range(image.size):
+        out[i] = 255 - image[i]
+
+
+def copies(image, out):
+    i = cuda.grid(1)
+    if i < image.size:
+        out[i] = image[i]
+
+
+def writes_nothing(image, out):
+    i = cuda.grid(1)
+    if i < image.size:
+        i = 255 - image[i]
+
+
+WRONG = (
+    ("01.1", unguarded, "must do nothing"),
+    ("01.1", first_block_only, "starts again at 0"),
+    ("01.1", loops_over_all, "Drop the loop"),
+    ("01.1", copies, "subtract the pixel from 255"),
+    ("01.1", writes_nothing, "must store into out"),
+    ("01.2", lambda n, tile: 2 * n**3, "without tiles"),
+    ("01.2", lambda n, tile: n**3 // tile, "two matrices"),
+    ("01.2", lambda n, tile: 2 * n**3 // tile**2, "not `tile` squared"),
+    ("01.2", lambda n, tile: 2 * n**2, "as large as the matrix"),
+    ("01.3", lambda d, o, s: min(1.0, d * o / s**2), "round up"),
+    ("01.3", lambda d, o, s: 100 * utilisation(d, o, s), "not a percentage"),
+    ("01.3", lambda d, o, s: d * o / s, "No more than all cells"),
+    ("01.4", lambda b, i, o: intensity(b, i, o) / 2, "two operations"),
+    ("01.4", lambda b, i, o: intensity(b, i, o) * 4, "4 bytes"),
+    ("01.4", lambda b, i, o: 2 * b * i * o / (4 * i * o), "inputs and outputs travel"),
+    ("01.4", lambda b, i, o: 2 * b * i * o / (4 * b * (i + o)), "weights travel"),
+    ("01.4", lambda b, i, o: 1 / intensity(b, i, o), "not bytes per operation"),
+)
+
+
+@pytest.mark.parametrize(("key", "answer", "hint"), WRONG)
+def test_wrong_answer_gets_its_hint(key, answer, hint):
+    result = exercises.check(key, answer)
+    assert result.state == "wrong"
+    assert hint in " ".join(result.hints), str(result)
+
+
+def test_what_differs_names_expected_and_got():
+    result = exercises.check("01.4", lambda batch, inputs, outputs: 1.0)
+    assert "got 1" in result.what_differs
+    assert "0.4991" in result.what_differs
+
+
+def test_code_that_stops_is_shown_not_raised():
+    def divides(n, tile):
+        return n / 0
+
+    result = exercises.check("01.2", divides)
+    assert result.state == "wrong"
+    assert "ZeroDivisionError" in result.what_differs
