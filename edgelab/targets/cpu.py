@@ -86,14 +86,13 @@ class CpuSession:
                         shape = (batch_size, *details["shape"][1:])
                         interpreter.resize_tensor_input(details["index"], shape)
                 interpreter.allocate_tensors()
+            self.inputs, self._input_indices = _specs(interpreter.get_input_details())
+            self.outputs, self._output_indices = _specs(interpreter.get_output_details())
         except (RuntimeError, ValueError) as error:
             raise _refused(str(error)) from error
         self._interpreter = interpreter
         self.kernels, self.threads, self.batch_size = kernels, threads, batch_size
-        self.device = cpu_name()
-        self.runtime_version = runtime_version()
-        self.inputs, self._input_indices = _specs(interpreter.get_input_details())
-        self.outputs, self._output_indices = _specs(interpreter.get_output_details())
+        self.device, self.runtime_version = cpu_name(), runtime_version()
 
     def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """One inference.
