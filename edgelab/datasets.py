@@ -1,0 +1,411 @@
+"""Pictures to learn from: `load("shapes")` draws them, `load("cifar10")` and `load(path)` read real ones.
+
+Whatever the source, a `Dataset` holds uint8 RGB pixels 0 to 255 `[N, H, W, 3]` and int64 labels, the classes
+mixed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgelab import archives, artifacts, shapes
+from edgelab.errors import DataError, InputError
+from edgelab.scenes import Box, scenes, write_scene_video
+from edgelab.shapes import SHAPE_CLASSES, draw_shapes
+
+__all__ = ["SHAPE_CLASSES", "Box", "Dataset", "draw_shapes", "load", "scenes", "write_scene_video"]
+
+SHAPES_TRAIN_COUNT, SHAPES_TEST_COUNT = 6000, 2000
+IMAGE_SIZE = 32
+TEST_FRACTION = 0.2  # held out of a folder that has no test folder
+MIN_PER_CLASS = 5  # fewest pictures of a class that such a split can use
+DOWNLOAD_TIMEOUT_S = 20.0
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset:
+    """Training and test pictures with their classes.
+
+    Attributes:
+        name: short name, such as "shapes".
+        train_images: uint8 `[N, H, W, 3]` RGB, 0 to 255.
+        train_labels: int64 `[N]`, indices of `class_names`.
+        test_images: like `train_images`; share no picture with them.
+        test_labels: like `train_labels`.
+        class_names: one name per label.
+        fingerprint: hash of everything that decides the content.
+        source: one sentence on where the pictures come from.
+
+    Raises:
+        DataError: images and labels do not match.
+    """
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    fingerprint: str
+    source: str
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            _check_part(
+                part, getattr(self, f"{part}_images"), getattr(self, f"{part}_labels"), self.class_names
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every picture."""
+        return self.train_images.shape[1:]
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def subset(self, train_count: int, test_count: int, seed: int = 0) -> Dataset:
+        """Fewer pictures with the same mix of classes, the same ones for the same seed.
+
+        Raises:
+            InputError: more pictures are asked for than there are, or fewer than one.
+        """
+        if (train_count, test_count) == (len(self.train_images), len(self.test_images)):
+            return self
+        train = stratified(self.train_labels, train_count, seed)
+        test = stratified(self.test_labels, test_count, seed)
+        return replace(
+            self,
+            train_images=self.train_images[train],
+            train_labels=self.train_labels[train],
+            test_images=self.test_images[test],
+            test_labels=self.test_labels[test],
+            fingerprint=artifacts.content_key(
+                of=self.fingerprint, train=train_count, test=test_count, seed=seed
+            ),
+        )
+
+    def calibration_images(self, count: int, seed: int = 0) -> np.ndarray:
+        """Training pictures, uint8 `[count, H, W, 3]`, with the mix of classes of the training set.
+
+        Never test pictures: they must stay unseen until the final measurement.
+
+        Raises:
+            InputError: more pictures are asked for than there are, or fewer than one.
+        """
+        return self.train_images[stratified(self.train_labels, count, seed)]
+
+    def __str__(self) -> str:
+        height, width, _ = self.image_shape
+        return (
+            f"{self.name}: {len(self.train_images)} training and {len(self.test_images)} test pictures of "
+            f"{width}x{height} pixels in {self.class_count} classes. {self.source}"
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        height, width, _ = self.image_shape
+        rows = {
+            "training pictures": len(self.train_images),
+            "test pictures": len(self.test_images),
+            "size": f"{width} x {height} pixels, RGB, uint8",
+            "classes": ", ".join(self.class_names),
+            "source": self.source,
+        }
+        cells = "".join(f"<tr><th scope='row'>{key}</th><td>{value}</td></tr>" for key, value in rows.items())
+        return f"<table><caption>Dataset {self.name}</caption>{cells}</table>"
+
+
+def _check_part(part: str, images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise DataError(
+            f"The {part} images are {images.dtype} of shape {images.shape}.",
+            why="pictures are uint8 [N, height, width, 3], RGB from 0 to 255",
+            fix="convert them before making a Dataset",
+        )
+    if labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{len(images)} {part} images have labels of shape {labels.shape}.",
+            why="every image needs exactly one label",
+            fix="check that images and labels were read in the same order and none was dropped",
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(class_names))):
+        raise DataError(
+            f"The {part} labels do not match the {len(class_names)} class names.",
+            why=f"labels are whole numbers from 0 to {len(class_names) - 1}; found {_range(labels)}",
+            fix="give one name per class, and number the classes from 0",
+        )
+
+
+def _range(labels: np.ndarray) -> str:
+    return f"{labels.dtype} from {labels.min()} to {labels.max()}" if len(labels) else "none"
+
+
+def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of `count` items whose mix of classes is that of all, in their first order.
+
+    Shares are rounded down; what is missing then goes to the largest remainders.
+
+    Raises:
+        InputError: more items are asked for than there are, or fewer than one.
+    """
+    if not 1 <= count <= len(labels):
+        raise InputError(
+            f"{count} pictures were asked for, 1 to {len(labels)} can be had.",
+            why="no picture is used twice",
+            fix=f"ask for at most {len(labels)}",
+        )
+    rng = np.random.default_rng(seed)
+    classes, sizes = np.unique(labels, return_counts=True)
+    shares = count * sizes // len(labels)
+    remainders = count * sizes % len(labels)
+    # Among equal remainders chance decides, else the first classes would always gain.
+    order = np.lexsort((rng.random(len(classes)), -remainders))
+    shares[order[: count - shares.sum()]] += 1
+    chosen = [
+        rng.permutation(np.flatnonzero(labels == one))[:share]
+        for one, share in zip(classes, shares, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def load(
+    name: str | Path = "shapes",
+    *,
+    train_count: int | None = None,
+    test_count: int | None = None,
+    seed: int = 0,
+    image_size: int = IMAGE_SIZE,
+) -> Dataset:
+    """Load a dataset; what was drawn or decoded once is kept and comes back in well under a second.
+
+    Args:
+        name: "shapes" (drawn here), "cifar10" (searched in `$EDGELAB_DATA`, then among what was decoded
+            before, then downloaded by Keras), or the path of a folder or archive (.tar.xz, .tar.gz, .zip)
+            that holds `{train,test}/<class>/*.jpg` or `<class>/*.jpg` (also .png, .bmp).
+        train_count: training pictures; all there are (shapes: 6,000) when None.
+        test_count: test pictures; all there are (shapes: 2,000) when None.
+        seed: of drawing, of the choice of a part, and of splitting a folder without a test folder.
+        image_size: pixels on a side; other pictures are cut to a square and resized.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        DataError: not found, not readable, refused, or too small to train on.
+        InputError: counts out of range.
+        StorageError: the disk is full.
+    """
+    if str(name) == "shapes":
+        counts = (train_count or SHAPES_TRAIN_COUNT, test_count or SHAPES_TEST_COUNT)
+        return _load_shapes(*counts, seed, image_size)
+    dataset = (
+        _load_cifar10(seed, image_size)
+        if str(name) == "cifar10"
+        else _load_path(Path(name), seed, image_size)
+    )
+    return dataset.subset(
+        train_count or len(dataset.train_images), test_count or len(dataset.test_images), seed
+    )
+
+
+def _kept(name: str, source: str, parts: dict[str, Any], build: Callable[[], dict[str, Any]]) -> Dataset:
+    """The dataset whose arrays `build()` makes, from the cache when made before from the same `parts`."""
+
+    def build_file(path: Path) -> None:
+        arrays = build()
+        digest = hashlib.sha256()
+        for key in sorted(arrays):
+            digest.update(np.ascontiguousarray(arrays[key]).tobytes())
+        np.savez(path, fingerprint=digest.hexdigest()[:12], source=source, **arrays)
+
+    return _read_kept(name, artifacts.cached("datasets", name, ".npz", parts, build_file))
+
+
+def _read_kept(name: str, path: Path) -> Dataset:
+    try:
+        with np.load(path) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise DataError(
+            f"The kept copy {path.name} of {name} is damaged.",
+            why=str(error),
+            fix=f"delete {path} and load again",
+        ) from error
+    return Dataset(
+        name=name,
+        class_names=tuple(str(one) for one in arrays.pop("class_names")),
+        fingerprint=str(arrays.pop("fingerprint")),
+        source=str(arrays.pop("source")),
+        **arrays,
+    )
+
+
+def _load_shapes(train_count: int, test_count: int, seed: int, image_size: int) -> Dataset:
+    def build() -> dict[str, Any]:
+        train = draw_shapes(train_count, seed=seed, image_size=image_size, stream="train")
+        test = draw_shapes(test_count, seed=seed, image_size=image_size, stream="test")
+        return _arrays(*train, *test, SHAPE_CLASSES)
+
+    parts = {
+        "code": Path(shapes.__file__),  # a change of the drawing makes a new dataset
+        "counts": [train_count, test_count],
+        "seed": seed,
+        "image_size": image_size,
+    }
+    return _kept("shapes", f"Drawn by edgelab.shapes from seed {seed}.", parts, build)
+
+
+def _arrays(train_images, train_labels, test_images, test_labels, class_names) -> dict[str, Any]:
+    return {
+        "train_images": train_images,
+        "train_labels": train_labels,
+        "test_images": test_images,
+        "test_labels": test_labels,
+        "class_names": np.array(class_names),
+    }
+
+
+def _load_path(path: Path, seed: int, image_size: int, name: str = "") -> Dataset:
+    path = path.expanduser()
+    if not path.exists():
+        raise DataError(
+            f"There is no dataset {str(path)!r}.",
+            why='a dataset is "shapes", "cifar10", or the path of a folder or archive',
+            fix='check the spelling; "shapes" needs no file and no network',
+        )
+    parts = {"pictures": _identity(path), "seed": seed, "image_size": image_size}
+    source = f"Read from {path.name}{'/' if path.is_dir() else ''}."
+    name = name or path.name.split(".")[0]
+    return _kept(name, source, parts, lambda: _split_pictures(path, seed, image_size))
+
+
+def _identity(path: Path) -> str:
+    """Hash of an archive's bytes, or of a folder's names, sizes and times of change."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in archives.folder_listing(path):
+            status = file.stat()
+            digest.update(f"{file.relative_to(path)}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    else:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _split_pictures(path: Path, seed: int, image_size: int) -> dict[str, Any]:
+    """Arrays of a folder or archive, checked, split and mixed."""
+    pictures = archives.read_pictures(path, image_size)
+    class_names, labels = np.unique(pictures.classes, return_inverse=True)
+    if len(class_names) < 2:
+        raise DataError(
+            f"{path.name} has one class only, {class_names[0]!r} ({len(labels)} pictures).",
+            why="telling classes apart needs at least two",
+            fix="add a folder of pictures for each further class",
+        )
+    is_test = pictures.splits == "test"
+    if is_test.any() and (pictures.splits == "train").any():
+        _check_same_classes(path, set(pictures.classes[~is_test]), set(pictures.classes[is_test]))
+    else:
+        is_test = _test_mask(path, labels, class_names, seed)
+    rng = np.random.default_rng(seed)
+    train, test = (rng.permutation(np.flatnonzero(mask)) for mask in (~is_test, is_test))
+    images, labels = pictures.images, labels.astype(np.int64)
+    return _arrays(images[train], labels[train], images[test], labels[test], class_names)
+
+
+def _check_same_classes(path: Path, train: set[str], test: set[str]) -> None:
+    if train != test:
+        only_train, only_test = (", ".join(sorted(one)) or "none" for one in (train - test, test - train))
+        raise DataError(
+            f"The classes in train and test of {path.name} do not match.",
+            why=f"only in train: {only_train}; only in test: {only_test}",
+            fix="give both the same class folders, spelt alike",
+        )
+
+
+def _test_mask(path: Path, labels: np.ndarray, class_names: np.ndarray, seed: int) -> np.ndarray:
+    """Which pictures to hold out: the same fraction of every class."""
+    sizes = np.bincount(labels)
+    if sizes.min() < MIN_PER_CLASS:
+        raise DataError(
+            f"{path.name} has too few pictures: {sizes.min()} of class {str(class_names[sizes.argmin()])!r}.",
+            why=f"every class needs {MIN_PER_CLASS} or more to hold {TEST_FRACTION:.0%} out for the test",
+            fix="add pictures (a hundred per class is a start), or remove the class",
+        )
+    mask = np.zeros(len(labels), bool)
+    rng = np.random.default_rng(seed)
+    for label, size in enumerate(sizes):
+        mask[rng.permutation(np.flatnonzero(labels == label))[: max(1, round(size * TEST_FRACTION))]] = True
+    return mask
+
+
+def _load_cifar10(seed: int, image_size: int) -> Dataset:
+    """CIFAR-10 from the first place that has it."""
+    folder = os.environ.get("EDGELAB_DATA", "")
+    for candidate in sorted(Path(folder).glob("cifar10*")) if folder else ():
+        if candidate.is_dir() or archives.is_archive(candidate):
+            return _load_path(candidate, seed, image_size, name="cifar10")
+    for kept in sorted((artifacts.artifacts_dir() / "datasets").glob("cifar10-*.npz")):
+        dataset = _read_kept("cifar10", kept)
+        if dataset.image_shape == (image_size, image_size, 3):
+            return dataset
+    if image_size != IMAGE_SIZE:
+        raise InputError(
+            f"CIFAR-10 from Keras has {IMAGE_SIZE} pixels on a side.", fix=f"use image_size={IMAGE_SIZE}"
+        )
+    return _kept(
+        "cifar10", "CIFAR-10 (Krizhevsky 2009), original, by Keras' loader.", {"by": "keras"}, _keras_cifar10
+    )
+
+
+def _keras_cifar10() -> dict[str, Any]:
+    try:
+        with _connection_timeout(DOWNLOAD_TIMEOUT_S):
+            from keras.datasets import cifar10
+
+            (train_images, train_labels), (test_images, test_labels) = cifar10.load_data()
+    except Exception as error:  # urllib, ssl, tarfile, pickle and plain Exception, depending on what fails
+        raise DataError(
+            "CIFAR-10 is not on this machine and cannot be downloaded.",
+            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            fix='use "shapes", which needs no network; or put a folder cifar10/{train,test}/<class>/*.jpg, or'
+            " an archive of it, where EDGELAB_DATA points; or connect to the internet once",
+        ) from error
+    labels = (part.ravel().astype(np.int64) for part in (train_labels, test_labels))
+    return _arrays(train_images, next(labels), test_images, next(labels), CIFAR10_CLASSES)
+
+
+@contextmanager
+def _connection_timeout(seconds: float) -> Iterator[None]:
+    """New sockets give up after this time: a network that swallows packets must not hang the lesson."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
