@@ -1,0 +1,98 @@
+"""The command line: `python -m edgelab check | run | lab`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from edgelab import artifacts, course, environment, results
+from edgelab.errors import EdgelabError
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print what this machine has. What is missing is no failure."""
+    print(environment.report())
+    return 0
+
+
+def _cell_count(chapters: list[dict[str, str]]) -> int:
+    import nbformat
+
+    paths = [course.NOTEBOOKS_DIR / chapter["notebook"] for chapter in chapters]
+    return sum(len(nbformat.read(path, 4).cells) for path in paths if path.exists())
+
+
+def run(options: argparse.Namespace) -> int:
+    """Execute the chapters; 1 when any of them failed."""
+    chapters = course.select(options.only.split(",") if options.only else [])
+    with tqdm(total=_cell_count(chapters), unit="cell", disable=None, leave=False) as bar:
+
+        def on_cell(chapter: dict[str, str], index: int) -> None:
+            bar.set_description(f"{chapter['number']} {chapter['title']}")
+            bar.update()
+
+        def on_chapter(record: course.ChapterRun) -> None:
+            tqdm.write(f"{record.number}  {record.title:<20} {record.status:<8} {record.duration_s:7.1f} s")
+            if record.error:
+                tqdm.write(f"\n{record.error}\n")
+
+        finished = course.run(
+            chapters,
+            profile=options.profile,
+            dataset=options.dataset,
+            build_dir=options.build,
+            on_chapter=on_chapter,
+            on_cell=on_cell,
+        )
+    if options.record_minutes:
+        course.record_minutes(finished)
+    print(f"\n{results.comparison_table()}\n\n{finished.summary}")
+    print(f"Open {options.build / 'index.html'}")
+    return 0 if finished.passed else 1
+
+
+def lab(options: argparse.Namespace) -> int:
+    """Open JupyterLab on the first notebook."""
+    command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
+    return subprocess.run(command, cwd=artifacts.PROJECT_ROOT).returncode
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line as a namespace; `command` is the function to call."""
+    parser = argparse.ArgumentParser(prog="python -m edgelab", description="Edge AI Acceleration Workbook")
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("check", help="print what this machine has").set_defaults(command=check)
+    commands.add_parser("lab", help="open JupyterLab on the first notebook").set_defaults(command=lab)
+    runner = commands.add_parser("run", help="execute the chapters into build/")
+    runner.set_defaults(command=run)
+    runner.add_argument("--only", default="", help="chapters, such as 04,08; all by default")
+    runner.add_argument("--profile", choices=sorted(course.TIME_LIMITS_S), default="fast")
+    runner.add_argument(
+        "--dataset", default="", help="a name, folder or archive; the profile's own by default"
+    )
+    runner.add_argument("--build", type=Path, default=course.BUILD_DIR, help="where everything goes")
+    runner.add_argument("--record-minutes", action="store_true", help="keep the times in data/minutes.json")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; an error made on purpose is printed without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a console may lack the marks used in tables
+    options = parse(arguments)
+    try:
+        return options.command(options)
+    except EdgelabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Everything finished so far is kept.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

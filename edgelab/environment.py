@@ -1,0 +1,464 @@
+"""What this machine has: one finding per thing, why it matters, and how to mend it.
+
+Every probe is held to a time limit and cannot fail the report: a driver that hangs or a tool that breaks
+becomes a row that says so. Native libraries are loaded in a process of their own, which may die. Nothing
+here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from edgelab import artifacts, machine
+
+TIME_LIMIT_S = 4.0
+OK, WARNING, MISSING = "ok", "warning", "missing"
+MARKS = {OK: "✓ ok", WARNING: "! look", MISSING: "– missing"}
+
+# Before its firmware is loaded a Coral USB Accelerator calls itself Global Unichip Corp., afterwards Google.
+EDGE_TPU_USB_IDS = {"1a6e:089a": "before its firmware is loaded", "18d1:9302": "firmware loaded"}
+EDGE_TPU_PCI_ID = "1ac1:089a"
+ROCKCHIP_USB_VENDOR = "2207"
+RKNN_VENV = artifacts.PROJECT_ROOT / ".venv-rknn"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the report.
+
+    Attributes:
+        name: what was looked for.
+        status: "ok", "warning" (works, with a limit) or "missing".
+        detail: what was found.
+        why: why it matters.
+        fix: how to mend it; empty when there is nothing to mend.
+    """
+
+    name: str
+    status: str
+    detail: str
+    why: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{MARKS[self.status]:<10} {self.name}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings, in a fixed order."""
+
+    findings: tuple[Finding, ...]
+
+    def __getitem__(self, name: str) -> Finding:
+        return next(finding for finding in self.findings if finding.name == name)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def with_status(self, status: str) -> tuple[Finding, ...]:
+        """The findings of one status."""
+        return tuple(finding for finding in self.findings if finding.status == status)
+
+    def __str__(self) -> str:
+        lines = []
+        for finding in self.findings:
+            lines.append(str(finding))
+            if finding.fix:
+                lines.append(f"{'':<10} {'':<2}to mend it: {finding.fix}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        style = "text-align:left;vertical-align:top;padding:0.2em 0.7em;border-bottom:1px solid #8888"
+        names = ("What", "Status", "Found", "Why it matters", "How to mend it")
+        head = "".join(f'<th scope="col" style="{style}">{name}</th>' for name in names)
+        rows = []
+        for finding in self.findings:
+            cells = (MARKS[finding.status], finding.detail, finding.why, finding.fix)
+            body = "".join(f'<td style="{style}">{html.escape(cell)}</td>' for cell in cells)
+            rows.append(f'<tr><th scope="row" style="{style}">{html.escape(finding.name)}</th>{body}</tr>')
+        return (
+            '<table style="border-collapse:collapse"><caption style="text-align:left;font-weight:bold">'
+            f"What this machine has</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{''.join(rows)}</tbody></table>"
+        )
+
+
+def guarded(name: str, probe: Callable[[], Finding], limit_s: float = TIME_LIMIT_S) -> Callable[[], Finding]:
+    """Start a probe on a thread of its own; the function returned waits for its row, and always gives one.
+
+    Args:
+        name: of the row, should the probe not give one.
+        probe: makes the row.
+        limit_s: how long to wait.
+    """
+    found: list[Finding] = []
+
+    def run() -> None:
+        try:
+            found.append(probe())
+        except Exception as error:
+            reason = f"the probe failed: {type(error).__name__}: {error}"
+            found.append(Finding(name, WARNING, reason, "nothing is known about it"))
+
+    thread = threading.Thread(target=run, daemon=True)
+    deadline = time.monotonic() + limit_s
+    thread.start()
+
+    def result() -> Finding:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if found:
+            return found[0]
+        return Finding(name, WARNING, f"no answer within {limit_s:g} s", "a driver or a tool hangs")
+
+    return result
+
+
+def python_environment() -> Finding:
+    """The interpreter, and whether it is in an environment of its own."""
+    isolated = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
+    detail = f"{platform.python_version()} in {'an environment of its own' if isolated else 'the system'}"
+    why = "packages of different projects clash when they share one place"
+    if not (3, 10) <= sys.version_info[:2] <= (3, 13):
+        return Finding(
+            "Python", WARNING, detail, "TensorFlow has wheels for 3.10 to 3.13", "make PYTHON=python3.12"
+        )
+    if not isolated:
+        return Finding("Python", WARNING, detail, why, "run `make lab`, which makes an environment in .venv")
+    return Finding("Python", OK, detail, why)
+
+
+def operating_system() -> Finding:
+    """Which system, and whether it is a container or a virtual machine under Windows."""
+    detail = f"{platform.system()} {platform.release()} on {platform.machine()}"
+    if "microsoft" in platform.release().lower():
+        detail += " (WSL)"
+    elif Path("/.dockerenv").exists():
+        detail += " (in a container)"
+    why = "drivers and delegates are built per system and processor"
+    return Finding("Operating system", OK, detail, why)
+
+
+def processor() -> Finding:
+    """Model, cores, vector instructions."""
+    physical, logical = psutil.cpu_count(logical=False), psutil.cpu_count(logical=True)
+    sets = machine.instruction_sets()
+    detail = f"{machine.processor_name()}, {physical or '?'} cores, {logical} threads"
+    detail += f"; {', '.join(sets) or 'instruction sets not known'}"
+    why = "int8 beats float32 only with instructions for it (VNNI, dot product)"
+    has_int8 = any("VNNI" in name or "dot" in name or "int8" in name for name in sets)
+    if has_int8 or not sets:
+        return Finding("Processor", OK, detail, why)
+    return Finding("Processor", WARNING, detail, why, "nothing to mend: expect a smaller gain from int8 here")
+
+
+def memory() -> Finding:
+    """Memory free and in all."""
+    state = psutil.virtual_memory()
+    detail = f"{state.available / 2**30:.1f} of {state.total / 2**30:.1f} GiB free"
+    why = "training in the fast profile takes about 2 GiB"
+    if state.available < 2 * 2**30:
+        return Finding("Memory", WARNING, detail, why, "close other programs and idle kernels")
+    return Finding("Memory", OK, detail, why)
+
+
+def disk() -> Finding:
+    """Space where the artifacts go."""
+    folder = artifacts.artifacts_dir()
+    while not folder.exists():
+        folder = folder.parent
+    free_gib = shutil.disk_usage(folder).free / 2**30
+    detail, why = f"{free_gib:.1f} GiB free for artifacts", "models, caches and videos take up to 2 GiB"
+    if free_gib < 2:
+        return Finding("Disk", WARNING, detail, why, "free some space or point EDGELAB_ARTIFACTS elsewhere")
+    return Finding("Disk", OK, detail, why)
+
+
+def _package(name: str, packages: tuple[str, ...], why: str) -> Finding:
+    for package in packages:
+        if version := machine.version_of(package):
+            return Finding(name, OK, f"{package} {version}", why)
+    return Finding(
+        name, MISSING, f"{packages[0]} is not installed", why, "run `make lab`, which sets everything up"
+    )
+
+
+def tensorflow() -> Finding:
+    """TensorFlow's version, read without importing it."""
+    return _package(
+        "TensorFlow", ("tensorflow", "tensorflow-cpu"), "trains and converts models (chapters 3, 4)"
+    )
+
+
+def keras() -> Finding:
+    """Keras' version."""
+    return _package("Keras", ("keras",), "describes the models (chapter 3)")
+
+
+def litert() -> Finding:
+    """LiteRT's version."""
+    return _package("LiteRT", ("ai-edge-litert",), "runs .tflite models (chapters 4 to 10)")
+
+
+def jupyter() -> Finding:
+    """JupyterLab's version, and the kernel."""
+    return _package("Jupyter", ("jupyterlab",), "shows and runs the notebooks")
+
+
+def nvidia_driver() -> Finding:
+    """The NVIDIA driver and its cards."""
+    why = "TensorFlow trains on an NVIDIA card, TensorRT runs on one; LiteRT's GPU path does not need one"
+    if card := machine.nvidia_card():
+        return Finding("NVIDIA driver", OK, card, why)
+    if any(name.startswith("10de:") for name in machine.pci_ids()):
+        fix = "install the driver (on Ubuntu: sudo ubuntu-drivers install), then restart"
+        return Finding(
+            "NVIDIA driver", MISSING, "an NVIDIA card is here, its driver does not answer", why, fix
+        )
+    return Finding(
+        "NVIDIA driver", MISSING, "no NVIDIA card found", why, "nothing to mend without such a card"
+    )
+
+
+def _cuda_part(name: str, packages: tuple[str, ...], build_key: str, why: str) -> Finding:
+    built_for = machine.tensorflow_build().get(build_key)
+    wanted = f"; TensorFlow here is built for {built_for}" if built_for else ""
+    for package in packages:
+        if version := machine.version_of(package):
+            return Finding(name, OK, f"{package} {version}{wanted}", why)
+    fix = "run `make lab` on Linux: it installs tensorflow[and-cuda] where the driver answers"
+    if not machine.nvidia_card():
+        fix = "not needed without an NVIDIA card"
+    return Finding(name, MISSING, f"not in this environment{wanted}", why, fix)
+
+
+def cuda() -> Finding:
+    """The CUDA libraries that TensorFlow would use."""
+    packages = ("nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu13", "nvidia-cuda-runtime")
+    return _cuda_part(
+        "CUDA", packages, "cuda_version", "TensorFlow's kernels on an NVIDIA card are CUDA programs"
+    )
+
+
+def cudnn() -> Finding:
+    """The cuDNN library that TensorFlow would use."""
+    packages = ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
+    return _cuda_part("cuDNN", packages, "cudnn_version", "convolutions on an NVIDIA card come from cuDNN")
+
+
+def tensorflow_gpu() -> Finding:
+    """Whether TensorFlow can use a card: its build, the driver and the libraries together."""
+    why = "training on a card is many times faster than on the CPU"
+    if not machine.tensorflow_build().get("is_cuda_build"):
+        fix = (
+            "nothing to mend without an NVIDIA card on Linux"
+            if not machine.nvidia_card()
+            else "run `make lab`"
+        )
+        return Finding("TensorFlow GPU", MISSING, "this TensorFlow is the CPU build", why, fix)
+    if not machine.nvidia_card():
+        return Finding(
+            "TensorFlow GPU", MISSING, "built for CUDA, but no card answers", why, "see NVIDIA driver"
+        )
+    return Finding("TensorFlow GPU", OK, "built for CUDA, and a card answers", why)
+
+
+def _native_row(name: str, probe: str, why: str, fix: str) -> Finding:
+    devices, reason = machine.native(probe)
+    if devices:
+        return Finding(name, OK, "; ".join(devices), why)
+    return Finding(name, MISSING, reason or "the library is here but finds no device", why, fix)
+
+
+def vulkan() -> Finding:
+    """Vulkan devices, software ones included."""
+    why = "LiteRT's GPU path on Linux and Windows speaks WebGPU over Vulkan"
+    if sys.platform == "darwin":
+        return Finding("Vulkan", OK, "not needed: a Mac uses Metal", why)
+    packages = "sudo apt install libvulkan1 mesa-vulkan-drivers"
+    fix = f"the GPU maker's driver, or on Debian 13, Ubuntu 24.04 and later: {packages}"
+    return _native_row("Vulkan", "vulkan", why, fix)
+
+
+def opencl() -> Finding:
+    """OpenCL devices."""
+    fix = "on Debian or Ubuntu: sudo apt install ocl-icd-libopencl1 and the GPU maker's ICD; optional"
+    return _native_row(
+        "OpenCL", "opencl", "LiteRT's GPU path on Android phones, and a way to measure a GPU", fix
+    )
+
+
+def litert_gpu() -> Finding:
+    """The GPU accelerator in LiteRT's wheel, and a device below it."""
+    why = "runs a .tflite model on almost any GPU, without CUDA"
+    spec = importlib.util.find_spec("ai_edge_litert")
+    folder = Path(spec.submodule_search_locations[0]) if spec else Path("nowhere")
+    libraries = [
+        path.name for path in folder.glob("*Accelerator*") if path.suffix in (".so", ".dylib", ".dll")
+    ]
+    if not libraries:
+        return Finding("LiteRT GPU", MISSING, "this LiteRT wheel has no GPU accelerator", why)
+    devices = ["Metal"] if sys.platform == "darwin" else machine.native("vulkan")[0]
+    if not devices:
+        detail = f"{libraries[0]} is here, a Vulkan device is not"
+        return Finding("LiteRT GPU", MISSING, detail, why, "see Vulkan")
+    if all("software" in device for device in devices):
+        detail = f"{libraries[0]} on {devices[0]}"
+        return Finding(
+            "LiteRT GPU", WARNING, detail, why, "right results, no speed: a real GPU needs its driver"
+        )
+    return Finding("LiteRT GPU", OK, f"{libraries[0]} on {devices[0]}", why)
+
+
+def edge_tpu_device() -> Finding:
+    """A Coral USB Accelerator or PCIe module."""
+    why = "the Edge TPU runs int8 models (chapter 5)"
+    for name in machine.usb_ids():
+        if name in EDGE_TPU_USB_IDS:
+            detail = f"Coral USB Accelerator {name} ({EDGE_TPU_USB_IDS[name]})"
+            return Finding("Edge TPU device", OK, detail, why)
+    if EDGE_TPU_PCI_ID in machine.pci_ids() or Path("/dev/apex_0").exists():
+        if Path("/dev/apex_0").exists():
+            return Finding("Edge TPU device", OK, "Coral PCIe module at /dev/apex_0", why)
+        fix = "install the gasket driver, which makes /dev/apex_0"
+        return Finding("Edge TPU device", WARNING, "Coral PCIe module without its driver", why, fix)
+    fix = "plug a Coral USB Accelerator into a USB 3 port, or nothing: the lessons run without one"
+    return Finding("Edge TPU device", MISSING, "no Coral device on USB or PCIe", why, fix)
+
+
+def edge_tpu_runtime() -> Finding:
+    """libedgetpu, the delegate."""
+    fix = "install libedgetpu1-std with a keyring in /etc/apt/keyrings (chapter 2), or a community build"
+    return _native_row("Edge TPU runtime", "edgetpu", "the delegate that LiteRT loads: libedgetpu.so.1", fix)
+
+
+def edge_tpu_compiler() -> Finding:
+    """Google's compiler on PATH."""
+    why = "maps an int8 .tflite onto the Edge TPU"
+    if version := machine.output_of("edgetpu_compiler", "--version"):
+        return Finding("Edge TPU compiler", OK, version.splitlines()[0], why)
+    fix = "x86-64 Linux only: the edgetpu-compiler package of Google's apt source, or a Colab notebook"
+    return Finding("Edge TPU compiler", MISSING, "edgetpu_compiler is not on PATH", why, fix)
+
+
+def rknn_toolkit() -> Finding:
+    """Rockchip's compiler, in an environment of its own, or the board's runtime package."""
+    why = "compiles for Rockchip NPUs, and simulates them on a PC"
+    for package in ("rknn-toolkit2", "rknn-toolkit-lite2"):
+        if version := machine.version_of(package):
+            return Finding("RKNN toolkit", OK, f"{package} {version}", why)
+    if RKNN_VENV.exists():
+        return Finding("RKNN toolkit", OK, f"in {RKNN_VENV.name}", why)
+    fix = "it clashes with the workbook's numpy, so it needs an environment of its own"
+    return Finding("RKNN toolkit", MISSING, "not installed", why, fix)
+
+
+def rknn_board() -> Finding:
+    """A Rockchip chip under this system, or a board on USB."""
+    why = "an RK3588 runs int8 models at up to 6 TOPS"
+    chip = machine.text_of("/proc/device-tree/compatible")
+    if "rockchip" in chip:
+        libraries, _ = machine.native("rknnrt")
+        if libraries:
+            return Finding("RKNN board", OK, f"{chip.split()[-1]} with {libraries[0]}", why)
+        fix = "copy librknnrt.so from Rockchip's runtime to /usr/lib"
+        return Finding("RKNN board", WARNING, f"{chip.split()[-1]} without librknnrt.so", why, fix)
+    if any(name.startswith(f"{ROCKCHIP_USB_VENDOR}:") for name in machine.usb_ids()):
+        has_adb = shutil.which("adb") is not None
+        detail = f"a Rockchip board on USB, adb {'is here' if has_adb else 'is missing'}"
+        return Finding(
+            "RKNN board", OK if has_adb else WARNING, detail, why, "" if has_adb else "sudo apt install adb"
+        )
+    return Finding(
+        "RKNN board", MISSING, "no Rockchip chip or board found", why, "nothing to mend without a board"
+    )
+
+
+def tensorrt() -> Finding:
+    """TensorRT: the Python package, the library, or the command."""
+    why = "the fastest path on an NVIDIA card or a Jetson"
+    jetson = machine.text_of("/etc/nv_tegra_release").splitlines()[:1]
+    if version := machine.version_of("tensorrt"):
+        return Finding("TensorRT", OK, f"tensorrt {version}", why)
+    libraries, reason = machine.native("nvinfer")
+    if libraries:
+        return Finding("TensorRT", OK, f"libnvinfer {libraries[0]}", why)
+    fix = (
+        "sudo apt install nvidia-jetpack"
+        if jetson
+        else "needs an NVIDIA card and NVIDIA's TensorRT packages (chapter 7)"
+    )
+    return Finding("TensorRT", MISSING, jetson[0] if jetson else reason, why, fix)
+
+
+def camera() -> Finding:
+    """Cameras that the system lists; none is opened, so that no light goes on."""
+    why = "chapter 10 shows a live picture; generated scenes and files take its place"
+    if not sys.platform.startswith("linux"):
+        return Finding("Camera", WARNING, "not looked for: this system tells only when it is opened", why)
+    names = [machine.text_of(path / "name") for path in Path("/sys/class/video4linux").glob("video*")]
+    if names:
+        return Finding("Camera", OK, ", ".join(dict.fromkeys(names)), why)
+    return Finding("Camera", MISSING, "no /dev/video device", why, "plug one in, or use the generated scenes")
+
+
+def real_data() -> Finding:
+    """The folder of real pictures."""
+    why = "the full profile trains on real photographs"
+    folder = os.environ.get("EDGELAB_DATA", "")
+    if not folder:
+        fix = "optional: set EDGELAB_DATA to a folder of pictures; generated ones are the default"
+        return Finding("Real data", MISSING, "EDGELAB_DATA is not set", why, fix)
+    if not Path(folder).is_dir():
+        return Finding("Real data", WARNING, "EDGELAB_DATA names no folder", why, "correct the path")
+    return Finding("Real data", OK, f"{len(list(Path(folder).iterdir()))} entries in EDGELAB_DATA", why)
+
+
+PROBES: dict[str, Callable[[], Finding]] = {
+    "Python": python_environment,
+    "Operating system": operating_system,
+    "Processor": processor,
+    "Memory": memory,
+    "Disk": disk,
+    "Jupyter": jupyter,
+    "TensorFlow": tensorflow,
+    "Keras": keras,
+    "LiteRT": litert,
+    "NVIDIA driver": nvidia_driver,
+    "CUDA": cuda,
+    "cuDNN": cudnn,
+    "TensorFlow GPU": tensorflow_gpu,
+    "Vulkan": vulkan,
+    "OpenCL": opencl,
+    "LiteRT GPU": litert_gpu,
+    "Edge TPU device": edge_tpu_device,
+    "Edge TPU runtime": edge_tpu_runtime,
+    "Edge TPU compiler": edge_tpu_compiler,
+    "RKNN toolkit": rknn_toolkit,
+    "RKNN board": rknn_board,
+    "TensorRT": tensorrt,
+    "Camera": camera,
+    "Real data": real_data,
+}
+
+
+def report(probes: dict[str, Callable[[], Finding]] | None = None) -> Report:
+    """Probe everything at once; takes no longer than the time limit of one probe.
+
+    Args:
+        probes: row name to probe; all of them by default.
+    """
+    waiting = [guarded(name, probe) for name, probe in (PROBES if probes is None else probes).items()]
+    return Report(tuple(result() for result in waiting))

@@ -1,0 +1,126 @@
+"""Executed notebooks as pages that can be read without a network, and the index of a run."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgelab import artifacts
+
+if TYPE_CHECKING:
+    import nbformat
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+# nbconvert's own page, without the scripts it fetches from the web (formulas excepted, which are then typeset
+# when there is a network), and with the source of solutions behind a button.
+TEMPLATE = """{% extends 'index.html.j2' %}
+{% block html_head_js %}{% endblock %}
+{% block jupyter_widgets %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}
+{% block html_head_js_mathjax %}
+<script type="text/x-mathjax-config">MathJax.Hub.Config({messageStyle: "none",
+tex2jax: {inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], processEscapes: true}});</script>
+<script async src="{{ resources.mathjax_url }}"></script>
+{% endblock %}
+{% block input_group %}
+{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
+<details><summary>Show the code</summary>{{ super() }}</details>
+{% else %}{{ super() }}{% endif %}
+{% endblock %}
+"""
+
+INDEX_STYLE = """body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1a1a1a}
+table{border-collapse:collapse}th,td{text-align:left;padding:.3em .8em;border-bottom:1px solid #bbb}
+caption{text-align:left;font-weight:bold;padding:.3em 0}pre{background:#f3f3f3;padding:.6em;
+overflow-x:auto}"""
+
+
+def _without_live_controls(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Widgets need a kernel: keep the static picture each brought along, drop finished progress bars."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        kept = []
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if WIDGET in data:
+                del data[WIDGET]
+                if "text/html" not in data:
+                    is_progress_bar = "%|" in data.get("text/plain", "")
+                    if is_progress_bar:
+                        continue
+                    data["text/html"] = "<p><i>A live control: open the notebook to use it.</i></p>"
+            kept.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = kept
+    return notebook
+
+
+def write_page(executed: Path, page: Path, title: str) -> None:
+    """One executed notebook as an HTML page.
+
+    Args:
+        executed: the `.ipynb` file with its outputs.
+        page: where the page goes.
+        title: shown in the browser's tab.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    import nbformat
+    from jinja2 import DictLoader
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(
+        template_name="lab", extra_loaders=[DictLoader({"course": TEMPLATE})], template_file="course"
+    )
+    notebook = _without_live_controls(nbformat.read(executed, as_version=4))
+    notebook.metadata["title"] = title
+    content, _ = exporter.from_notebook_node(notebook)
+    with artifacts.atomic_path(page) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
+def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, results_html: str) -> None:
+    """The page that leads to all others.
+
+    Args:
+        path: where it goes.
+        runs: per chapter: "number", "title", "status", "minutes", "error" and "page" (a relative
+            link, or "").
+        summary: one sentence on the whole run.
+        results_html: the comparison table; it is not escaped.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    marks = {"passed": "✓ passed", "failed": "✗ failed", "missing": "✗ missing"}
+    rows, errors = [], []
+    for run in runs:
+        name = html.escape(f"{run['number']} {run['title']}")
+        link = f'<a href="{html.escape(run["page"])}">{name}</a>' if run["page"] else name
+        cells = f"<td>{marks[run['status']]}</td><td>{run['minutes']:.1f}</td>"
+        rows.append(f'<tr><th scope="row">{link}</th>{cells}</tr>')
+        if run["error"]:
+            errors.append(f"<h2>{name} {run['status']}</h2><pre>{html.escape(run['error'])}</pre>")
+    content = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Edge AI Acceleration Workbook</title><style>{INDEX_STYLE}</style></head>
+<body><main><h1>Edge AI Acceleration Workbook</h1><p>{html.escape(summary)}</p>
+<table><caption>Chapters</caption>
+<thead><tr><th scope="col">Chapter</th><th scope="col">Status</th><th scope="col">Minutes</th></tr></thead>
+<tbody>{"".join(rows)}</tbody></table>{"".join(errors)}
+<h2>Results</h2>{results_html}
+<p><a href="results.csv">All results as CSV</a></p></main></body></html>
+"""
+    with artifacts.atomic_path(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
+def strip_terminal_codes(text: str) -> str:
+    """Without the colour codes that a traceback carries."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
