@@ -1,0 +1,336 @@
+"""Where frames come from: a camera, a file, a network stream, or generated scenes, all through one door."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgelab import quiet
+from edgelab.errors import DataError, InputError, TargetError
+
+# Read by OpenCV when it first opens a video. Broken packets are dropped, so that a file that was cut short
+# ends with its last whole picture and not with half a grey one.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflags;discardcorrupt")
+
+import cv2
+
+if TYPE_CHECKING:
+    from edgelab.datasets import Box
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+OPEN_TIMEOUT_MS = 5000
+SCENE_FPS = 30.0
+SCENE_SIZE = (320, 240)
+SCENE_FRAMES = 90  # then the picture cuts to the next scene
+SCENE_SEEDS = 1000  # scenes that one seed can number
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a stream.
+
+    Attributes:
+        index: its number in the stream, from 0; a dropped frame leaves a gap.
+        image: uint8 `[H, W, 3]`, RGB.
+        time_s: its place in the stream, in seconds from the start.
+        captured_s: when it came into being, on the clock of `time.perf_counter`: latency counts from here.
+        boxes: exact boxes of what it shows, where the source knows them (generated scenes, also from a file),
+            else None.
+    """
+
+    index: int
+    image: np.ndarray
+    time_s: float
+    captured_s: float
+    boxes: tuple[Box, ...] | None = None
+
+
+class Source(ABC):
+    """An opened stream: a context manager, and an iterator of `Frame` that can be walked through once.
+
+    Attributes:
+        name: what was opened.
+        size: width and height in pixels.
+        fps: frames per second that the source announces; 0.0 when it does not say.
+        frame_count: frames that the source announces; None when it has no end or does not say.
+        is_live: frames come by the clock, whether anybody is ready for them or not.
+        notes: what the user should know afterwards, such as a file that ended early.
+    """
+
+    name: str
+    size: tuple[int, int]
+    fps: float = 0.0
+    frame_count: int | None = None
+    is_live: bool = False
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._is_closed = False
+        # A device must not be released while another thread reads from it: native code would crash.
+        self._lock = threading.Lock()
+
+    @abstractmethod
+    def _read(self) -> Frame | None:
+        """The next frame, or None at the end."""
+
+    def _release(self) -> None:  # noqa: B027 (generated frames hold no device)
+        """Free the device; called once."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        with self._lock:
+            frame = None if self._is_closed else self._read()
+        if frame is None:
+            raise StopIteration
+        return frame
+
+    def close(self) -> None:
+        """Release the device or file. Closing twice does no harm."""
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._release()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        width, height = self.size
+        rate = f"{self.fps:.4g} frames/s" if self.fps else "unknown frame rate"
+        return f"{self.name}: {width}x{height}, {rate}, {'live' if self.is_live else 'not live'}"
+
+
+class CaptureSource(Source):
+    """A camera, a file or a network stream, read by OpenCV. Made by `open_source`."""
+
+    def __init__(
+        self,
+        capture: cv2.VideoCapture,
+        first: np.ndarray,
+        *,
+        name: str,
+        is_live: bool,
+        boxes: Sequence[tuple[Box, ...]] = (),
+    ) -> None:
+        super().__init__()
+        self._capture, self._boxes = capture, boxes
+        self._waiting_image: np.ndarray | None = first  # read when opening, to see whether any comes
+        self._next_index = 0
+        self._opened_s = time.perf_counter()
+        self.name, self.is_live = name, is_live
+        self.size = (first.shape[1], first.shape[0])
+        self.fps = max(capture.get(cv2.CAP_PROP_FPS), 0.0)
+        announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.frame_count = announced if announced > 0 and not is_live else None
+
+    def _read(self) -> Frame | None:
+        image, self._waiting_image = self._waiting_image, None
+        if image is None:
+            found, image = self._capture.read()
+            if not found:
+                self._explain_end()
+                return None
+        now_s = time.perf_counter()
+        index = self._next_index
+        self._next_index += 1
+        time_s = now_s - self._opened_s if self.is_live or not self.fps else index / self.fps
+        boxes = self._boxes[index] if index < len(self._boxes) else None
+        return Frame(index, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time_s, now_s, boxes)
+
+    def _explain_end(self) -> None:
+        if self.is_live:
+            self.notes.append(f"{self.name} stopped delivering after frame {self._next_index}.")
+        elif self.frame_count and self._next_index < self.frame_count:
+            self.notes.append(
+                f"{self.name} announces {self.frame_count} frames and ends after {self._next_index}: "
+                "the rest is missing or damaged."
+            )
+
+    def _release(self) -> None:
+        self._capture.release()
+
+
+class SceneSource(Source):
+    """Generated scenes with exact boxes (see `edgelab.datasets.scenes`), a new one every few seconds."""
+
+    def __init__(self, frame_count: int, seed: int) -> None:
+        super().__init__()
+        self.name, self.size, self.fps, self.frame_count = "scenes", SCENE_SIZE, SCENE_FPS, frame_count
+        self._frames = self._generate(frame_count, seed)
+
+    def _generate(self, frame_count: int, seed: int) -> Iterator[Frame]:
+        from edgelab import datasets
+
+        for start in range(0, frame_count, SCENE_FRAMES):
+            count = min(SCENE_FRAMES, frame_count - start)
+            scene = datasets.scenes(count, seed=SCENE_SEEDS * seed + start // SCENE_FRAMES, size=SCENE_SIZE)
+            for index, (image, boxes) in enumerate(scene, start):
+                yield Frame(index, image, index / self.fps, time.perf_counter(), tuple(boxes))
+
+    def _read(self) -> Frame | None:
+        return next(self._frames, None)
+
+
+class LiveSource(Source):
+    """Another source, delivered by the clock as a camera would (see `as_live`)."""
+
+    is_live = True
+
+    def __init__(self, source: Source, fps: float) -> None:
+        super().__init__()
+        self._source, self.fps = source, fps
+        self.name, self.size, self.frame_count = f"{source.name} (live)", source.size, source.frame_count
+        self.notes = source.notes
+        self._count = 0
+        self._start_s: float | None = None
+
+    def _read(self) -> Frame | None:
+        frame = next(self._source, None)
+        if frame is None:
+            return None
+        if self._start_s is None:
+            self._start_s = time.perf_counter()
+        time_s = self._count / self.fps
+        self._count += 1
+        due_s = self._start_s + time_s
+        time.sleep(max(due_s - time.perf_counter(), 0.0))
+        return replace(frame, time_s=time_s, captured_s=due_s)
+
+    def _release(self) -> None:
+        self._source.close()
+
+
+def as_live(source: Source, fps: float | None = None) -> Source:
+    """Deliver a file's or the scenes' frames by the clock, as a camera would.
+
+    A frame counts as captured at the moment it is due, so lag shows in the latency.
+
+    Args:
+        source: any source; closing the result closes it.
+        fps: frames per second; None for the source's own.
+
+    Raises:
+        InputError: no rate is given and the source announces none.
+    """
+    fps = source.fps if fps is None else fps
+    if not fps > 0:
+        source.close()
+        raise InputError(f"{source.name} cannot be played at {fps:g} frames/s.", fix="give fps, such as 30")
+    return LiveSource(source, fps)
+
+
+def open_source(what: str | os.PathLike[str], *, frame_count: int = 300, seed: int = 0) -> Source:
+    """Open a stream of frames.
+
+    Args:
+        what: "scenes" for generated scenes; "camera:0", "camera:1", … for a camera; an address with "://",
+            such as "rtsp://…", for a network stream; otherwise the path of a video file.
+        frame_count: how many scenes; the other sources end by themselves.
+        seed: which scenes.
+
+    Returns:
+        The source; use it in a `with` block, or hand it to `run`, which closes it.
+
+    Raises:
+        DataError: the file is missing, is no video, or holds no whole frame.
+        TargetError: the camera or stream is absent, busy, or delivers nothing.
+    """
+    name = os.fspath(what)
+    if name == "scenes":
+        return SceneSource(frame_count, seed)
+    if name.startswith("camera:"):
+        return _open_camera(name)
+    if "://" in name:
+        return _open_stream(name)
+    return _open_file(Path(what))
+
+
+def _open_camera(name: str) -> Source:
+    number = name.removeprefix("camera:")
+    if not number.isdecimal():
+        raise InputError(f"{name!r} names no camera.", fix='write "camera:0" for the first one')
+    with quiet.native_stderr():
+        capture = cv2.VideoCapture(int(number))
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old frames in the driver are only lag
+        found, image = capture.read()
+    if not found:
+        was_opened = capture.isOpened()
+        capture.release()
+        raise TargetError(
+            f"Camera {number} delivers no picture." if was_opened else f"There is no camera {number} here.",
+            why="another program holds it, or the system denies access" if was_opened else "none answered",
+            fix="plug one in, close other programs that use it, allow access to it in the system's privacy "
+            'settings, or set SOURCE = "scenes" or the path of a video file',
+        )
+    return CaptureSource(capture, image, name=f"camera {number}", is_live=True)
+
+
+def _open_stream(address: str) -> Source:
+    limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+    timeouts = [value for limit in limits for value in (limit, OPEN_TIMEOUT_MS)]
+    name = address.rpartition("@")[2]  # what stands before it may be a password
+    with quiet.native_stderr():
+        capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+        found, image = capture.read()
+    if not found:
+        capture.release()
+        raise TargetError(
+            f"The stream {name} delivers no picture.",
+            why=f"nothing came within {OPEN_TIMEOUT_MS // 1000} s, or the address was refused",
+            fix='check it with a player such as VLC, or set SOURCE = "scenes"',
+        )
+    return CaptureSource(capture, image, name=name, is_live=True)
+
+
+def _open_file(path: Path) -> Source:
+    if not path.is_file():
+        raise DataError(
+            f"There is no video file {path.name}.",
+            why=f"{path.parent} holds none of that name",
+            fix='check the path, or set SOURCE = "scenes"',
+        )
+    with quiet.native_stderr():
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        found, image = capture.read()
+    if not found:
+        was_opened = capture.isOpened()
+        capture.release()
+        raise DataError(
+            f"{path.name} holds no whole frame." if was_opened else f"{path.name} cannot be read as a video.",
+            why="it was cut short, is damaged, or is no video; an .mp4 file without its end has no index",
+            fix="copy or record it again; .avi and .mkv files survive being cut, .mp4 files do not",
+        )
+    return CaptureSource(capture, image, name=path.name, is_live=False, boxes=_boxes_beside(path))
+
+
+def _boxes_beside(path: Path) -> list[tuple[Box, ...]]:
+    """The boxes that `datasets.write_scene_video` puts beside its file; none for any other video."""
+    from edgelab.datasets import Box
+
+    try:
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return [tuple(Box(**box) for box in boxes) for boxes in record["frames"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
