@@ -267,6 +267,7 @@ def fit(
             initial_epoch=done,
             epochs=epochs,
             callbacks=[keeper, early_stop, progress],
+            shuffle=False,  # the input pipeline has shuffled already
             verbose=0,
         )
         model.load_weights(folder / BEST_FILE)
@@ -282,6 +283,17 @@ def fit(
         peak_memory_bytes=keeper.peak_memory_bytes,
         device=f"{len(gpus)} GPU" if gpus else "CPU",
     )
+
+
+def architecture(model: keras.Model) -> str:
+    """The model's structure as JSON, with the layers numbered in place of names.
+
+    Keras counts unnamed layers over the life of a kernel, so the same network would be another one next time.
+    """
+    text = model.to_json().replace(json.dumps(model.name), '"model"')
+    for number, layer in enumerate(model.layers):
+        text = text.replace(json.dumps(layer.name), f'"layer {number}"')
+    return text
 
 
 def train(
@@ -312,7 +324,7 @@ def train(
     with strategy().scope():
         model = build()
     parts = {
-        "architecture": model.to_json(),
+        "architecture": architecture(model),
         "data": dataset.fingerprint,
         "settings": settings,
         "keras": keras.__version__,
