@@ -1,0 +1,51 @@
+# Every job has one word. Each sets up .venv first when that is needed; `make` alone lists them.
+PYTHON ?= $(shell command -v python3 || command -v python)
+VENV := $(or $(EDGELAB_VENV),.venv)
+RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
+# Last chapter first: each then runs without those before it, and makes for itself what it needs.
+NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
+
+.PHONY: help setup lab run test check lint clean lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make lab     open JupyterLab on the first notebook"
+	@echo "make run     execute every chapter into build/index.html   (ARGS=\"--only 04,08 --profile full\")"
+	@echo "make test    check style, run the unit tests and every notebook"
+	@echo "make check   print what this machine has, and how to mend what is missing"
+	@echo "make lint    check style, and that notebooks hold no outputs"
+	@echo "make clean   delete build/ and all caches, but not artifacts/"
+	@echo "make lock    resolve the exact versions again (needs uv)"
+
+setup:
+	@"$(PYTHON)" tools/bootstrap.py
+
+lab: setup
+	@"$(RUN)" -m edgelab lab
+
+run: setup
+	@"$(RUN)" -m edgelab run $(ARGS)
+
+check: setup
+	@"$(RUN)" -m edgelab check
+
+lint: setup
+	"$(RUN)" -m ruff check .
+	"$(RUN)" -m ruff format --check .
+	"$(RUN)" -m nbstripout --verify --keep-id --drop-empty-cells $(NOTEBOOKS)
+
+# The notebooks start from an empty artifacts folder; tests/notebooks then runs the course a second time from it.
+test: lint
+	rm -rf build/test-artifacts
+	EDGELAB_ARTIFACTS="$(CURDIR)/build/test-artifacts" EDGELAB_TEST_ARTIFACTS="$(CURDIR)/build/test-artifacts" \
+	"$(RUN)" -m pytest --nbval-lax --nbval-cell-timeout=600 $(NOTEBOOKS) tests
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache
+	find edgelab tests tools -name __pycache__ -type d -exec rm -rf {} +
+
+lock:
+	for extra in cpu cuda; do \
+	  uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --python-version 3.10 \
+	    --extra $$extra --extra dev pyproject.toml -o requirements/$$extra.lock || exit 1; \
+	done

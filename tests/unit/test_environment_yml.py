@@ -1,0 +1,34 @@
+import re
+from pathlib import Path
+
+import pytest
+
+tomllib = pytest.importorskip("tomllib", reason="tomllib comes with Python 3.11")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def requirements_in_yml():
+    """The lines of the pip section of environment.yml, and the Python versions conda may choose from."""
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    python = re.search(r'- "?python\s*([^"\n]+)', text).group(1)
+    pip_section = text.split("- pip:\n")[1]
+    return python, re.findall(r'^\s+- "(.+)"$', pip_section, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def project():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]
+
+
+def test_conda_users_get_the_packages_of_pyproject(project):
+    extras = project["optional-dependencies"]
+    expected = {*project["dependencies"], *extras["cpu"], *extras["dev"]}
+    _, items = requirements_in_yml()
+    assert items[-1] == "-e ."
+    assert set(items[:-1]) == expected
+
+
+def test_conda_users_get_the_python_of_pyproject(project):
+    python, _ = requirements_in_yml()
+    assert python == project["requires-python"]
