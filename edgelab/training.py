@@ -290,9 +290,10 @@ def architecture(model: keras.Model) -> str:
 
     Keras counts unnamed layers over the life of a kernel, so the same network would be another one next time.
     """
-    text = model.to_json().replace(json.dumps(model.name), '"model"')
-    for number, layer in enumerate(model.layers):
-        text = text.replace(json.dumps(layer.name), f'"layer {number}"')
+    names = [model.name, *(tensor.name for tensor in model.inputs), *(layer.name for layer in model.layers)]
+    text = model.to_json()
+    for number, name in enumerate(dict.fromkeys(names)):
+        text = text.replace(json.dumps(name), f'"layer {number}"')
     return text
 
 
