@@ -290,7 +290,7 @@ def architecture(model: keras.Model) -> str:
 
     Keras counts unnamed layers over the life of a kernel, so the same network would be another one next time.
     """
-    names = [model.name, *(tensor.name for tensor in model.inputs), *(layer.name for layer in model.layers)]
+    names = [model.name, *(layer["config"]["name"] for layer in model.get_config()["layers"])]
     text = model.to_json()
     for number, name in enumerate(dict.fromkeys(names)):
         text = text.replace(json.dumps(name), f'"layer {number}"')
