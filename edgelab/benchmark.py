@@ -21,7 +21,23 @@ from tqdm.auto import tqdm
 from edgelab.energy import energy_meter
 from edgelab.errors import InputError
 from edgelab.machine import MachineState, Watch, peak_memory_bytes
+from edgelab.profiler import OperatorProfile, kinds_table, operator_profile
 from edgelab.targets.base import Placement, Session, TensorSpec
+
+__all__ = [
+    "Measurement",
+    "OperatorProfile",
+    "Ranking",
+    "SpeedUp",
+    "bootstrap_interval",
+    "compare",
+    "kinds_table",
+    "measure",
+    "operator_profile",
+    "sample_inputs",
+    "time_runs",
+    "warm_up",
+]
 
 WARM_UP_WINDOW = 10  # runs whose median is compared with that of the runs before
 WARM_UP_GAIN = 0.02  # a window that is less than 2 % faster than the best so far ends the warm-up
