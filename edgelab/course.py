@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from edgelab import artifacts, display, machine, pages, results
+from edgelab import artifacts, display, hardware, pages, results
 from edgelab.errors import InputError
 
 NOTEBOOKS_DIR = artifacts.PROJECT_ROOT / "notebooks"
@@ -244,7 +244,7 @@ def record_minutes(run: CourseRun) -> None:
     path = display.MINUTES_FILE
     seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.exists() else {}
     seconds |= {c.notebook: round(c.duration_s, 1) for c in run.chapters if c.status == "passed"}
-    record = {"date": date.today().isoformat(), "machine": machine.description(), "seconds": seconds}
+    record = {"date": date.today().isoformat(), "machine": hardware.description(), "seconds": seconds}
     with artifacts.atomic_path(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from edgelab import artifacts, machine
+from edgelab import artifacts, hardware
 
 TIME_LIMIT_S = 4.0
 OK, WARNING, MISSING = "ok", "warning", "missing"
@@ -154,8 +154,8 @@ def operating_system() -> Finding:
 def processor() -> Finding:
     """Model, cores, vector instructions."""
     physical, logical = psutil.cpu_count(logical=False), psutil.cpu_count(logical=True)
-    sets = machine.instruction_sets()
-    detail = f"{machine.processor_name()}, {physical or '?'} cores, {logical} threads"
+    sets = hardware.instruction_sets()
+    detail = f"{hardware.processor_name()}, {physical or '?'} cores, {logical} threads"
     detail += f"; {', '.join(sets) or 'instruction sets not known'}"
     why = "int8 beats float32 only with instructions for it (VNNI, dot product)"
     has_int8 = any("VNNI" in name or "dot" in name or "int8" in name for name in sets)
@@ -188,7 +188,7 @@ def disk() -> Finding:
 
 def _package(name: str, packages: tuple[str, ...], why: str) -> Finding:
     for package in packages:
-        if version := machine.version_of(package):
+        if version := hardware.version_of(package):
             return Finding(name, OK, f"{package} {version}", why)
     return Finding(
         name, MISSING, f"{packages[0]} is not installed", why, "run `make lab`, which sets everything up"
@@ -220,9 +220,9 @@ def jupyter() -> Finding:
 def nvidia_driver() -> Finding:
     """The NVIDIA driver and its cards."""
     why = "TensorFlow trains on an NVIDIA card, TensorRT runs on one; LiteRT's GPU path does not need one"
-    if card := machine.nvidia_card():
+    if card := hardware.nvidia_card():
         return Finding("NVIDIA driver", OK, card, why)
-    if any(name.startswith("10de:") for name in machine.pci_ids()):
+    if any(name.startswith("10de:") for name in hardware.pci_ids()):
         fix = "install the driver (on Ubuntu: sudo ubuntu-drivers install), then restart"
         return Finding(
             "NVIDIA driver", MISSING, "an NVIDIA card is here, its driver does not answer", why, fix
@@ -233,13 +233,13 @@ def nvidia_driver() -> Finding:
 
 
 def _cuda_part(name: str, packages: tuple[str, ...], build_key: str, why: str) -> Finding:
-    built_for = machine.tensorflow_build().get(build_key)
+    built_for = hardware.tensorflow_build().get(build_key)
     wanted = f"; TensorFlow here is built for {built_for}" if built_for else ""
     for package in packages:
-        if version := machine.version_of(package):
+        if version := hardware.version_of(package):
             return Finding(name, OK, f"{package} {version}{wanted}", why)
     fix = "run `make lab` on Linux: it installs tensorflow[and-cuda] where the driver answers"
-    if not machine.nvidia_card():
+    if not hardware.nvidia_card():
         fix = "not needed without an NVIDIA card"
     return Finding(name, MISSING, f"not in this environment{wanted}", why, fix)
 
@@ -261,14 +261,14 @@ def cudnn() -> Finding:
 def tensorflow_gpu() -> Finding:
     """Whether TensorFlow can use a card: its build, the driver and the libraries together."""
     why = "training on a card is many times faster than on the CPU"
-    if not machine.tensorflow_build().get("is_cuda_build"):
+    if not hardware.tensorflow_build().get("is_cuda_build"):
         fix = (
             "nothing to mend without an NVIDIA card on Linux"
-            if not machine.nvidia_card()
+            if not hardware.nvidia_card()
             else "run `make lab`"
         )
         return Finding("TensorFlow GPU", MISSING, "this TensorFlow is the CPU build", why, fix)
-    if not machine.nvidia_card():
+    if not hardware.nvidia_card():
         return Finding(
             "TensorFlow GPU", MISSING, "built for CUDA, but no card answers", why, "see NVIDIA driver"
         )
@@ -276,7 +276,7 @@ def tensorflow_gpu() -> Finding:
 
 
 def _native_row(name: str, probe: str, why: str, fix: str) -> Finding:
-    devices, reason = machine.native(probe)
+    devices, reason = hardware.native(probe)
     if devices:
         return Finding(name, OK, "; ".join(devices), why)
     return Finding(name, MISSING, reason or "the library is here but finds no device", why, fix)
@@ -310,7 +310,7 @@ def litert_gpu() -> Finding:
     ]
     if not libraries:
         return Finding("LiteRT GPU", MISSING, "this LiteRT wheel has no GPU accelerator", why)
-    devices = ["Metal"] if sys.platform == "darwin" else machine.native("vulkan")[0]
+    devices = ["Metal"] if sys.platform == "darwin" else hardware.native("vulkan")[0]
     if not devices:
         detail = f"{libraries[0]} is here, a Vulkan device is not"
         return Finding("LiteRT GPU", MISSING, detail, why, "see Vulkan")
@@ -325,12 +325,13 @@ def litert_gpu() -> Finding:
 def edge_tpu_device() -> Finding:
     """A Coral USB Accelerator or PCIe module."""
     why = "the Edge TPU runs int8 models (chapter 5)"
-    for name in machine.usb_ids():
+    for name in hardware.usb_ids():
         if name in EDGE_TPU_USB_IDS:
             detail = f"Coral USB Accelerator {name} ({EDGE_TPU_USB_IDS[name]})"
             return Finding("Edge TPU device", OK, detail, why)
-    if EDGE_TPU_PCI_ID in machine.pci_ids() or Path("/dev/apex_0").exists():
-        if Path("/dev/apex_0").exists():
+    has_driver = (hardware.ROOT / "dev/apex_0").exists()
+    if has_driver or EDGE_TPU_PCI_ID in hardware.pci_ids():
+        if has_driver:
             return Finding("Edge TPU device", OK, "Coral PCIe module at /dev/apex_0", why)
         fix = "install the gasket driver, which makes /dev/apex_0"
         return Finding("Edge TPU device", WARNING, "Coral PCIe module without its driver", why, fix)
@@ -347,7 +348,7 @@ def edge_tpu_runtime() -> Finding:
 def edge_tpu_compiler() -> Finding:
     """Google's compiler on PATH."""
     why = "maps an int8 .tflite onto the Edge TPU"
-    if version := machine.output_of("edgetpu_compiler", "--version"):
+    if version := hardware.output_of("edgetpu_compiler", "--version"):
         return Finding("Edge TPU compiler", OK, version.splitlines()[0], why)
     fix = "x86-64 Linux only: the edgetpu-compiler package of Google's apt source, or a Colab notebook"
     return Finding("Edge TPU compiler", MISSING, "edgetpu_compiler is not on PATH", why, fix)
@@ -357,7 +358,7 @@ def rknn_toolkit() -> Finding:
     """Rockchip's compiler, in an environment of its own, or the board's runtime package."""
     why = "compiles for Rockchip NPUs, and simulates them on a PC"
     for package in ("rknn-toolkit2", "rknn-toolkit-lite2"):
-        if version := machine.version_of(package):
+        if version := hardware.version_of(package):
             return Finding("RKNN toolkit", OK, f"{package} {version}", why)
     if RKNN_VENV.exists():
         return Finding("RKNN toolkit", OK, f"in {RKNN_VENV.name}", why)
@@ -368,14 +369,14 @@ def rknn_toolkit() -> Finding:
 def rknn_board() -> Finding:
     """A Rockchip chip under this system, or a board on USB."""
     why = "an RK3588 runs int8 models at up to 6 TOPS"
-    chip = machine.text_of("/proc/device-tree/compatible")
+    chip = hardware.text_of(hardware.ROOT / "proc/device-tree/compatible")
     if "rockchip" in chip:
-        libraries, _ = machine.native("rknnrt")
+        libraries, _ = hardware.native("rknnrt")
         if libraries:
             return Finding("RKNN board", OK, f"{chip.split()[-1]} with {libraries[0]}", why)
         fix = "copy librknnrt.so from Rockchip's runtime to /usr/lib"
         return Finding("RKNN board", WARNING, f"{chip.split()[-1]} without librknnrt.so", why, fix)
-    if any(name.startswith(f"{ROCKCHIP_USB_VENDOR}:") for name in machine.usb_ids()):
+    if any(name.startswith(f"{ROCKCHIP_USB_VENDOR}:") for name in hardware.usb_ids()):
         has_adb = shutil.which("adb") is not None
         detail = f"a Rockchip board on USB, adb {'is here' if has_adb else 'is missing'}"
         return Finding(
@@ -389,10 +390,10 @@ def rknn_board() -> Finding:
 def tensorrt() -> Finding:
     """TensorRT: the Python package, the library, or the command."""
     why = "the fastest path on an NVIDIA card or a Jetson"
-    jetson = machine.text_of("/etc/nv_tegra_release").splitlines()[:1]
-    if version := machine.version_of("tensorrt"):
+    jetson = hardware.text_of(hardware.ROOT / "etc/nv_tegra_release").splitlines()[:1]
+    if version := hardware.version_of("tensorrt"):
         return Finding("TensorRT", OK, f"tensorrt {version}", why)
-    libraries, reason = machine.native("nvinfer")
+    libraries, reason = hardware.native("nvinfer")
     if libraries:
         return Finding("TensorRT", OK, f"libnvinfer {libraries[0]}", why)
     fix = (
@@ -408,7 +409,9 @@ def camera() -> Finding:
     why = "chapter 10 shows a live picture; generated scenes and files take its place"
     if not sys.platform.startswith("linux"):
         return Finding("Camera", WARNING, "not looked for: this system tells only when it is opened", why)
-    names = [machine.text_of(path / "name") for path in Path("/sys/class/video4linux").glob("video*")]
+    names = [
+        hardware.text_of(path / "name") for path in (hardware.ROOT / "sys/class/video4linux").glob("video*")
+    ]
     if names:
         return Finding("Camera", OK, ", ".join(dict.fromkeys(names)), why)
     return Finding("Camera", MISSING, "no /dev/video device", why, "plug one in, or use the generated scenes")

@@ -17,18 +17,20 @@ OPENCL_DEVICE_NAME = 0x102B
 VULKAN_DEVICE_KINDS = ("other", "integrated GPU", "discrete GPU", "virtual GPU", "software on the CPU")
 
 
-def load_first(*names: str) -> ctypes.CDLL:
-    """The first of these libraries that loads; names as file names or as the linker's short names.
+def load_first(name: str, *files: str) -> ctypes.CDLL:
+    """The first of these library files that loads, else what the linker knows under the short name.
 
     Raises:
         OSError: none of them.
     """
-    for name in names:
+    for file in files:
         try:
-            return ctypes.CDLL(ctypes.util.find_library(name) or name)
+            return ctypes.CDLL(file)
         except OSError:
             continue
-    raise OSError(f"the {names[0]} library is not installed")
+    if found := ctypes.util.find_library(name):  # last, since it may run the compiler to look
+        return ctypes.CDLL(found)
+    raise OSError(f"the {name} library is not installed")
 
 
 class VkInstanceCreateInfo(ctypes.Structure):
