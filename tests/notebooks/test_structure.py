@@ -1,0 +1,225 @@
+"""Every chapter has the anatomy that readers and tools rely on; messages say what to change."""
+
+import ast
+import importlib
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from edgelab.exercises import core
+
+ROOT = Path(__file__).resolve().parents[2]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+CLOSING_SECTIONS = ["## Claim against measurement", "## Summary", "## What next", "## Further reading"]
+PARAMETERS = {
+    "PROFILE": 'os.environ.get("EDGELAB_PROFILE", "fast")',
+    "DATASET": 'os.environ.get("EDGELAB_DATASET", "")',
+    "SEED": "0",
+}
+LONGEST_SLIDE_CODE = 12
+LONGEST_KEPT_OUTPUT = 2000
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem, scope="module")
+def path(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def cells(path):
+    return nbformat.read(path, as_version=4).cells
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def tagged(cells, tag):
+    return [cell for cell in cells if tag in tags(cell)]
+
+
+def slide_type(cell):
+    return cell.metadata.get("slideshow", {}).get("slide_type")
+
+
+def headings(cells, level):
+    """Headings of one level, with their markdown marks."""
+    pattern = re.compile(rf"^{'#' * level} .+$", re.MULTILINE)
+    return [line for cell in cells if cell.cell_type == "markdown" for line in pattern.findall(cell.source)]
+
+
+def test_the_course_file_and_the_folder_list_the_same_notebooks():
+    listed = [entry["notebook"] for entry in json.loads((ROOT / "data/course.json").read_text())["chapters"]]
+    assert [path.name for path in PATHS] == listed
+
+
+def test_it_is_a_valid_notebook_of_the_python_kernel(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    ids = [cell.id for cell in notebook.cells]
+    assert len(ids) == len(set(ids)), "two cells share an id"
+
+
+def test_it_begins_with_title_promise_and_objectives(path, cells):
+    first = cells[0]
+    assert first.cell_type == "markdown", "the first cell must be the title, in markdown"
+    number = int(path.stem[:2])
+    assert re.match(rf"# {number}\. \S", first.source), f"the title must read '# {number}. ...'"
+    assert re.search(r"^[*_].+[*_]$", first.source, re.MULTILINE), (
+        "a one-sentence promise in italics is missing"
+    )
+    assert "You will be able to" in first.source
+    objectives = re.findall(r"^[-*] .+$", first.source.split("You will be able to")[1], re.MULTILINE)
+    assert 3 <= len(objectives) <= 5, f"{len(objectives)} objectives; 3 to 5 can be remembered"
+
+
+def test_parameters_come_from_the_environment(cells):
+    (cell,) = tagged(cells, "parameters")
+    assert slide_type(cell) == "skip"
+    values = {
+        node.targets[0].id: ast.unparse(node.value).replace("'", '"')
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.Assign)
+    }
+    assert {name: values.get(name) for name in PARAMETERS} == PARAMETERS
+    position = cells.index(cell)
+    assert all(earlier.cell_type == "markdown" for earlier in cells[:position]), "code runs before parameters"
+
+
+def test_set_up_follows_the_parameters(path, cells):
+    position = cells.index(tagged(cells, "parameters")[0])
+    set_up = next(cell for cell in cells[position + 1 :] if cell.cell_type == "code")
+    assert slide_type(set_up) == "skip"
+    assert "display.use_style()" in set_up.source
+    assert f'display.header("{path.stem}")' in set_up.source
+
+
+def test_every_cell_has_a_slide_type(cells):
+    without = [cell.source[:60] for cell in cells if slide_type(cell) not in SLIDE_TYPES]
+    assert not without, f"cells without a slide type: {without}"
+
+
+def test_code_on_slides_fits_a_slide(cells):
+    long = [
+        f"{len(cell.source.splitlines())} lines: {cell.source.splitlines()[0]}"
+        for cell in cells
+        if cell.cell_type == "code"
+        and slide_type(cell) not in ("skip", "notes")
+        and "solution" not in tags(cell)
+        and len(cell.source.splitlines()) > LONGEST_SLIDE_CODE
+    ]
+    assert not long, f"more than {LONGEST_SLIDE_CODE} lines; shorten, split, or mark 'skip': {long}"
+
+
+def test_students_predict_before_they_run(cells):
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    assert "predict(" in code and ".reveal(" in code, "no guess is asked for, or none is compared"
+
+
+def test_pitfalls_are_announced_and_run(path, cells):
+    pitfalls = tagged(cells, "pitfall")
+    if path.stem.startswith("00"):
+        return
+    assert pitfalls, "no cell is tagged 'pitfall'"
+    for cell in pitfalls:
+        before = cells[: cells.index(cell)]
+        markdown = [earlier for earlier in before if earlier.cell_type == "markdown"]
+        recent = markdown[-1].source if markdown else ""
+        assert cell.cell_type == "code" and "### Pitfall: " in recent, (
+            f"a pitfall cell needs '### Pitfall: ...' right above it: {cell.source[:60]}"
+        )
+
+
+def exercise_keys(cells):
+    return [
+        key
+        for cell in tagged(cells, "check")
+        for key in re.findall(r'exercises\.check\("([\d.]+)"', cell.source)
+    ]
+
+
+def test_exercises_have_statement_stub_solution_and_check(path, cells):
+    keys = exercise_keys(cells)
+    least = 1 if path.stem.startswith("00") else 3
+    assert len(keys) >= least, f"{len(keys)} exercises; at least {least} are needed"
+    chapter = path.stem[:2]
+    assert keys == [f"{chapter}.{number}" for number in range(1, len(keys) + 1)]
+    for tag in ("exercise", "solution"):
+        assert len(tagged(cells, tag)) == len(keys), f"one cell tagged {tag!r} per exercise"
+    numbers = [f"### Exercise {int(chapter)}.{number}" for number in range(1, len(keys) + 1)]
+    found = [heading for heading in headings(cells, 3) if heading.startswith("### Exercise")]
+    assert [heading[: len(name)] for heading, name in zip(found, numbers, strict=True)] == numbers
+
+
+def test_each_exercise_has_hints_and_a_place_to_read(path, cells):
+    importlib.import_module(f"edgelab.exercises.chapter_{path.stem[:2]}")
+    for key in exercise_keys(cells):
+        entry = core._exercises[key]
+        assert len(entry.hints) >= 2 and entry.read, f"exercise {key} needs two hints and a place to read"
+
+
+def test_solutions_are_hidden_and_let_the_students_answer_win(cells):
+    for cell in tagged(cells, "solution"):
+        assert cell.metadata.get("jupyter", {}).get("source_hidden") is True, cell.source[:60]
+        assert cell.source.startswith("if exercises.untouched("), cell.source[:60]
+
+
+def test_stubs_are_untouched(cells):
+    for cell in tagged(cells, "exercise"):
+        namespace = {}
+        # What a stub needs besides the dots, such as annotations, is not looked at here.
+        exec(
+            compile(ast.parse("from __future__ import annotations\n" + cell.source), "stub", "exec"),
+            namespace,
+        )
+        answers = {
+            name: value
+            for name, value in namespace.items()
+            if name not in ("__builtins__", "annotations") and not name.isupper()
+        }
+        assert any(core._is_placeholder(value) for value in answers.values()), cell.source[:60]
+
+
+def test_it_closes_with_claims_summary_next_and_reading(path, cells):
+    expected = CLOSING_SECTIONS[1:] if path.stem.startswith("00") else CLOSING_SECTIONS
+    assert headings(cells, 2)[-len(expected) :] == expected
+    if not path.stem.startswith("00"):
+        assert any("claim_vs_measured(" in cell.source for cell in cells)
+
+
+def test_outputs_are_kept_only_where_they_are_compared(cells):
+    for cell in cells:
+        if cell.cell_type != "code":
+            continue
+        kept = "keep_output" in tags(cell)
+        assert kept == ("nbval-check-output" in tags(cell)), "the two tags belong together"
+        if not kept:
+            assert not cell.outputs and cell.execution_count is None, f"strip the outputs: {cell.source[:60]}"
+            continue
+        assert cell.outputs, f"run it once and keep its text: {cell.source[:60]}"
+        text = "".join("".join(output.get("text", "")) for output in cell.outputs)
+        assert all(output.output_type == "stream" for output in cell.outputs), "keep printed text only"
+        assert 0 < len(text) <= LONGEST_KEPT_OUTPUT
+    assert tagged(cells, "keep_output"), "at least one cell's output is compared"
+
+
+def test_figures_have_alt_text_and_no_cell_installs_or_escapes(cells):
+    for cell in cells:
+        source = cell.source
+        if cell.cell_type == "markdown":
+            assert not re.search(r"!\[\]\(", source), "a picture without alt text"
+            continue
+        assert "plt.show(" not in source, f"use display.figure: {source[:60]}"
+        assert not re.search(r"^\s*[!%]", source, re.MULTILINE), f"shell or magic: {source[:60]}"
+        assert not re.search(r"['\"](/home|/root|/tmp|/work|[A-Z]:\\)", source), (
+            f"absolute path: {source[:60]}"
+        )
+
+
+def test_speaker_notes_help_an_instructor(cells):
+    assert [cell for cell in cells if slide_type(cell) == "notes"], "no cell holds speaker notes"
