@@ -70,7 +70,9 @@ class CpuSession:
     provenance = "measured"
     placement: Placement | None = None
 
-    def __init__(self, content: bytes, *, kernels: str, threads: int, batch_size: int) -> None:
+    def __init__(
+        self, content: bytes, *, kernels: str, threads: int, batch_size: int, keep_tensors: bool = False
+    ) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         # The content rather than the path: LiteRT would map the file, and die if it is overwritten meanwhile.
@@ -80,12 +82,15 @@ class CpuSession:
                     model_content=content,
                     num_threads=threads,
                     experimental_op_resolver_type=OpResolverType[RESOLVERS[kernels]],
+                    experimental_preserve_all_tensors=keep_tensors,
                 )
                 if batch_size != 1:
                     for details in interpreter.get_input_details():
                         shape = (batch_size, *details["shape"][1:])
                         interpreter.resize_tensor_input(details["index"], shape)
                 interpreter.allocate_tensors()
+            details = interpreter.get_tensor_details() if keep_tensors else []
+            self._kept = {entry["index"]: _spec(entry) for entry in details}
             self.inputs, self._input_indices = _specs(interpreter.get_input_details())
             self.outputs, self._output_indices = _specs(interpreter.get_output_details())
         except (RuntimeError, ValueError) as error:
@@ -119,6 +124,19 @@ class CpuSession:
         except (RuntimeError, ValueError) as error:
             raise _refused(str(error)) from error
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
+
+    def tensor(self, index: int) -> np.ndarray:
+        """What the last run left in a tensor, as real numbers (float32, dequantized).
+
+        Args:
+            index: as in `graph.read`; the session was opened with `keep_tensors=True`.
+
+        Raises:
+            InputError: tensors were not kept, or there is none of that index.
+        """
+        if index not in self._kept:
+            raise InputError(f"Tensor {index} was not kept.", fix="open the model with keep_tensors=True")
+        return self._kept[index].dequantize(self._interpreter.get_tensor(index))
 
     def close(self) -> None:
         """Free the model's memory. A second call does nothing."""
@@ -182,11 +200,13 @@ class CpuTarget:
             temporary.write_bytes(content)
         return Compiled(Path(out), self.name, (), Placement(total, total), 0.0, len(content))
 
-    def open(self, model: Path | Compiled) -> CpuSession:
+    def open(self, model: Path | Compiled, *, keep_tensors: bool = False) -> CpuSession:
         """Load a model, after a file never seen before has proved harmless in a child process.
 
         Args:
             model: a `.tflite` file, or what `compile` gave.
+            keep_tensors: keep every intermediate result, to look at with `CpuSession.tensor`. Needs more
+                memory, and kernels that compute one operator at a time: "builtin" or "reference".
 
         Raises:
             ModelError: missing, corrupt, or one that the runtime refuses or dies of.
@@ -203,7 +223,13 @@ class CpuTarget:
                 why=f"tried in a process of its own ({verdict.detail}); the file is most likely corrupt",
                 fix="convert or download it again",
             )
-        return CpuSession(content, kernels=self.kernels, threads=self.threads, batch_size=self.batch_size)
+        return CpuSession(
+            content,
+            kernels=self.kernels,
+            threads=self.threads,
+            batch_size=self.batch_size,
+            keep_tensors=keep_tensors,
+        )
 
     def check(self, paths: list[Path]) -> list[probe.Verdict]:
         """Try files in child processes, and remember what was found under `artifacts/checked/`.
@@ -248,18 +274,14 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
+def _spec(entry: dict) -> TensorSpec:
+    scale, zero_point = entry["quantization"]
+    shape = tuple(int(size) for size in entry["shape"])
+    return TensorSpec(entry["name"], shape, np.dtype(entry["dtype"]), float(scale), int(zero_point))
+
+
 def _specs(details: list[dict]) -> tuple[tuple[TensorSpec, ...], tuple[int, ...]]:
-    specs = tuple(
-        TensorSpec(
-            entry["name"],
-            tuple(int(size) for size in entry["shape"]),
-            np.dtype(entry["dtype"]),
-            float(entry["quantization"][0]),
-            int(entry["quantization"][1]),
-        )
-        for entry in details
-    )
-    return specs, tuple(entry["index"] for entry in details)
+    return tuple(map(_spec, details)), tuple(entry["index"] for entry in details)
 
 
 def _refused(reason: str, name: str = "The model") -> ModelError:
