@@ -1,0 +1,165 @@
+"""The checks of chapter 9: a summary of timings, a verdict with an interval, a batch size, Amdahl's law."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from edgelab.exercises.core import Mistake, exercise
+
+# Ninety-six quick runs and four slow ones, as a real machine gives them.
+SAMPLES_MS = np.concatenate([np.linspace(1.9, 2.1, 96), [4.0, 6.0, 8.0, 30.0]])
+
+
+def _close(got: Any, expected: float) -> bool:
+    return isinstance(got, int | float | np.number) and math.isclose(float(got), expected, rel_tol=1e-3)
+
+
+@exercise(
+    "09.1",
+    "Sum up a hundred runs",
+    hints=(
+        "np.median and np.percentile(samples_ms, 95) give the first two.",
+        "Throughput asks how many images were done in all the time that passed, slow runs included.",
+        "images_per_s = batch_size * len(samples_ms) / (samples_ms.sum() / 1000); return a dict with the keys "
+        '"median_ms", "p95_ms" and "images_per_s".',
+    ),
+    read="the section “One hundred runs” of this chapter",
+)
+def check_summary(answer: Callable[[np.ndarray, int], Mapping[str, float]]) -> None:
+    """Median, 95th percentile and images per second of timings in ms."""
+    for batch_size in (1, 8):
+        got = answer(SAMPLES_MS.copy(), batch_size)
+        expected = {
+            "median_ms": float(np.median(SAMPLES_MS)),
+            "p95_ms": float(np.percentile(SAMPLES_MS, 95)),
+            "images_per_s": 1e3 * batch_size / float(SAMPLES_MS.mean()),
+        }
+        missing = [name for name in expected if name not in got]
+        if missing:
+            raise Mistake(f"the answer has no {', '.join(missing)}", "Return a dict with the three keys.")
+        for name, value in expected.items():
+            if not _close(got[name], value):
+                raise Mistake(
+                    f"{name} at batch {batch_size} is {value:.4g}, got {got[name]!r}",
+                    _summary_hint(name, got[name], value, batch_size),
+                )
+
+
+def _summary_hint(name: str, got: Any, expected: float, batch_size: int) -> str:
+    if name == "median_ms" and _close(got, float(SAMPLES_MS.mean())):
+        return "That is the mean: four slow runs pulled it up."
+    if name == "p95_ms" and _close(got, float(np.percentile(SAMPLES_MS, 0.95))):
+        return "np.percentile takes 95, not 0.95; np.quantile takes 0.95."
+    if name == "p95_ms" and _close(got, float(SAMPLES_MS.max())):
+        return "That is the slowest run of all; the 95th percentile leaves five of a hundred above it."
+    if name == "images_per_s":
+        if _close(got, 1e3 * batch_size / float(np.median(SAMPLES_MS))):
+            return "That leaves the slow runs out, but their time passed too: divide by the whole time."
+        if _close(got, expected / batch_size):
+            return "A run handles batch_size images."
+        if _close(got, expected / 1e3):
+            return "The samples are in milliseconds: 1000 of them make a second."
+    return ""
+
+
+@exercise(
+    "09.2",
+    "Faster, slower, or a tie?",
+    hints=(
+        "A speed-up of 1 means equally fast. Where does 1 lie: below, inside or above the interval?",
+        "Above 1 means faster; but only if the lower end is above 1, not just the middle.",
+        'if low > 1: "faster"; if high < 1: "slower"; otherwise "tie".',
+    ),
+    read="the section “Faster than what?” of this chapter",
+)
+def check_verdict(answer: Callable[[float, float], str]) -> None:
+    """The verdict that the interval of a speed-up allows."""
+    cases = {
+        (1.8, 2.2): "faster",
+        (0.97, 1.30): "tie",
+        (0.70, 1.05): "tie",
+        (0.4, 0.9): "slower",
+        (1.001, 1.002): "faster",
+    }
+    for (low, high), expected in cases.items():
+        got = answer(low, high)
+        if got == expected:
+            continue
+        hint = ""
+        if expected == "tie" and got in ("faster", "slower"):
+            hint = "The interval holds 1: both answers are possible, so the honest one is a tie."
+        elif {got, expected} == {"faster", "slower"}:
+            hint = "A speed-up is old time by new time: above 1 the new one is faster."
+        elif expected != "tie" and got == "tie":
+            hint = "The whole interval lies on one side of 1, however close: that is no tie."
+        raise Mistake(f"a speed-up in [{low}, {high}] is {expected!r}, got {got!r}", hint)
+
+
+@exercise(
+    "09.3",
+    "The best batch within a budget",
+    hints=(
+        "A batch that takes longer than the budget is out, however many images it does per second.",
+        "Of those that are left, take the one with the most images per second: batch / latency.",
+        "fitting = [b for b in latency_ms if latency_ms[b] <= budget_ms], then "
+        "max(fitting, key=lambda b: b / latency_ms[b]); 0 when none fits.",
+    ),
+    read="the section “Latency, frames per second, throughput” of this chapter",
+)
+def check_batch(answer: Callable[[Mapping[int, float], float], int]) -> None:
+    """The batch size with the highest throughput whose latency fits."""
+    latency_ms = {1: 2.0, 4: 5.0, 16: 14.0, 64: 90.0}
+    falling = {1: 1.0, 8: 10.0}
+    cases = (
+        (latency_ms, 33.0, 16),
+        (latency_ms, 6.0, 4),
+        (falling, 20.0, 1),
+        (latency_ms, 1.0, 0),
+        ({1: 5.0, 2: 5.0}, 5.0, 2),
+    )
+    for table, budget_ms, expected in cases:
+        got = answer(dict(table), budget_ms)
+        if got == expected:
+            continue
+        hint = ""
+        if got in table and table[got] > budget_ms:
+            hint = f"Batch {got} takes {table[got]:g} ms: the first image would wait longer than allowed."
+        elif expected == 0:
+            hint = "When no batch is quick enough, answer 0."
+        elif got == max(batch for batch in table if table[batch] <= budget_ms):
+            hint = f"Batch {got} fits, but batch {expected} does more images per second."
+        elif got in table:
+            hint = f"Batch {expected} fits too, and does more images per second."
+        raise Mistake(f"latencies {table} and a budget of {budget_ms:g} ms: {expected}, got {got!r}", hint)
+
+
+@exercise(
+    "09.4",
+    "Amdahl's law",
+    hints=(
+        "Call the old time 1. The part that is not made faster still takes 1 - share.",
+        "The part that is made faster now takes share / factor. Add both: that is the new time.",
+        "1 / ((1 - share) + share / factor)",
+    ),
+    read="the section “Why is int8 faster, or slower, here?” of this chapter",
+)
+def check_amdahl(answer: Callable[[float, float], float]) -> None:
+    """Speed-up of the whole when a share of its time becomes `factor` times faster."""
+    for share, factor in ((0.78, 4.0), (0.5, 2.0), (0.0, 10.0), (1.0, 3.0), (0.6, 0.5)):
+        expected, got = 1 / ((1 - share) + share / factor), answer(share, factor)
+        if _close(got, expected):
+            continue
+        known = {
+            share * factor: "The part that is not faster takes time too.",
+            (1 - share) + share / factor: "That is the new time beside the old: the speed-up is its inverse.",
+            1 + share * (factor - 1): "Times add up, not speeds: work out the new time first.",
+            share * factor + (1 - share): "Times add up, not speeds: work out the new time first.",
+        }
+        hint = next((text for value, text in known.items() if _close(got, value)), "")
+        raise Mistake(
+            f"{share:.0%} of the time made {factor:g} times faster gives {expected:.3f}, got {got!r}", hint
+        )

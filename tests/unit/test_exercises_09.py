@@ -1,0 +1,93 @@
+"""Chapter 9's checks: the solution passes, nothing is "not done yet", each plausible slip gets its hint."""
+
+import numpy as np
+import pytest
+
+from edgelab import exercises
+
+
+def summary(samples_ms, batch_size):
+    return {
+        "median_ms": np.median(samples_ms),
+        "p95_ms": np.percentile(samples_ms, 95),
+        "images_per_s": batch_size * len(samples_ms) / (samples_ms.sum() / 1000),
+    }
+
+
+def verdict(low, high):
+    return "faster" if low > 1 else "slower" if high < 1 else "tie"
+
+
+def best_batch(latency_ms, budget_ms):
+    fitting = [batch for batch in latency_ms if latency_ms[batch] <= budget_ms]
+    return max(fitting, key=lambda batch: batch / latency_ms[batch], default=0)
+
+
+def amdahl(share, factor):
+    return 1 / ((1 - share) + share / factor)
+
+
+SOLUTIONS = {"09.1": summary, "09.2": verdict, "09.3": best_batch, "09.4": amdahl}
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_solution_passes(key):
+    result = exercises.check(key, SOLUTIONS[key])
+    assert result.passed, str(result)
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_stub_is_not_done_yet(key):
+    def stub(first, second): ...
+
+    assert exercises.check(key, stub).state == "open"
+
+
+def with_field(name, function):
+    def answer(samples_ms, batch_size):
+        return {**summary(samples_ms, batch_size), name: function(samples_ms, batch_size)}
+
+    return answer
+
+
+WRONG = [
+    ("09.1", with_field("median_ms", lambda samples, batch: samples.mean()), "That is the mean"),
+    ("09.1", with_field("p95_ms", lambda samples, batch: np.percentile(samples, 0.95)), "not 0.95"),
+    ("09.1", with_field("p95_ms", lambda samples, batch: samples.max()), "slowest run of all"),
+    (
+        "09.1",
+        with_field("images_per_s", lambda samples, batch: 1e3 * batch / np.median(samples)),
+        "their time passed too",
+    ),
+    ("09.1", with_field("images_per_s", lambda samples, batch: 1e3 / samples.mean()), "batch_size images"),
+    ("09.1", with_field("images_per_s", lambda samples, batch: batch / samples.mean()), "milliseconds"),
+    ("09.1", lambda samples, batch: {"median_ms": 2.0}, "three keys"),
+    ("09.1", with_field("median_ms", lambda samples, batch: "fast"), "median_ms"),
+    ("09.2", lambda low, high: "faster" if (low + high) / 2 > 1 else "slower", "holds 1"),
+    ("09.2", lambda low, high: "slower" if low > 1 else "faster" if high < 1 else "tie", "old time by new"),
+    ("09.2", lambda low, high: "faster" if low > 1.05 else "slower" if high < 1 else "tie", "no tie"),
+    ("09.3", lambda table, budget: max(table, key=lambda batch: batch / table[batch]), "wait longer"),
+    (
+        "09.3",
+        lambda table, budget: max((b for b in table if table[b] <= budget), default=0),
+        "does more images per second",
+    ),
+    ("09.3", lambda table, budget: min(table, key=table.get), "does more images per second"),
+    ("09.3", lambda table, budget: best_batch(table, budget) or 1, "wait longer"),
+    ("09.4", lambda share, factor: share * factor, "takes time too"),
+    ("09.4", lambda share, factor: (1 - share) + share / factor, "inverse"),
+    ("09.4", lambda share, factor: 1 + share * (factor - 1), "Times add up"),
+]
+
+
+@pytest.mark.parametrize(("key", "answer", "said"), WRONG)
+def test_plausible_mistakes_get_their_hint(key, answer, said):
+    result = exercises.check(key, answer)
+    assert not result.passed
+    assert said in str(result), str(result)
+
+
+def test_an_answer_that_raises_is_shown_and_not_raised():
+    result = exercises.check("09.4", lambda share, factor: share / 0)
+    assert not result.passed
+    assert "ZeroDivisionError" in str(result)
