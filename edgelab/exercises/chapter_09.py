@@ -24,8 +24,8 @@ def _close(got: Any, expected: float) -> bool:
     hints=(
         "np.median and np.percentile(samples_ms, 95) give the first two.",
         "Throughput asks how many images were done in all the time that passed, slow runs included.",
-        "images_per_s = batch_size * len(samples_ms) / (samples_ms.sum() / 1000); return a dict with the keys "
-        '"median_ms", "p95_ms" and "images_per_s".',
+        "images_per_s = batch_size * len(samples_ms) / (samples_ms.sum() / 1000); return a dict with the "
+        'keys "median_ms", "p95_ms" and "images_per_s".',
     ),
     read="the section “One hundred runs” of this chapter",
 )
