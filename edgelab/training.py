@@ -338,7 +338,9 @@ def train(
         result = fit(model, dataset, backup_dir=backup_dir, description=f"training {name}", **settings)
         with artifacts.atomic_path(record_path) as temporary:
             temporary.write_text(json.dumps(asdict(result)))
-        model.save(path, include_optimizer=False)
+        bare = keras.models.clone_model(model)  # without the optimizer, whose state doubles the file
+        bare.set_weights(model.get_weights())
+        bare.save(path)
         shutil.rmtree(backup_dir, ignore_errors=True)
 
     path = artifacts.cached("models", name, ".keras", parts, build_file)
