@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from edgelab.errors import EdgelabError, InputError
 
@@ -29,8 +30,8 @@ BLAS_THREAD_VARIABLES = (
 MATMUL_SIZES = (256, 512, 1024)
 # Half a megabyte: small enough for the second-level cache, large enough to hide numpy's cost per call.
 CHUNK_ELEMENTS = 128 * 1024
-# The STREAM rule: arrays four times the last-level cache, so that nothing comes from it twice.
-CACHE_MULTIPLE = 4
+# Three arrays of twice the last-level cache: one pass pushes out all of the pass before.
+CACHE_MULTIPLE = 2
 SMALLEST_ARRAY_BYTES = 64 * 2**20
 LARGEST_ARRAY_BYTES = 256 * 2**20
 
@@ -143,8 +144,8 @@ def matmul_gflops(seconds: float = 0.6, sizes: Iterable[int] = MATMUL_SIZES) -> 
     return best
 
 
-def matmul_gflops_one_thread(seconds: float = 0.6) -> float:
-    """`matmul_gflops` on one thread, in a child process: BLAS reads its thread count only when it starts.
+def matmul_gflops_on(threads: int, seconds: float = 0.6) -> float:
+    """`matmul_gflops` on so many threads, in a child process: BLAS reads the count as it starts.
 
     Raises:
         EdgelabError: the child process failed.
@@ -152,7 +153,7 @@ def matmul_gflops_one_thread(seconds: float = 0.6) -> float:
     code = f"from edgelab.roofline import matmul_gflops; print(matmul_gflops({seconds!r}))"
     child = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, **dict.fromkeys(BLAS_THREAD_VARIABLES, "1")},
+        env={**os.environ, **dict.fromkeys(BLAS_THREAD_VARIABLES, str(threads))},
         cwd=Path(__file__).resolve().parent.parent,
         capture_output=True,
         text=True,
@@ -160,7 +161,7 @@ def matmul_gflops_one_thread(seconds: float = 0.6) -> float:
     )
     if child.returncode:
         raise EdgelabError(
-            "The one-thread measurement failed.",
+            f"Measuring {threads} thread(s) failed.",
             why=(child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1],
             fix="restart the kernel; if it fails again, reinstall the environment",
         )
@@ -214,33 +215,38 @@ def triad_gb_s(threads: int = 1, *, array_bytes: int = SMALLEST_ARRAY_BYTES, sec
     return 3 * 4 * count / duration_s / 1e9
 
 
-def measure_roofline(seconds: float = 2.4) -> Roofline:
+def measure_roofline(seconds: float = 2.0, *, progress: bool = False) -> Roofline:
     """Measure this computer's peak arithmetic and memory bandwidth, float32, on one thread and on all.
 
     Args:
         seconds: time allowance for the four measurements together, without their set-up.
+        progress: show a progress bar.
 
     Returns:
         The best of the repeated runs of each. Other programs that run meanwhile can only lower the numbers.
 
     Raises:
-        EdgelabError: the one-thread measurement failed.
+        EdgelabError: a child process, which measures the arithmetic, failed.
     """
     start = time.perf_counter()
     share, threads = seconds / 4, usable_threads()
     array_bytes = min(
         max(SMALLEST_ARRAY_BYTES, CACHE_MULTIPLE * last_level_cache_bytes()), LARGEST_ARRAY_BYTES
     )
-    one_thread_gflops = matmul_gflops_one_thread(share)
-    one_thread_gb_s = triad_gb_s(1, array_bytes=array_bytes, seconds=share)
-    several = threads > 1
-    all_threads_gb_s = triad_gb_s(threads, array_bytes=array_bytes, seconds=share) if several else 0.0
+    steps = (
+        lambda: matmul_gflops_on(1, share),
+        lambda: matmul_gflops_on(threads, share),
+        lambda: triad_gb_s(1, array_bytes=array_bytes, seconds=share),
+        lambda: triad_gb_s(threads, array_bytes=array_bytes, seconds=share),
+    )
+    bar = tqdm(steps, disable=not progress, desc="roofline", leave=False)
+    gflops_one, gflops_all, gb_s_one, gb_s_all = (step() for step in bar)
     # A second thread that finds no free processor can make things slower; the limit is still the best seen.
     return Roofline(
-        peak_gflops=max(matmul_gflops(share), one_thread_gflops),
-        peak_gflops_one_thread=one_thread_gflops,
-        bandwidth_gb_s=max(all_threads_gb_s, one_thread_gb_s),
-        bandwidth_gb_s_one_thread=one_thread_gb_s,
+        peak_gflops=max(gflops_all, gflops_one),
+        peak_gflops_one_thread=gflops_one,
+        bandwidth_gb_s=max(gb_s_all, gb_s_one),
+        bandwidth_gb_s_one_thread=gb_s_one,
         threads=threads,
         array_bytes=array_bytes,
         duration_s=time.perf_counter() - start,
