@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps
+from tqdm.auto import tqdm
 
 from edgelab.errors import DataError
 
@@ -253,7 +254,7 @@ def read_pictures(path: Path, image_size: int) -> PictureFolder:
         )
     rows: list[tuple[str, str, str, np.ndarray]] = []
     unreadable: list[str] = []
-    for name, data in files(path):
+    for name, data in tqdm(files(path), f"reading {path.name}", unit=" pictures", delay=1):
         split, class_name = _split_and_class(name)
         try:
             rows.append((split, class_name, str(name), decode(data, image_size)))

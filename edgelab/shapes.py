@@ -8,6 +8,7 @@ image library decides a pixel. Coordinates run from -1 to 1 across a picture, y 
 from __future__ import annotations
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from edgelab.errors import InputError
 
@@ -26,16 +27,17 @@ SHAPE_CLASSES = (
 STREAMS = ("train", "test", "scene")  # independent random streams of one seed
 CHUNK_IMAGES = 250  # drawn together: enough to vectorise, small enough to stay in the processor's cache
 
-# How hard the pictures are. Fractions of half a picture for lengths, grey levels (0 to 255) for colours.
-RADIUS_RANGE = (0.36, 0.72)
-CENTRE_RANGE = 0.26
-ROTATION_RANGE = (-0.5, 0.5)
-CONTRAST_RANGE = (55.0, 200.0)
-TEXTURE_RANGE = (5.0, 45.0)
-NOISE_RANGE = (4.0, 22.0)
-LIGHTING_RANGE = (0.0, 0.45)
-BLUR_RANGE = (0.0, 0.3)
-BACK_CLUTTER, FRONT_CLUTTER = 4, 1
+# How hard the pictures are: lengths as fractions of half a picture, colours in grey levels (0 to 255). Chosen
+# so that MobileNetV2 0.35 reaches about 93 % in eight epochs of 6,000 pictures: damage to a model shows.
+RADIUS_RANGE = (0.48, 0.8)
+CENTRE_RANGE = 0.2
+ROTATION_RANGE = (-0.5, 0.5)  # radians
+CONTRAST_RANGE = (80.0, 175.0)
+TEXTURE_RANGE = (4.0, 26.0)
+NOISE_RANGE = (2.0, 13.0)
+LIGHTING_RANGE = (0.0, 0.35)
+BLUR_RANGE = (0.0, 0.2)
+CLUTTER_STROKES = 3
 
 
 def generator(seed: int, stream: str, *parts: int) -> np.random.Generator:
@@ -182,11 +184,11 @@ def _blend(canvas: np.ndarray, colours: np.ndarray, cover: np.ndarray) -> np.nda
     return canvas + cover[..., None] * (colours - canvas)
 
 
-def _add_clutter(rng: np.random.Generator, canvas: np.ndarray, strokes: int) -> np.ndarray:
+def _add_clutter(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
     """Strokes of random place, length, width and colour: what a detector must learn to ignore."""
     count, height, width, _ = canvas.shape
     x, y = pixel_grid(width, height)
-    for _ in range(strokes):
+    for _ in range(CLUTTER_STROKES):
         centre_x, centre_y = (uniform(rng, -1.0, 1.0, count, 1, 1) for _ in range(2))
         along, across = rotated(x - centre_x, y - centre_y, uniform(rng, 0, np.pi, count, 1, 1))
         half_length, half_width = uniform(rng, 0.0, 0.5, count, 1, 1), uniform(rng, 0.03, 0.13, count, 1, 1)
@@ -230,7 +232,7 @@ def _draw_chunk(rng: np.random.Generator, image_size: int) -> tuple[np.ndarray, 
     count, classes = CHUNK_IMAGES, len(SHAPE_CLASSES)
     labels = rng.random((count // classes, classes)).argsort(axis=1, kind="stable").ravel()
     background = uniform(rng, 0, 255, count, 3)
-    canvas = _add_clutter(rng, textured_background(rng, background, image_size, image_size), BACK_CLUTTER)
+    canvas = _add_clutter(rng, textured_background(rng, background, image_size, image_size))
 
     radius = uniform(rng, *RADIUS_RANGE, count, 1, 1)
     centre_x, centre_y = (uniform(rng, -CENTRE_RANGE, CENTRE_RANGE, count, 1, 1) for _ in range(2))
@@ -245,7 +247,6 @@ def _draw_chunk(rng: np.random.Generator, image_size: int) -> tuple[np.ndarray, 
     surface = textured_background(rng, contrasting(rng, background), image_size, image_size)
     canvas = _blend(canvas, surface, coverage(gap * radius * image_size / 2))
 
-    canvas = _add_clutter(rng, canvas, FRONT_CLUTTER)
     canvas *= _lighting(rng, count, image_size)
     canvas = _blurred(canvas, uniform(rng, *BLUR_RANGE, count, 1, 1, 1))
     canvas += uniform(rng, *NOISE_RANGE, count, 1, 1, 1) * sensor_noise(rng, *canvas.shape)
@@ -290,7 +291,8 @@ def draw_shapes(
         )
     images = np.empty((count, image_size, image_size, 3), np.uint8)
     labels = np.empty(count, np.int64)
-    for start in range(0, count, CHUNK_IMAGES):
+    starts = range(0, count, CHUNK_IMAGES)
+    for start in tqdm(starts, "drawing shapes", unit_scale=CHUNK_IMAGES, unit=" pictures", delay=1):
         chunk, chunk_labels = _draw_chunk(generator(seed, stream, start // CHUNK_IMAGES), image_size)
         stop = min(start + CHUNK_IMAGES, count)
         images[start:stop], labels[start:stop] = chunk[: stop - start], chunk_labels[: stop - start]
