@@ -31,6 +31,7 @@ class Profile:
         dataset: what is loaded when a chapter names no dataset.
         train_count, test_count: images used; None for all there are.
         epochs: passes over the training images.
+        batch_size: images per training step; few images need small batches to make enough steps.
         calibration_count: training images that set the int8 ranges.
     """
 
@@ -38,12 +39,13 @@ class Profile:
     train_count: int | None
     test_count: int | None
     epochs: int
+    batch_size: int
     calibration_count: int
 
 
 PROFILES = {
-    "fast": Profile("shapes", train_count=6000, test_count=2000, epochs=8, calibration_count=200),
-    "full": Profile("cifar10", train_count=None, test_count=None, epochs=32, calibration_count=500),
+    "fast": Profile("shapes", 6000, 2000, epochs=8, batch_size=64, calibration_count=200),
+    "full": Profile("cifar10", None, None, epochs=32, batch_size=128, calibration_count=500),
 }
 
 
@@ -88,7 +90,8 @@ class Pipeline:
         """
         data = self.dataset
         build = build or (lambda: models.mobilenet_v2(data.image_shape, data.class_count))
-        settings = {"epochs": self.settings.epochs, "seed": self.seed, **changes}
+        profile = self.settings
+        settings = {"epochs": profile.epochs, "batch_size": profile.batch_size, "seed": self.seed, **changes}
         return training.train(build, data, name=name or f"mobilenet_v2_{self._file_stem}", **settings)
 
     def float_model(self) -> tuple[Path, training.TrainingResult]:
