@@ -301,7 +301,8 @@ def _frozen(model: keras.Model) -> Any:
 
     @tf.function(input_signature=[spec], autograph=False)
     def infer(pixels):
-        return model.stateless_call(trainable, others, pixels, training=False)[0]
+        with tf.name_scope(model.name):
+            return model.stateless_call(trainable, others, pixels, training=False)[0]
 
     return infer.get_concrete_function()
 
