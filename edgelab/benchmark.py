@@ -12,7 +12,7 @@ import gc
 import html
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,7 @@ MIN_SAMPLES_IN_TIME = 5  # taken even if the time is over
 MAX_SAMPLES = 2000
 CHUNK_MS = 20.0  # between two looks at the interval, the clock and the power sensor
 MIN_ROUNDS = 15
+SAME = 0.01  # two speeds within 1 % are the same: where a model lies in memory makes as much
 
 
 def bootstrap_interval(
@@ -89,7 +90,7 @@ def is_narrow(samples: np.ndarray) -> bool:
     return high - low <= NARROW * float(np.median(samples))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Measurement:
     """The timings of one session. Latencies are of one run, in ms; a run takes a whole batch.
 
@@ -116,8 +117,8 @@ class Measurement:
     min_ms: float
     max_ms: float
     interval_ms: tuple[float, float]
-    samples_ms: np.ndarray = field(repr=False)
-    warm_up_ms: np.ndarray = field(repr=False)
+    samples_ms: np.ndarray
+    warm_up_ms: np.ndarray
     batch_size: int
     throughput_per_s: float
     peak_memory_bytes: int
@@ -159,6 +160,8 @@ class Measurement:
 
     def __str__(self) -> str:
         return "\n".join(f"{name}: {text}" for name, text in self.rows().items())
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         cells = "".join(
@@ -360,7 +363,12 @@ def _enough(samples: list[float], min_samples: int, time_is_over: bool) -> bool:
 
 @dataclass(frozen=True)
 class SpeedUp:
-    """How many times faster than the baseline, with its 95 % interval; a tie when the interval holds 1."""
+    """How many times as fast as the baseline, with its 95 % interval.
+
+    Attributes:
+        ratio: old time by new time, median over the rounds.
+        low, high: 95 % interval of the ratio.
+    """
 
     ratio: float
     low: float
@@ -368,20 +376,20 @@ class SpeedUp:
 
     @property
     def is_tie(self) -> bool:
-        """Whether the two cannot be told apart."""
-        return self.low <= 1 <= self.high
+        """Whether the two cannot be told apart: a ratio within 1 % of 1 is possible."""
+        return self.low <= 1 + SAME and self.high >= 1 / (1 + SAME)
 
     def __str__(self) -> str:
         text = f"{self.ratio:.2f}x [{self.low:.2f}, {self.high:.2f}]"
         return f"{text} (tie)" if self.is_tie else text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ranking:
     """Candidates measured in turns, fastest first.
 
     Attributes:
-        names: fastest median first.
+        names: by rank, within a rank by median.
         measurements: by name.
         baseline: the name that speed-ups refer to.
         speed_ups: by name, against the baseline.
@@ -425,6 +433,8 @@ class Ranking:
 
     def __str__(self) -> str:
         return f"{self.frame().to_string(index=False)}\n{self.rounds} rounds. {self.machine}"
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         table = self.frame().to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}")
@@ -507,12 +517,13 @@ def compare(
         for name in names
     }
     ratio = {(a, b): _ratio_interval(medians[a], medians[b], seed) for a in names for b in names if a != b}
+    ranks = {a: 1 + sum(ratio[a, b].low > 1 + SAME for b in names if b != a) for a in names}
     return Ranking(
-        names=tuple(sorted(names, key=lambda name: measurements[name].median_ms)),
+        names=tuple(sorted(names, key=lambda name: (ranks[name], measurements[name].median_ms))),
         measurements=measurements,
         baseline=baseline,
         speed_ups={name: ratio[baseline, name] for name in names if name != baseline},
-        ranks={a: 1 + sum(ratio[a, b].low > 1 for b in names if b != a) for a in names},
+        ranks=ranks,
         ties={a: tuple(b for b in names if b != a and ratio[a, b].is_tie) for a in names},
         rounds=len(timed[baseline]),
     )

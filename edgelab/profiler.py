@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from edgelab.targets.cpu import runtime_version
 TIMEOUT_S = 120
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OperatorProfile:
     """The time of every operator in every profiled run.
 
@@ -43,8 +43,8 @@ class OperatorProfile:
     kernels: str
     threads: int
     names: tuple[str, ...]
-    times_us: np.ndarray = field(repr=False)
-    run_us: np.ndarray = field(repr=False)
+    times_us: np.ndarray
+    run_us: np.ndarray
     runtime_version: str
 
     def frame(self) -> pd.DataFrame:
@@ -80,6 +80,8 @@ class OperatorProfile:
             f"{table}\n{len(self.names)} operators, median run {np.median(self.run_us):.0f} µs, "
             f"{self.kernels}, {self.threads} thread(s), {self.runtime_version}"
         )
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         table = self.by_kind().to_html(index=False, border=0, formatters={"share": "{:.0%}".format})

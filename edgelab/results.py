@@ -24,6 +24,8 @@ from edgelab import artifacts
 from edgelab.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from edgelab.benchmark import Measurement
@@ -155,7 +157,7 @@ def format_value(value: float, unit: str) -> str:
     if unit == "bytes":
         return f"{value / 1e6:.2f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return f"{text} {unit}".strip()
+    return f"{text}/s" if unit == "1/s" else f"{text} {unit}".strip()
 
 
 def from_measurement(
@@ -358,7 +360,7 @@ def _latency_ranks(latency: pd.DataFrame) -> dict[tuple, str]:
     return ranks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ComparisonTable:
     """One row per model, precision, target, device and data set; every number with unit and provenance.
 
@@ -378,6 +380,8 @@ class ComparisonTable:
             for line in lines
         ]
         return "\n".join([*text, self.legend])
+
+    __repr__ = __str__
 
     @property
     def legend(self) -> str:
@@ -456,7 +460,16 @@ def comparison_table(frame: pd.DataFrame | None = None) -> ComparisonTable:
         for key in keys
     )
     headings = [*ROW_KEY, *MAIN_METRICS, "latency rank", "placement", *metrics[len(MAIN_METRICS) :]]
-    return ComparisonTable(rows, tuple(name.replace("_", " ") for name in headings))
+    optional = ("latency rank", "placement")
+    shown = [
+        column
+        for column, name in enumerate(headings)
+        if name not in optional or any(row[column] is not None for row in rows)
+    ]
+    return ComparisonTable(
+        rows=tuple(tuple(row[column] for column in shown) for row in rows),
+        columns=tuple(headings[column].replace("_", " ") for column in shown),
+    )
 
 
 def pareto_front(latency_ms: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
@@ -514,6 +527,7 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
     drawn["area"] = _marker_areas(drawn["size"])
     colours = {target: f"C{index}" for index, target in enumerate(sorted(drawn["target"].unique()))}
     axes.set_xscale("log")
+    plain_log_axis(axes.xaxis)
     for (target, provenance), group in drawn.groupby(["target", "provenance"], sort=False):
         axes.scatter(
             group["latency"],
@@ -524,14 +538,16 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
             edgecolors=colours[target],
             alpha=0.8,
         )
-    for row in drawn.itertuples():
-        axes.annotate(
-            row.precision, (row.latency, 100 * row.accuracy), xytext=(8, 8), textcoords="offset points"
-        )
+    on_front = set()
     for _, group in drawn.groupby("dataset", sort=False):
         front = pareto_front(group["latency"].to_numpy(), group["accuracy"].to_numpy())
         points = group.iloc[front]
-        axes.step(points["latency"], 100 * points["accuracy"], where="post", color="0.35", lw=1, zorder=0)
+        on_front.update(points.index)
+        axes.step(
+            points["latency"], 100 * points["accuracy"], where="post", color="0.35", lw=1, ls="-", zorder=0
+        )
+    axes.margins(0.12)
+    _pareto_labels(axes, drawn, on_front)
     _pareto_legend(axes, colours, drawn)
     if missing:
         axes.set_title(
@@ -540,7 +556,42 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
     return fig
 
 
-def _pareto_legend(axes, colours: dict[str, str], drawn: pd.DataFrame) -> None:
+def plain_log_axis(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, … written as people write numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _pareto_labels(axes: Axes, drawn: pd.DataFrame, on_front: set[int]) -> None:
+    """Name the points on a front, and of the others those whose name does not stand there yet.
+
+    The name is what differs: the model, the precision, or both. Points closer than a label is high share one.
+    """
+    parts = [name for name in ("model", "precision") if drawn[name].nunique() > 1] or ["precision"]
+    names = drawn[parts].agg(" ".join, axis=1)
+    to_pixels = axes.transData.transform
+    axes.figure.canvas.draw()  # the limits are settled only now
+    placed: list[tuple[np.ndarray, list[str]]] = []
+    for index in sorted(drawn.index, key=lambda row: row not in on_front):
+        name = names[index]
+        if index not in on_front and any(name in known for _, known in placed):
+            continue
+        point = (drawn.loc[index, "latency"], 100 * drawn.loc[index, "accuracy"])
+        near = [known for other, known in placed if np.all(np.abs(to_pixels(point) - to_pixels(other)) < 14)]
+        if near:
+            near[0].append(name)
+        else:
+            placed.append((np.array(point), [name]))
+    for point, known in placed:
+        axes.annotate(
+            ", ".join(dict.fromkeys(known)), point, xytext=(8, 8), textcoords="offset points", fontsize=9
+        )
+
+
+def _pareto_legend(axes: Axes, colours: dict[str, str], drawn: pd.DataFrame) -> None:
     """Explains colour (target), shape (provenance) and area (size)."""
     from matplotlib.lines import Line2D
 
@@ -551,7 +602,7 @@ def _pareto_legend(axes, colours: dict[str, str], drawn: pd.DataFrame) -> None:
         if (drawn["provenance"] == name).any():
             marker = PROVENANCE_MARKERS[name]
             handles.append(Line2D([], [], marker=marker, ls="", color="0.35", mfc="none", label=name))
-    handles.append(Line2D([], [], color="0.35", lw=1, label="Pareto front"))
+    handles.append(Line2D([], [], color="0.35", lw=1, ls="-", label="Pareto front"))
     title = ""
     if drawn["size"].notna().any():
         title = f"largest marker: {format_value(drawn['size'].max(), 'bytes')}"

@@ -170,8 +170,9 @@ def test_table_marks_provenance_prefers_measurement_and_names_ties():
     assert "● 91.2 %" in lines[1]
     assert "● 0.62 MB" in lines[1]
     assert "1 (tie with int8 cpu)" in lines[2]
-    assert re.search(r"2 ms \[1\.9, 2\.1\] +– +3 ", lines[3])
+    assert re.search(r"2 ms \[1\.9, 2\.1\] +– +3", lines[3])
     assert "◆ 60 USD" in lines[4]
+    assert "placement" not in lines[0]  # nobody has one
     assert "estimated" not in str(table)
     assert table.legend == "● measured, ◆ published"
     assert 'aria-label="published"' in table._repr_html_()
@@ -206,6 +207,8 @@ def test_pareto_plot_draws_what_is_known_and_names_what_is_not():
     assert sum(len(points.get_offsets()) for points in axes.collections) == 2
     assert "float16 cpu" in axes.get_title(loc="left")
     assert {text.get_text() for text in axes.texts} == {"int8", "float32"}
+    front = next(line for line in axes.lines if len(line.get_xdata()) == 2)
+    assert front.get_ydata().tolist() == pytest.approx([90, 92])
     empty = results.plot_pareto(frame[frame["metric"] == "latency"])
     assert "No model" in empty.axes[0].texts[0].get_text()
     matplotlib.pyplot.close("all")
