@@ -484,12 +484,16 @@ def per_layer_error(float_path: Path, quantized_path: Path, images: np.ndarray) 
                 predict(session, image[np.newaxis])
             for (_, float_index, quantized_index), total in zip(pairs, sums, strict=True):
                 total.add(reference.tensor(float_index), candidate.tensor(quantized_index))
+    # The output's name says nothing: it is that of the function the converter wrapped around the model.
+    outputs = set(graphs[1].outputs)
+    inner = {index: graphs[1].tensors[index].name for _, _, index in pairs if index not in outputs}
+    names = dict(zip(inner, _layer_names(list(inner.values())), strict=True))
     rows = []
     for (operator, _, index), total in zip(pairs, sums, strict=True):
         tensor = graphs[1].tensors[index]
         rows.append(
             {
-                "layer": "output" if index in graphs[1].outputs else _layer_name(tensor.name),
+                "layer": names.get(index, "output"),
                 "operator": operator,
                 "shape": tensor.shape,
                 "dtype": tensor.dtype,
@@ -548,7 +552,12 @@ def _key(name: str) -> str:
     return ";".join(part.partition("/")[2] or part for part in name.split(";"))
 
 
-def _layer_name(name: str) -> str:
-    """The Keras layer in a tensor's name: `net/block_add/Add;net/...` is `block_add`."""
-    parts = name.split(";")[0].split("/")
-    return parts[-2] if len(parts) > 1 else name
+def _layer_names(tensor_names: list[str]) -> list[str]:
+    """The Keras layers in tensors' names: `net/block_add/Add;net/...` is `block_add`.
+
+    A model called a second time, as the converter does, gets `_1` after every layer's name; it is dropped.
+    """
+    paths = [name.split(";")[0].replace("/batchnorm/", "/").split("/") for name in tensor_names]
+    names = [path[-2] if len(path) > 1 else path[0] for path in paths]
+    called_again = all(name.endswith("_1") for name in names)
+    return [name.removesuffix("_1") for name in names] if called_again else names
