@@ -511,6 +511,7 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
         The figure; the caller shows and closes it.
     """
     from matplotlib import pyplot as plt
+    from matplotlib.colors import to_rgba
 
     frame = latest(load() if frame is None else frame)
     cells = {metric: _cells(frame, metric) for metric in MAIN_METRICS}
@@ -534,9 +535,10 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
             100 * group["accuracy"],
             s=group["area"],
             marker=PROVENANCE_MARKERS[provenance],
-            facecolors=[colours[target] if np.isfinite(size) else "none" for size in group["size"]],
+            facecolors=[
+                to_rgba(colours[target], 0.8 if np.isfinite(size) else 0.0) for size in group["size"]
+            ],
             edgecolors=colours[target],
-            alpha=0.8,
         )
     on_front = set()
     for _, group in drawn.groupby("dataset", sort=False):

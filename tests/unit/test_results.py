@@ -205,6 +205,8 @@ def test_pareto_plot_draws_what_is_known_and_names_what_is_not():
     fig = results.plot_pareto(frame)
     axes = fig.axes[0]
     assert sum(len(points.get_offsets()) for points in axes.collections) == 2
+    filled = [colour[3] for points in axes.collections for colour in points.get_facecolors()]
+    assert sorted(filled) == [0.0, 0.8]  # float32 has no known size: hollow
     assert "float16 cpu" in axes.get_title(loc="left")
     assert {text.get_text() for text in axes.texts} == {"int8", "float32"}
     front = next(line for line in axes.lines if len(line.get_xdata()) == 2)
