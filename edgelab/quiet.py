@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 
 _stderr_lock = threading.RLock()
 
@@ -39,3 +40,10 @@ def native_stderr() -> Iterator[NativeOutput]:
             os.close(saved)
             file.seek(0)
             output.text = file.read().decode(errors="replace")
+
+
+def import_tensorflow() -> ModuleType:
+    """TensorFlow, without the lines it logs while it loads; no environment variable turns those off."""
+    with native_stderr():
+        import tensorflow
+    return tensorflow

@@ -402,24 +402,25 @@ class Guess:
 
     def _comparison(self, measured: Any) -> str:
         if isinstance(measured, str) or isinstance(self.value, str):
-            return "right" if measured == self.value else "not what was measured"
+            return "right" if measured == self.value else "another answer"
         difference = float(measured) - float(self.value)
         if difference == 0:
             return "exactly right"
-        return (
-            f"the measurement is {self._with_unit(abs(difference))} {'higher' if difference > 0 else 'lower'}"
-        )
+        return f"{self._with_unit(abs(difference))} {'more' if difference > 0 else 'less'} than guessed"
 
-    def reveal(self, measured: Any) -> None:
+    def reveal(self, measured: Any, provenance: str = "measured") -> None:
         """Show the guess beside the measurement, and record both.
 
         Args:
             measured: a number in the guess's unit, or one of the options.
+            provenance: one of `display.PROVENANCES`: where it comes from, when it was not measured here.
         """
         if not self.is_default:
             self._record(guess=self.value, measured=measured)
         whose = "Default guess" if self.is_default else "Your guess"
-        facts = f"{whose}: {self._with_unit(self.value)} · Measured: {self._with_unit(measured)}"
+        facts = (
+            f"{whose}: {self._with_unit(self.value)} · {provenance.capitalize()}: {self._with_unit(measured)}"
+        )
         comparison = self._comparison(measured)
         display.show_html(
             f'<div role="status" style="border-left:4px solid {display.PALETTE[0]};padding:0.3em 0.8em">'
