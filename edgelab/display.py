@@ -161,6 +161,11 @@ def chapters() -> list[dict[str, str]]:
     return json.loads(COURSE_FILE.read_text(encoding="utf-8"))["chapters"]
 
 
+def paths() -> list[dict[str, Any]]:
+    """The ways through the course: name, for whom, and the numbers of their chapters."""
+    return json.loads(COURSE_FILE.read_text(encoding="utf-8"))["paths"]
+
+
 def minutes_text(notebook: str) -> str:
     """How long a chapter took in the last recorded run, and on what machine; generated, never typed."""
     if not MINUTES_FILE.exists():

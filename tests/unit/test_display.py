@@ -180,3 +180,10 @@ def test_every_chapter_in_the_course_file_is_complete():
     assert all(set(entry) == keys and all(entry.values()) for entry in entries)
     assert [entry["number"] for entry in entries] == sorted(entry["number"] for entry in entries)
     assert all(entry["notebook"].startswith(entry["number"] + "_") for entry in entries)
+
+
+def test_every_path_stops_at_chapters_that_exist_in_their_order():
+    numbers = [entry["number"] for entry in display.chapters()]
+    for path in display.paths():
+        assert path["name"] and path["for"]
+        assert path["chapters"] == [number for number in numbers if number in path["chapters"]]
