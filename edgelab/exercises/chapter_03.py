@@ -1,4 +1,4 @@
-"""The checks of chapter 3: feature-map size, learning-rate schedule, early stopping, cost of a bottleneck."""
+"""The checks of chapter 3: cost of a bottleneck, learning-rate schedule, early stopping, feature-map size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def final_map(size: int, strides: Sequence[int]) -> int:
 
 
 @exercise(
-    "03.1",
+    "03.4",
     "How much of the picture is left?",
     hints=(
         "Go through the strides one by one; each divides the current size.",
@@ -155,7 +155,7 @@ def bottleneck_macs(height: int, width: int, channels: int, expansion: int) -> i
 
 
 @exercise(
-    "03.4",
+    "03.1",
     "What a bottleneck costs",
     hints=(
         "Every output pixel of a 1x1 convolution costs channels_in * channels_out multiply-adds.",

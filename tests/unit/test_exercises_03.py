@@ -11,10 +11,10 @@ from edgelab import exercises, models
 from edgelab.exercises import chapter_03
 
 SOLUTIONS = {
-    "03.1": chapter_03.final_map,
+    "03.4": chapter_03.final_map,
     "03.2": chapter_03.warm_up_cosine,
     "03.3": chapter_03.early_stop,
-    "03.4": chapter_03.bottleneck_macs,
+    "03.1": chapter_03.bottleneck_macs,
 }
 
 
@@ -93,8 +93,8 @@ def test_untouched_is_not_done_yet(key):
 @pytest.mark.parametrize(
     ("key", "answer", "hint"),
     [
-        ("03.1", one_map_off, "Round up"),
-        ("03.1", sum_of_strides, "multiply"),
+        ("03.4", one_map_off, "Round up"),
+        ("03.4", sum_of_strides, "multiply"),
         ("03.2", cosine_without_warm_up, "line|cosine|rate|straight"),
         ("03.2", from_zero, "tenth"),
         ("03.2", cosine_from_the_start, "after the warm-up"),
@@ -103,9 +103,9 @@ def test_untouched_is_not_done_yet(key):
         ("03.3", keeps_the_last, "best epoch"),
         ("03.3", counts_from_zero, "from 1"),
         ("03.3", waits_too_long, "too many"),
-        ("03.4", full_convolution, "one channel at a time"),
-        ("03.4", no_projection, "projection"),
-        ("03.4", weights_only, "number of weights"),
+        ("03.1", full_convolution, "one channel at a time"),
+        ("03.1", no_projection, "projection"),
+        ("03.1", weights_only, "number of weights"),
     ],
 )
 def test_a_wrong_idea_gets_the_hint_that_answers_it(key, answer, hint):
