@@ -33,7 +33,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 OPEN_TIMEOUT_MS = 5000
 SCENE_FPS = 30.0
 SCENE_SIZE = (320, 240)
-SCENE_FRAMES = 90  # then the picture cuts to the next scene
+SCENE_FRAMES = 60  # then the picture cuts to the next scene
 SCENE_SEEDS = 1000  # scenes that one seed can number
 
 

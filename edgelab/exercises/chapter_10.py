@@ -1,0 +1,198 @@
+"""The checks of chapter 10: a rolling frame rate, the best overlap, a queue that drops, a steady label."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgelab.exercises.core import Mistake, exercise
+
+# Thirty frames at 30 FPS, a pause of one second, then frames at 10 FPS.
+TIMES_S = np.concatenate([np.arange(30) / 30, 2.0 + np.arange(20) / 10])
+STAGES_MS = {"capture": 2.0, "preprocess": 6.0, "infer": 3.0, "draw": 1.0}
+LABELS = ["ring", "ring", "star", "ring", "ring", "cross", "cross", "ring", "cross", "cross", "cross"]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _close(got: Any, expected: float) -> bool:
+    return _is_number(got) and math.isclose(float(got), expected, rel_tol=1e-6, abs_tol=1e-9)
+
+
+@exercise(
+    "10.1",
+    "A rolling frame rate",
+    hints=(
+        "Look at the last `window` times only: times_s[-window:].",
+        "Between n points in time lie n - 1 frame intervals.",
+        "recent = times_s[-window:]; return (len(recent) - 1) / (recent[-1] - recent[0])",
+    ),
+    read="the section “A frame rate that follows” of this chapter",
+)
+def check_rolling_fps(answer: Callable[[Sequence[float], int], float]) -> None:
+    """Frames per second over the last `window` frames, from the times at which frames were shown."""
+    for count, window in ((30, 10), (50, 20), (50, 50), (5, 30)):
+        times_s = list(TIMES_S[:count])
+        recent = times_s[-window:]
+        expected = (len(recent) - 1) / (recent[-1] - recent[0])
+        got = answer(times_s, window)
+        if not _close(got, expected):
+            raise Mistake(
+                f"over the last {window} of {count} frames the rate is {expected:.4g} FPS, got {got!r}",
+                _fps_hint(got, times_s, window),
+            )
+
+
+def _fps_hint(got: Any, times_s: list[float], window: int) -> str:
+    recent = np.array(times_s[-window:])
+    span_s = recent[-1] - recent[0]
+    if _close(got, len(recent) / span_s):
+        return "Count intervals, not frames: ten fence posts have nine gaps."
+    if _close(got, float(np.mean(1 / np.diff(recent)))):
+        return (
+            "The mean of the rates favours the quick frames: one slow frame takes as long as many quick ones."
+        )
+    if _close(got, (len(times_s) - 1) / (times_s[-1] - times_s[0])):
+        return "That is the rate since the start; only the last `window` frames should count."
+    if _close(got, span_s / (len(recent) - 1)):
+        return "That is seconds per frame: turn it round."
+    return ""
+
+
+@exercise(
+    "10.2",
+    "The best that overlapping can do",
+    hints=(
+        "Two limits hold at once: no stage can be skipped, and the cores share all the work.",
+        "Frames cannot come faster than one per max(stage times), nor than one per sum(stage times) / cores.",
+        "interval_ms = max(max(times), sum(times) / cores); the frame rate is 1000 / interval_ms.",
+    ),
+    read="the section “Overlap the stages” of this chapter",
+)
+def check_best_fps(answer: Callable[[Mapping[str, float], int], float]) -> None:
+    """Highest frame rate of overlapped stages on a number of cores, from the stage times in ms."""
+    for stages_ms, cores in ((STAGES_MS, 2), (STAGES_MS, 1), (STAGES_MS, 4), ({"a": 5.0, "b": 5.0}, 2)):
+        times = list(stages_ms.values())
+        expected = 1000 / max(max(times), sum(times) / cores)
+        got = answer(dict(stages_ms), cores)
+        if not _close(got, expected):
+            raise Mistake(
+                f"stages of {', '.join(f'{t:g}' for t in times)} ms on {cores} core(s) give at most "
+                f"{expected:.4g} FPS, got {got!r}",
+                _best_fps_hint(got, times, cores),
+            )
+
+
+def _best_fps_hint(got: Any, times: list[float], cores: int) -> str:
+    if _close(got, 1000 / max(times)):
+        return "The longest stage is one limit; but with few cores the sum of all work is the tighter one."
+    if _close(got, 1000 / (sum(times) / cores)):
+        return (
+            "Sharing the work among the cores is one limit; but one stage cannot be split between two cores."
+        )
+    if _close(got, 1000 / sum(times)):
+        return "That is the rate of one loop: one stage after the other."
+    if _is_number(got) and _close(float(got) * 1000, 1000 / max(max(times), sum(times) / cores)):
+        return "The stages are in milliseconds: 1000 of them make a second."
+    return ""
+
+
+@exercise(
+    "10.3",
+    "Drop the oldest",
+    hints=(
+        "Make room first, then append: queue.popleft() takes away the oldest.",
+        "Count every frame you take away, and return the count; most of the time it is 0.",
+        "dropped = 0; while len(queue) >= capacity: queue.popleft(); dropped += 1; then queue.append(frame) "
+        "and return dropped.",
+    ),
+    read="the section “When frames come too fast” of this chapter",
+)
+def check_offer(answer: Callable[[deque, Any, int], int]) -> None:
+    """Append a frame to a bounded queue, dropping the oldest where there is no room; return how many."""
+    for capacity in (1, 3):
+        queue: deque[int] = deque()
+        for frame in range(6):
+            dropped = answer(queue, frame, capacity)
+            expected = list(range(max(0, frame + 1 - capacity), frame + 1))
+            if list(queue) != expected:
+                raise Mistake(
+                    f"capacity {capacity}: after frame {frame} the queue should be {expected}, it is "
+                    f"{list(queue)}",
+                    _offer_hint(list(queue), frame, capacity),
+                )
+            must_drop = int(frame >= capacity)
+            if dropped != must_drop or isinstance(dropped, bool):
+                raise Mistake(
+                    f"capacity {capacity}: frame {frame} drops {must_drop}, but {dropped!r} was returned",
+                    "Return the number of dropped frames of this call, also when it is 0.",
+                )
+    queue = deque([1, 2, 3, 4])
+    if answer(queue, 5, 2) != 3 or list(queue) != [4, 5]:
+        raise Mistake(
+            f"a queue of 4 offered one more at capacity 2 should keep [4, 5] and drop 3, it is {list(queue)}",
+            "The capacity may have been lowered meanwhile: drop until there is room, not once.",
+        )
+
+
+def _offer_hint(queue: list[int], frame: int, capacity: int) -> str:
+    if len(queue) > capacity:
+        return "The queue grew beyond its capacity: make room before you append."
+    if frame not in queue:
+        return "The newest frame was refused. For a live picture it is the old ones that are worthless."
+    if len(queue) == capacity and queue[0] == 0:
+        return "The frame before was dropped; take the oldest one: popleft(), not pop()."
+    return ""
+
+
+@exercise(
+    "10.4",
+    "A steady label",
+    hints=(
+        "For frame i, look at labels[max(0, i - window + 1) : i + 1]: this frame and those before it.",
+        "collections.Counter(recent).most_common(1)[0][0] is the most frequent; on a tie it gives the one "
+        "that came first.",
+        "return [Counter(labels[max(0, i - window + 1) : i + 1]).most_common(1)[0][0] "
+        "for i in range(len(labels))]",
+    ),
+    read="the section “How often is it right?” of this chapter",
+)
+def check_steady(answer: Callable[[Sequence[Any], int], Sequence[Any]]) -> None:
+    """For each frame the most frequent label among the last `window` ones, the frame itself included."""
+    for window in (1, 3, 5):
+        expected = [_most_frequent(LABELS[max(0, i - window + 1) : i + 1]) for i in range(len(LABELS))]
+        got = list(answer(list(LABELS), window))
+        if len(got) != len(LABELS):
+            raise Mistake(
+                f"{len(LABELS)} labels must give {len(LABELS)}, got {len(got)}",
+                "The first frames have fewer before them, but they need a label too.",
+            )
+        for index, (label, allowed) in enumerate(zip(got, expected, strict=True)):
+            if label not in allowed:
+                raise Mistake(
+                    f"window {window}: frame {index} should be {' or '.join(sorted(allowed))}, got {label!r}",
+                    _steady_hint(got, window),
+                )
+
+
+def _most_frequent(labels: list[str]) -> set[str]:
+    counts = Counter(labels)
+    return {label for label, count in counts.items() if count == max(counts.values())}
+
+
+def _steady_hint(got: list[str], window: int) -> str:
+    if got == LABELS:
+        return "The labels came back as they were: count within the window."
+    half = window // 2
+    centred = [_most_frequent(LABELS[max(0, i - half) : i + half + 1]) for i in range(len(LABELS))]
+    if window > 1 and all(label in allowed for label, allowed in zip(got, centred, strict=True)):
+        return "A live video cannot look into the future: use this frame and those before it."
+    if len(set(got)) == 1:
+        return "One label for the whole video is too steady: only the last `window` frames may vote."
+    return ""

@@ -1,0 +1,148 @@
+"""Chapter 10's checks: solutions pass, stubs are not done yet, likely mistakes get their hint."""
+
+from collections import Counter, deque
+
+import numpy as np
+import pytest
+
+from edgelab import exercises
+from edgelab.exercises import chapter_10
+
+
+@pytest.fixture(autouse=True)
+def _fresh_progress(monkeypatch, tmp_path):
+    monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path))
+
+
+def rolling_fps(times_s, window):
+    recent = times_s[-window:]
+    return (len(recent) - 1) / (recent[-1] - recent[0])
+
+
+def best_fps(stages_ms, cores):
+    times = list(stages_ms.values())
+    return 1000 / max(max(times), sum(times) / cores)
+
+
+def offer(queue, frame, capacity):
+    dropped = 0
+    while len(queue) >= capacity:
+        queue.popleft()
+        dropped += 1
+    queue.append(frame)
+    return dropped
+
+
+def steady(labels, window):
+    return [Counter(labels[max(0, i - window + 1) : i + 1]).most_common(1)[0][0] for i in range(len(labels))]
+
+
+def bounded(queue, frame, capacity):
+    """A deque of its own with maxlen: the queue that was passed stays as it is."""
+    queue = deque(queue, maxlen=capacity)
+    queue.append(frame)
+    return 0
+
+
+def refuses_new(queue, frame, capacity):
+    if len(queue) >= capacity:
+        return 1
+    queue.append(frame)
+    return 0
+
+
+def drops_newest_waiting(queue, frame, capacity):
+    dropped = 0
+    while len(queue) >= capacity:
+        queue.pop()
+        dropped += 1
+    queue.append(frame)
+    return dropped
+
+
+def grows(queue, frame, capacity):
+    queue.append(frame)
+    return 0
+
+
+def drops_once(queue, frame, capacity):
+    dropped = int(len(queue) >= capacity)
+    if dropped:
+        queue.popleft()
+    queue.append(frame)
+    return dropped
+
+
+def returns_nothing(queue, frame, capacity):
+    offer(queue, frame, capacity)
+
+
+SOLUTIONS = {"10.1": rolling_fps, "10.2": best_fps, "10.3": offer, "10.4": steady}
+
+MISTAKES = [
+    ("10.1", lambda t, n: len(t[-n:]) / (t[-n:][-1] - t[-n:][0]), "fence posts"),
+    ("10.1", lambda t, n: np.mean(1 / np.diff(t[-n:])), "favours the quick"),
+    ("10.1", lambda t, n: (len(t) - 1) / (t[-1] - t[0]), "since the start"),
+    ("10.1", lambda t, n: (t[-n:][-1] - t[-n:][0]) / (len(t[-n:]) - 1), "turn it round"),
+    ("10.1", lambda t, n: "30 FPS", ""),
+    ("10.2", lambda s, c: 1000 / max(s.values()), "tighter one"),
+    ("10.2", lambda s, c: 1000 * c / sum(s.values()), "cannot be split"),
+    ("10.2", lambda s, c: 1000 / sum(s.values()), "one loop"),
+    ("10.2", lambda s, c: best_fps(s, c) / 1000, "milliseconds"),
+    ("10.3", grows, "beyond its capacity"),
+    ("10.3", refuses_new, "newest frame was refused"),
+    ("10.3", drops_newest_waiting, "popleft"),
+    ("10.3", drops_once, "until there is room"),
+    ("10.3", returns_nothing, "also when it is 0"),
+    ("10.3", bounded, "newest frame was refused"),
+    ("10.4", lambda labels, n: labels, "as they were"),
+    ("10.4", lambda labels, n: [Counter(labels).most_common(1)[0][0]] * len(labels), "too steady"),
+    ("10.4", lambda labels, n: steady(labels, n)[n - 1 :], "need a label too"),
+    (
+        "10.4",
+        lambda labels, n: [
+            Counter(labels[max(0, i - n // 2) : i + n // 2 + 1]).most_common(1)[0][0]
+            for i in range(len(labels))
+        ],
+        "future",
+    ),
+]
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_solution_passes(key):
+    result = exercises.check(key, SOLUTIONS[key])
+    assert result.passed, str(result)
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_untouched_is_not_done_yet(key):
+    def stub(first, second, third=None): ...
+
+    assert exercises.check(key, stub).state == "open"
+    assert exercises.check(key, ...).state == "open"
+
+
+@pytest.mark.parametrize(("key", "answer", "hint"), MISTAKES)
+def test_mistakes_get_the_right_hint(key, answer, hint):
+    result = exercises.check(key, answer)
+    assert result.state == "wrong"
+    assert hint in str(result), str(result)
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_crashing_answers_are_wrong_not_fatal(key):
+    assert exercises.check(key, lambda *arguments: 1 / 0).state == "wrong"
+    assert exercises.check(key, 42).state == "wrong"
+
+
+def test_any_choice_on_a_tie_is_right():
+    def last_wins(labels, window):
+        chosen = []
+        for index in range(len(labels)):
+            counts = Counter(labels[max(0, index - window + 1) : index + 1])
+            chosen.append(max(reversed(counts), key=counts.get))
+        return chosen
+
+    assert last_wins(chapter_10.LABELS, 5) != steady(chapter_10.LABELS, 5)
+    assert exercises.check("10.4", last_wins).passed
