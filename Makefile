@@ -35,9 +35,12 @@ lint: setup
 	"$(RUN)" -m nbstripout --verify --keep-id --drop-empty-cells $(NOTEBOOKS)
 
 # The notebooks start from an empty artifacts folder; tests/notebooks then runs the course a second time from it.
+# `make test ALONE=08,10` (or ALONE=all) also runs these chapters, each alone from an empty folder.
+ALONE ?=
 test: lint
 	rm -rf build/test-artifacts
 	EDGELAB_ARTIFACTS="$(CURDIR)/build/test-artifacts" EDGELAB_TEST_ARTIFACTS="$(CURDIR)/build/test-artifacts" \
+	EDGELAB_ALONE="$(ALONE)" \
 	"$(RUN)" -m pytest --nbval-lax --nbval-cell-timeout=600 $(NOTEBOOKS) tests
 
 clean:

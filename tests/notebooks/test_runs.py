@@ -1,0 +1,122 @@
+"""The course run as a user runs it: again from what the first pass left, and chapters alone from nothing.
+
+`make test` first executes every notebook under nbval into the empty folder EDGELAB_TEST_ARTIFACTS, the last
+chapter first, so that each runs before those it would otherwise lean on. The tests here come after that.
+"""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from edgelab import display
+
+pytestmark = pytest.mark.notebook
+NUMBERS = [chapter["number"] for chapter in display.chapters()]
+MODEL_SUFFIXES = {".keras", ".tflite"}
+LONGEST_STDERR_LINES = 5
+
+
+def run_course(artifacts: Path, build: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "edgelab", "run", "--build", str(build), *arguments]
+    env = {**os.environ, "EDGELAB_ARTIFACTS": str(artifacts)}
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", errors="replace", env=env
+    )
+
+
+def models_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.suffix in MODEL_SUFFIXES}
+
+
+@pytest.fixture(scope="module")
+def second_run(tmp_path_factory):
+    """The whole course from the artifacts of the first pass: (process, build folder, models before)."""
+    folder = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
+    if not folder:
+        pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS, after executing every notebook into it")
+    build = tmp_path_factory.mktemp("build")
+    before = models_in(Path(folder))
+    return run_course(Path(folder), build), build, before
+
+
+def executed(build: Path):
+    paths = sorted((build / "notebooks").glob("*.ipynb"))
+    return [(path, nbformat.read(path, as_version=4)) for path in paths]
+
+
+def test_a_second_run_passes_and_makes_no_model_again(second_run):
+    process, _, before = second_run
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert models_in(Path(os.environ["EDGELAB_TEST_ARTIFACTS"])) == before
+
+
+def test_it_writes_pages_an_index_times_and_results(second_run):
+    _, build, _ = second_run
+    summary = json.loads((build / "summary.json").read_text(encoding="utf-8"))
+    assert [chapter["number"] for chapter in summary["chapters"]] == NUMBERS
+    index = (build / "index.html").read_text(encoding="utf-8")
+    for chapter in summary["chapters"]:
+        assert chapter["status"] == "passed" and chapter["duration_s"] > 0
+        assert f'href="{chapter["page"]}"' in index and (build / chapter["page"]).exists()
+    with (build / "results.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"accuracy", "latency", "size"} <= {row["metric"] for row in rows}
+    assert {row["provenance"] for row in rows} <= set(display.PROVENANCES)
+
+
+def test_pages_need_no_network(second_run):
+    _, build, _ = second_run
+    for page in (build / "notebooks").glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        scripts = [
+            address for address in re.findall(r'<script[^>]*src="([^"]+)"', text) if "mathjax" not in address
+        ]
+        assert not scripts, f"{page.name} loads {scripts}"
+        assert "import(" not in re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL) or "mermaid" not in text
+
+
+def test_every_picture_has_alt_text(second_run):
+    _, build, _ = second_run
+    for path, notebook in executed(build):
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                data = output.get("data", {})
+                assert "image/png" not in data, (
+                    f"{path.stem}: show figures by display.figure: {cell.source[:60]}"
+                )
+                for picture in re.findall(r"<img[^>]*>", "".join(data.get("text/html", ""))):
+                    alt = re.search(r'alt="([^"]+)"', picture)
+                    assert alt, f"{path.stem}: a picture without alt text: {cell.source[:60]}"
+
+
+def test_no_cell_shows_a_wall_of_logs(second_run):
+    _, build, _ = second_run
+    for path, notebook in executed(build):
+        for cell in notebook.cells:
+            lines = [
+                line
+                for output in cell.get("outputs", [])
+                if output.output_type == "stream" and output.name == "stderr"
+                for line in output.text.splitlines()
+            ]
+            assert len(lines) <= LONGEST_STDERR_LINES, f"{path.stem}: {cell.source[:60]}\n" + "\n".join(
+                lines[:9]
+            )
+
+
+def chapters_to_run_alone() -> list[str]:
+    wanted = os.environ.get("EDGELAB_ALONE", "")
+    return NUMBERS if wanted == "all" else [number for number in wanted.split(",") if number]
+
+
+@pytest.mark.parametrize("number", chapters_to_run_alone())
+def test_a_chapter_runs_alone_in_an_empty_folder(number, tmp_path):
+    process = run_course(tmp_path / "artifacts", tmp_path / "build", "--only", number)
+    assert process.returncode == 0, process.stdout + process.stderr

@@ -1,0 +1,156 @@
+import json
+import os
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from edgelab import __main__ as command_line
+from edgelab import course, display, pages
+from edgelab.errors import InputError
+
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A course of its own: notebooks, build and artifacts in a temporary folder."""
+    notebooks, build = tmp_path / "notebooks", tmp_path / "build"
+    notebooks.mkdir()
+    monkeypatch.setattr(course, "NOTEBOOKS_DIR", notebooks)
+    monkeypatch.setattr(course, "BUILD_DIR", build)
+    monkeypatch.setattr(display, "COURSE_FILE", tmp_path / "course.json")
+    monkeypatch.setattr(display, "MINUTES_FILE", tmp_path / "minutes.json")
+    monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path / "artifacts"))
+    return notebooks, build
+
+
+def add_chapter(folders, number, *sources):
+    notebooks, _ = folders
+    name = f"{number}_lesson.ipynb"
+    cells = [new_code_cell(source) for source in sources]
+    nbformat.write(new_notebook(cells=cells, metadata=KERNEL), notebooks / name)
+    entries = json.loads(display.COURSE_FILE.read_text())["chapters"] if display.COURSE_FILE.exists() else []
+    facts = {"title": f"Lesson {number}", "promise": "p", "takes": "t", "leaves": "l", "needs": "n"}
+    entries.append({"number": number, "notebook": name, **facts})
+    display.COURSE_FILE.write_text(json.dumps({"chapters": entries}))
+
+
+def test_select_takes_numbers_in_any_form_and_keeps_the_order(folders):
+    for number in ("01", "04", "10"):
+        add_chapter(folders, number, "1")
+    assert [c["number"] for c in course.select([])] == ["01", "04", "10"]
+    assert [c["number"] for c in course.select(["10", " 4"])] == ["04", "10"]
+    with pytest.raises(InputError, match="chapter 07"):
+        course.select(["4", "7"])
+
+
+def test_a_failing_chapter_is_reported_with_its_cell_and_the_others_go_on(folders, capsys):
+    _, build = folders
+    add_chapter(folders, "01", "x = 1", "raise ValueError('the <reason>')", "print('never')")
+    add_chapter(
+        folders, "02", "import os\nprint(os.environ['EDGELAB_PROFILE'], os.environ['EDGELAB_DATASET'])"
+    )
+    add_chapter(folders, "03", "1")
+    (folders[0] / "03_lesson.ipynb").unlink()
+    assert command_line.main(["run", "--dataset", "shapes", "--build", str(build)]) == 1
+    shown = capsys.readouterr().out
+    assert "ValueError: the <reason>" in shown and "raise ValueError('the <reason>')" in shown
+    assert "1 of 3 chapters passed" in shown
+    summary = json.loads((build / "summary.json").read_text())
+    assert [chapter["status"] for chapter in summary["chapters"]] == ["failed", "passed", "missing"]
+    assert not summary["passed"]
+    second = nbformat.read(build / "notebooks" / "02_lesson.ipynb", 4)
+    assert second.cells[-1].outputs[0].text == "fast shapes\n"
+    index = (build / "index.html").read_text(encoding="utf-8")
+    assert "the &lt;reason&gt;" in index and 'href="notebooks/01_lesson.html"' in index
+
+
+def kernels_of(marker):
+    """Processes whose command line or environment holds the marker."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("EDGELAB_DATASET") == marker:
+                found.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    "limits, words",
+    [((2, 60), "The cell did not end within 2 s"), ((60, 8), "The notebook did not end within 8 s")],
+    ids=["cell", "notebook"],
+)
+def test_a_chapter_that_does_not_end_is_ended_with_its_kernel(folders, monkeypatch, limits, words):
+    add_chapter(folders, "01", "import time", "while True: time.sleep(0.1)")
+    monkeypatch.setitem(course.TIME_LIMITS_S, "fast", limits)
+    marker = f"never-{os.getpid()}-{limits[0]}"
+    (chapter,) = course.select([])
+    record = course.run_chapter(chapter, dataset=marker, build_dir=folders[1])
+    assert record.status == "failed" and words in record.error
+    deadline = time.monotonic() + 10
+    while kernels_of(marker) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not kernels_of(marker)
+
+
+def test_a_kernel_that_dies_is_a_failed_chapter(folders):
+    add_chapter(folders, "01", "import os", "os._exit(7)")
+    (chapter,) = course.select([])
+    record = course.run_chapter(chapter, build_dir=folders[1])
+    assert record.status == "failed" and "kernel died" in record.error and "os._exit(7)" in record.error
+
+
+def test_minutes_are_recorded_for_passed_chapters_and_shown_in_headers(folders):
+    _, build = folders
+    add_chapter(folders, "01", "import time; time.sleep(0.2)")
+    add_chapter(folders, "02", "1 / 0")
+    assert command_line.main(["run", "--record-minutes", "--build", str(build)]) == 1
+    record = json.loads(display.MINUTES_FILE.read_text())
+    assert set(record["seconds"]) == {"01_lesson.ipynb"} and record["seconds"]["01_lesson.ipynb"] >= 0.2
+    assert "to run, recorded" in display.minutes_text("01_lesson.ipynb")
+    assert display.minutes_text("02_lesson.ipynb") == "not timed yet"
+
+
+def test_errors_made_on_purpose_are_printed_without_a_traceback(folders, capsys):
+    add_chapter(folders, "01", "1")
+    assert command_line.main(["run", "--only", "99"]) == 1
+    shown = capsys.readouterr().err
+    assert "There is no chapter 99" in shown and "Traceback" not in shown
+
+
+def test_check_prints_the_report(capsys):
+    assert command_line.main(["check"]) == 0
+    assert f"Python: {sys.version_info[0]}.{sys.version_info[1]}" in capsys.readouterr().out
+
+
+def page_of(tmp_path, *cells):
+    source = tmp_path / "executed.ipynb"
+    nbformat.write(new_notebook(cells=list(cells), metadata={**KERNEL, "widgets": {"state": {}}}), source)
+    pages.write_page(source, tmp_path / "page.html", "A <title>")
+    return (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_page_has_no_live_parts_and_folds_solutions(tmp_path):
+    def widget(**more):
+        return new_output("display_data", {pages.WIDGET: {"model_id": "1"}, **more})
+
+    cell = new_code_cell("controls()")
+    cell.outputs = [
+        widget(**{"text/plain": "VBox(...)", "text/html": "<p>static picture</p>"}),
+        widget(**{"text/plain": "training: 0%|          | 0/9"}),
+        widget(**{"text/plain": "IntSlider(value=3)"}),
+    ]
+    solution = new_code_cell("answer = 42", metadata={"jupyter": {"source_hidden": True}})
+    page = page_of(tmp_path, new_markdown_cell("# Title"), cell, solution)
+    assert "<p>static picture</p>" in page and "VBox(" not in page
+    assert "training: 0%" not in page
+    assert "A live control: open the notebook" in page and "IntSlider(" not in page
+    assert page.count("<summary>Show the code</summary>") == 1
+    assert "<title>A &lt;title&gt;</title>" in page
+    assert "require.min.js" not in page and "embed-amd" not in page and "mermaid.esm" not in page
