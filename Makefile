@@ -21,7 +21,7 @@ setup:
 	@"$(PYTHON)" tools/bootstrap.py
 
 lab: setup
-	@"$(RUN)" -m edgelab lab
+	@"$(RUN)" -m edgelab lab $(ARGS)
 
 run: setup
 	@"$(RUN)" -m edgelab run $(ARGS)

@@ -1,7 +1,7 @@
 """edgelab: the shared package of the Edge AI Acceleration Workbook.
 
 One module per step of the pipeline, in the order data flows: environment, datasets, models, training,
-quantization, graph, targets, verification, benchmark, video, results, exercises, display.
+quantization, graph, targets, verification, benchmark, video, results, display, exercises.
 Importing `edgelab` loads none of them, so that it costs nothing and never loads TensorFlow.
 """
 

@@ -56,8 +56,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def lab(options: argparse.Namespace) -> int:
-    """Open JupyterLab on the first notebook."""
-    command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
+    """Open JupyterLab on the first notebook, with whatever options it takes."""
+    command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb", *options.jupyter]
     return subprocess.run(command, cwd=artifacts.PROJECT_ROOT).returncode
 
 
@@ -66,7 +66,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m edgelab", description="Edge AI Acceleration Workbook")
     commands = parser.add_subparsers(required=True)
     commands.add_parser("check", help="print what this machine has").set_defaults(command=check)
-    commands.add_parser("lab", help="open JupyterLab on the first notebook").set_defaults(command=lab)
+    opener = commands.add_parser("lab", help="open JupyterLab on the first notebook")
+    opener.set_defaults(command=lab)
+    opener.add_argument(
+        "jupyter", nargs=argparse.REMAINDER, help="options of JupyterLab, such as --no-browser"
+    )
     runner = commands.add_parser("run", help="execute the chapters into build/")
     runner.set_defaults(command=run)
     runner.add_argument("--only", default="", help="chapters, such as 04,08; all by default")
