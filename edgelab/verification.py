@@ -191,7 +191,7 @@ def class_scores(confusion: np.ndarray) -> ClassScores:
 # ---- comparison of two models
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Two models on the same labelled images.
 
@@ -297,6 +297,8 @@ class Comparison:
             needed = f"about {more:,.0f} more images" if more < math.inf else "no number of images"
             text += f"; {needed} would decide"
         return text + ("; a tie: the interval contains 0" if self.is_tie else "")
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         error = self.output_error

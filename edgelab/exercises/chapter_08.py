@@ -1,4 +1,4 @@
-"""The checks of chapter 8: quantizing an input, a verdict, the guilty layer, the score of a rare class."""
+"""The checks of chapter 8: a verdict, quantizing an input, the guilty layer, the score of a rare class."""
 
 from __future__ import annotations
 
@@ -17,6 +17,37 @@ QUANTIZATIONS = ((1.0, 0), (0.5, 128), (0.25, 10))
 
 @exercise(
     "08.1",
+    "A verdict",
+    hints=(
+        "Good means: even the worst loss in the interval is allowed. Bad means: even the best one is not.",
+        "Compare high with the threshold for 'pass', low for 'fail', and say 'undecided' between.",
+        "'pass' if high < threshold else 'fail' if low > threshold else 'undecided'",
+    ),
+    read="the section “Three points, and how sure?” of this chapter",
+)
+def check_verdict(answer: Callable[[float, float, float], str]) -> None:
+    """Pass, fail or undecided, from the interval of the loss."""
+    cases = (
+        (0.2, 1.9, 3.0, "pass", ""),
+        (3.5, 6.0, 3.0, "fail", ""),
+        (2.0, 5.5, 3.0, "undecided", "The middle of the interval decides nothing: it may be anywhere in it."),
+        (1.0, 3.4, 3.0, "undecided", "The loss may be as high as the upper end, 3.4 points."),
+        (-6.0, -4.0, 3.0, "pass", "A negative loss is a model that got better: no absolute values here."),
+        (-1.0, 0.5, 3.0, "pass", "An interval that contains 0 is a tie, and a tie is a pass."),
+        (0.5, 1.5, 1.0, "undecided", "The threshold is the third argument, not always 3."),
+    )
+    for low, high, threshold, expected, hint in cases:
+        got = answer(low, high, threshold)
+        if got != expected:
+            raise Mistake(
+                f"a loss between {low:g} and {high:g} points, {threshold:g} allowed, is {expected!r}, "
+                f"got {got!r}",
+                hint,
+            )
+
+
+@exercise(
+    "08.2",
     "Quantize an input",
     hints=(
         "Divide by the scale, round, add the zero point; only then look at the range.",
@@ -52,37 +83,6 @@ def check_quantize(answer: Callable[[np.ndarray, float, int], np.ndarray]) -> No
             f"got {got[wrong]}",
             hint,
         )
-
-
-@exercise(
-    "08.2",
-    "A verdict",
-    hints=(
-        "Good means: even the worst loss in the interval is allowed. Bad means: even the best one is not.",
-        "Compare high with the threshold for 'pass', low for 'fail', and say 'undecided' between.",
-        "'pass' if high < threshold else 'fail' if low > threshold else 'undecided'",
-    ),
-    read="the section “Three points, and how sure?” of this chapter",
-)
-def check_verdict(answer: Callable[[float, float, float], str]) -> None:
-    """Pass, fail or undecided, from the interval of the loss."""
-    cases = (
-        (0.2, 1.9, 3.0, "pass", ""),
-        (3.5, 6.0, 3.0, "fail", ""),
-        (2.0, 5.5, 3.0, "undecided", "The middle of the interval decides nothing: it may be anywhere in it."),
-        (1.0, 3.4, 3.0, "undecided", "The loss may be as high as the upper end, 3.4 points."),
-        (-6.0, -4.0, 3.0, "pass", "A negative loss is a model that got better: no absolute values here."),
-        (-1.0, 0.5, 3.0, "pass", "An interval that contains 0 is a tie, and a tie is a pass."),
-        (0.5, 1.5, 1.0, "undecided", "The threshold is the third argument, not always 3."),
-    )
-    for low, high, threshold, expected, hint in cases:
-        got = answer(low, high, threshold)
-        if got != expected:
-            raise Mistake(
-                f"a loss between {low:g} and {high:g} points, {threshold:g} allowed, is {expected!r}, "
-                f"got {got!r}",
-                hint,
-            )
 
 
 @exercise(

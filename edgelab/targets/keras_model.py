@@ -7,6 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
+from edgelab import quiet
 from edgelab.errors import ModelError
 from edgelab.targets.base import Availability, Placement, TensorSpec, check_inputs
 from edgelab.targets.cpu import cpu_name
@@ -20,8 +21,9 @@ class KerasSession:
     placement: Placement | None = None
 
     def __init__(self, path: Path) -> None:
-        import keras
-        import tensorflow as tf
+        with quiet.native_stderr():  # TensorFlow's greeting, at its first import
+            import keras
+            import tensorflow as tf
 
         try:
             model = keras.models.load_model(path, compile=False)
