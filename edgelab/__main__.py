@@ -66,11 +66,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m edgelab", description="Edge AI Acceleration Workbook")
     commands = parser.add_subparsers(required=True)
     commands.add_parser("check", help="print what this machine has").set_defaults(command=check)
-    opener = commands.add_parser("lab", help="open JupyterLab on the first notebook")
-    opener.set_defaults(command=lab)
-    opener.add_argument(
-        "jupyter", nargs=argparse.REMAINDER, help="options of JupyterLab, such as --no-browser"
-    )
+    commands.add_parser("lab", help="open JupyterLab, with its own options").set_defaults(command=lab)
     runner = commands.add_parser("run", help="execute the chapters into build/")
     runner.set_defaults(command=run)
     runner.add_argument("--only", default="", help="chapters, such as 04,08; all by default")
@@ -80,7 +76,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     runner.add_argument("--build", type=Path, default=course.BUILD_DIR, help="where everything goes")
     runner.add_argument("--record-minutes", action="store_true", help="keep the times in data/minutes.json")
-    return parser.parse_args(arguments)
+    options, options.jupyter = parser.parse_known_args(arguments)
+    if options.jupyter and options.command is not lab:
+        parser.error(f"unrecognized arguments: {' '.join(options.jupyter)}")
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -180,6 +180,17 @@ def _duration_s(executed: Path) -> float:
     return sum(cell["metadata"].get("papermill", {}).get("duration") or 0.0 for cell in cells)
 
 
+def _settings(profile: str, dataset: str) -> dict[str, str]:
+    """Environment variables of the kernels, whose folder is `notebooks/`: relative paths become absolute."""
+    settings = {"EDGELAB_PROFILE": profile, "EDGELAB_DATASET": dataset}
+    settings["EDGELAB_ARTIFACTS"] = str(artifacts.artifacts_dir().absolute())
+    if dataset and Path(dataset).exists():
+        settings["EDGELAB_DATASET"] = str(Path(dataset).absolute())
+    if data := os.environ.get("EDGELAB_DATA"):
+        settings["EDGELAB_DATA"] = str(Path(data).absolute())
+    return settings
+
+
 def run_chapter(
     chapter: dict[str, str],
     *,
@@ -207,7 +218,7 @@ def run_chapter(
     out = build_dir / "notebooks" / source.name
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    env = {**os.environ, "EDGELAB_PROFILE": profile, "EDGELAB_DATASET": dataset}
+    env = {**os.environ, **_settings(profile, dataset)}
     error = pages.strip_terminal_codes(_run_process(source, out, env, TIME_LIMITS_S[profile], on_cell))
     page, duration_s = "", 0.0
     if out.exists():

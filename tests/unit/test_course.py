@@ -129,6 +129,17 @@ def test_check_prints_the_report(capsys):
     assert f"Python: {sys.version_info[0]}.{sys.version_info[1]}" in capsys.readouterr().out
 
 
+def test_kernels_get_absolute_paths(tmp_path, monkeypatch):
+    (tmp_path / "pictures").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGELAB_ARTIFACTS", "made")
+    monkeypatch.setenv("EDGELAB_DATA", "pictures")
+    settings = course._settings("fast", "pictures")
+    assert settings["EDGELAB_ARTIFACTS"] == str(tmp_path / "made")
+    assert settings["EDGELAB_DATA"] == settings["EDGELAB_DATASET"] == str(tmp_path / "pictures")
+    assert course._settings("fast", "cifar10")["EDGELAB_DATASET"] == "cifar10"
+
+
 def page_of(tmp_path, *cells):
     source = tmp_path / "executed.ipynb"
     nbformat.write(new_notebook(cells=list(cells), metadata={**KERNEL, "widgets": {"state": {}}}), source)
