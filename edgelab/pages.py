@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # nbconvert's own page, without the scripts it fetches from the web (formulas excepted, which are then typeset
-# when there is a network), and with the source of solutions behind a button.
+# when there is a network), and with the source of solutions and of helpers behind a button.
 TEMPLATE = """{% extends 'index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
@@ -27,7 +27,8 @@ tex2jax: {inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], processEscapes: true}});
 <script async src="{{ resources.mathjax_url }}"></script>
 {% endblock %}
 {% block input_group %}
-{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
+{% if cell.metadata.get("jupyter", {}).get("source_hidden")
+      or cell.metadata.get("slideshow", {}).get("slide_type") == "skip" %}
 <details><summary>Show the code</summary>{{ super() }}</details>
 {% else %}{{ super() }}{% endif %}
 {% endblock %}

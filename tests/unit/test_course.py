@@ -147,7 +147,7 @@ def page_of(tmp_path, *cells):
     return (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_a_page_has_no_live_parts_and_folds_solutions(tmp_path):
+def test_a_page_has_no_live_parts_and_folds_solutions_and_helpers(tmp_path):
     def widget(**more):
         return new_output("display_data", {pages.WIDGET: {"model_id": "1"}, **more})
 
@@ -158,10 +158,11 @@ def test_a_page_has_no_live_parts_and_folds_solutions(tmp_path):
         widget(**{"text/plain": "IntSlider(value=3)"}),
     ]
     solution = new_code_cell("answer = 42", metadata={"jupyter": {"source_hidden": True}})
-    page = page_of(tmp_path, new_markdown_cell("# Title"), cell, solution)
+    helper = new_code_cell("def helper(): ...", metadata={"slideshow": {"slide_type": "skip"}})
+    page = page_of(tmp_path, new_markdown_cell("# Title"), cell, solution, helper)
     assert "<p>static picture</p>" in page and "VBox(" not in page
     assert "training: 0%" not in page
     assert "A live control: open the notebook" in page and "IntSlider(" not in page
-    assert page.count("<summary>Show the code</summary>") == 1
+    assert page.count("<summary>Show the code</summary>") == 2
     assert "<title>A &lt;title&gt;</title>" in page
     assert "require.min.js" not in page and "embed-amd" not in page and "mermaid.esm" not in page
