@@ -46,11 +46,15 @@ class MachineState:
     noisy: bool
     notes: tuple[str, ...]
 
+    @property
+    def verdict(self) -> str:
+        """One word: noisy, or quiet."""
+        return "noisy" if self.noisy else "quiet"
+
     def __str__(self) -> str:
         clock = f"{self.frequency_mhz:.0f} MHz" if self.frequency_mhz else "clock unknown"
         facts = f"{self.cpu}, {self.logical_cores} cores, {clock}, governor {self.governor or 'unknown'}"
-        verdict = "noisy" if self.noisy else "quiet"
-        return "\n".join([f"{facts}: {verdict}", *self.notes])
+        return "\n".join([f"{facts}: {self.verdict}", *self.notes])
 
     def _repr_html_(self) -> str:
         first, *notes = map(html.escape, str(self).splitlines())

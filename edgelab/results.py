@@ -52,6 +52,8 @@ RESULT_KEY = ["metric", "target", "device", "model", "precision", "dataset", "pr
 MAIN_METRICS = ["accuracy", "latency", "size"]
 # Area in points² of the largest model's marker, of the smallest, and of one whose size is unknown.
 MARKER_AREAS = (600.0, 40.0, 40.0)
+LABEL_PIXELS = (70.0, 14.0)  # points closer than this share a label
+SMALLEST_SPAN = 5.0  # percentage points: a narrower axis would make noise look like a difference
 
 
 def _now() -> str:
@@ -391,7 +393,9 @@ class ComparisonTable:
         return ", ".join(marks)
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in self.columns)
+        head = "".join(
+            f'<th scope="col" style="text-align:left">{html.escape(name)}</th>' for name in self.columns
+        )
         body = "".join(
             "<tr>" + "".join(f'<td style="text-align:left">{_rich(cell)}</td>' for cell in row) + "</tr>"
             for row in self.rows
@@ -549,6 +553,9 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
             points["latency"], 100 * points["accuracy"], where="post", color="0.35", lw=1, ls="-", zorder=0
         )
     axes.margins(0.12)
+    low, high = axes.get_ylim()
+    if high - low < SMALLEST_SPAN:
+        axes.set_ylim((low + high - SMALLEST_SPAN) / 2, (low + high + SMALLEST_SPAN) / 2)
     _pareto_labels(axes, drawn, on_front)
     _pareto_legend(axes, colours, drawn)
     if missing:
@@ -570,7 +577,7 @@ def plain_log_axis(axis: Axis) -> None:
 def _pareto_labels(axes: Axes, drawn: pd.DataFrame, on_front: set[int]) -> None:
     """Name the points on a front, and of the others those whose name does not stand there yet.
 
-    The name is what differs: the model, the precision, or both. Points closer than a label is high share one.
+    The name is what differs: model, precision, or both. Points that are close to each other share one.
     """
     parts = [name for name in ("model", "precision") if drawn[name].nunique() > 1] or ["precision"]
     names = drawn[parts].agg(" ".join, axis=1)
@@ -582,7 +589,11 @@ def _pareto_labels(axes: Axes, drawn: pd.DataFrame, on_front: set[int]) -> None:
         if index not in on_front and any(name in known for _, known in placed):
             continue
         point = (drawn.loc[index, "latency"], 100 * drawn.loc[index, "accuracy"])
-        near = [known for other, known in placed if np.all(np.abs(to_pixels(point) - to_pixels(other)) < 14)]
+        near = [
+            known
+            for other, known in placed
+            if np.all(np.abs(to_pixels(point) - to_pixels(other)) < LABEL_PIXELS)
+        ]
         if near:
             near[0].append(name)
         else:
