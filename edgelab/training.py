@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from tqdm.auto import tqdm
 
-from edgelab import artifacts
+from edgelab import artifacts, quiet
 from edgelab.errors import DataError
 
 if TYPE_CHECKING:
@@ -318,6 +318,7 @@ def train(
         DataError: too few images to train on.
         StorageError: the disk is full.
     """
+    quiet.import_tensorflow()
     import keras
 
     seed = settings.get("seed", 0)

@@ -21,9 +21,9 @@ class KerasSession:
     placement: Placement | None = None
 
     def __init__(self, path: Path) -> None:
-        with quiet.native_stderr():  # TensorFlow's greeting, at its first import
-            import keras
-            import tensorflow as tf
+        quiet.import_tensorflow()
+        import keras
+        import tensorflow as tf
 
         try:
             model = keras.models.load_model(path, compile=False)
