@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelab import archives, artifacts, shapes
+from edgelab import archives, artifacts, quiet, shapes
 from edgelab.errors import DataError, InputError
 from edgelab.scenes import Box, scenes, write_scene_video
 from edgelab.shapes import SHAPE_CLASSES, draw_shapes
@@ -387,6 +387,7 @@ def _load_cifar10(seed: int, image_size: int) -> Dataset:
 def _keras_cifar10() -> dict[str, Any]:
     try:
         with _connection_timeout(DOWNLOAD_TIMEOUT_S):
+            quiet.import_tensorflow()
             from keras.datasets import cifar10
 
             (train_images, train_labels), (test_images, test_labels) = cifar10.load_data()
