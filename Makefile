@@ -32,7 +32,7 @@ check: setup
 lint: setup
 	"$(RUN)" -m ruff check .
 	"$(RUN)" -m ruff format --check .
-	"$(RUN)" -m nbstripout --verify --keep-id --drop-empty-cells $(NOTEBOOKS)
+	"$(RUN)" -m nbstripout --verify --keep-id --keep-count --drop-empty-cells $(NOTEBOOKS)
 
 # The notebooks start from an empty artifacts folder; tests/notebooks then runs the course a second time from it.
 # `make test ALONE=08,10` (or ALONE=all) also runs these chapters, each alone from an empty folder.

@@ -202,6 +202,7 @@ def test_outputs_are_kept_only_where_they_are_compared(cells):
             assert not cell.outputs and cell.execution_count is None, f"strip the outputs: {cell.source[:60]}"
             continue
         assert cell.outputs, f"run it once and keep its text: {cell.source[:60]}"
+        assert cell.execution_count == 1, f"a count of 1 tells nbval that it was run: {cell.source[:60]}"
         text = "".join("".join(output.get("text", "")) for output in cell.outputs)
         assert all(output.output_type == "stream" for output in cell.outputs), "keep printed text only"
         assert 0 < len(text) <= LONGEST_KEPT_OUTPUT
