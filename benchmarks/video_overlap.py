@@ -31,7 +31,7 @@ import psutil
 from edgelab import models, quantization, targets, video
 from edgelab.targets.cpu import available_cpus
 
-RESOLUTIONS = (64, 128, 192, 256)
+RESOLUTIONS = (96, 160, 224)
 CLASS_NAMES = tuple(f"class {index}" for index in range(10))
 ONE, FREE = 1, available_cpus()
 WAYS = {
@@ -47,7 +47,8 @@ def int8_model(resolution: int) -> Path:
     import keras
 
     keras.utils.set_random_seed(0)
-    model = models.mobilenet_v2((resolution, resolution, 3), len(CLASS_NAMES), strides=models.STOCK_STRIDES)
+    shape = (resolution, resolution, 3)
+    model = models.mobilenet_v2(shape, len(CLASS_NAMES), alpha=1.0, strides=models.STOCK_STRIDES)
     images = [
         video.resize(video.square_crop(frame.image), (resolution, resolution))
         for frame in video.open_source("scenes", frame_count=20)
@@ -73,9 +74,7 @@ def run(source: str | Path, model: Path, way: Callable, threads: int, frames: in
 
 def stage_times_ms(stats: video.VideoStats) -> dict[str, float]:
     """Median milliseconds per stage, as the overlapped run groups them: draw and show share a thread."""
-    spans = pd.DataFrame(stats.timeline)
-    spans["ms"] = (spans.end_s - spans.start_s) * 1e3
-    times = spans.groupby("stage", sort=False).ms.median().to_dict()
+    times = {name: stage.median_ms for name, stage in stats.stages.items()}
     times["draw+encode"] = times.pop("draw") + times.pop("show")
     return times
 

@@ -54,8 +54,8 @@ def overlay(
     thickness = max(1, round(scale * 1.5))
     for box in boxes:
         left, top, right, bottom = (round(edge) for edge in box)
-        cv2.rectangle(image, (left, top), (right, bottom), BLACK, thickness + 2)
-        cv2.rectangle(image, (left, top), (right, bottom), YELLOW, thickness)
+        cv2.rectangle(image, (left, top), (right, bottom), BLACK, thickness + 3)
+        cv2.rectangle(image, (left, top), (right, bottom), YELLOW, thickness + 1)
 
     line_height = round(32 * scale)
     panel = image[: 2 * line_height + line_height // 3]
