@@ -20,8 +20,8 @@ import numpy as np
 from edgelab import benchmark, pipeline, quiet
 from edgelab.targets.cpu import CpuTarget
 
-ROUNDS = 200
-ROUND_MS = 20.0
+ROUNDS = 1000
+ROUND_MS = 2.0  # shorter than the time slice of a scheduler, so that most rounds run undisturbed
 LIMIT = 1.02
 
 
@@ -78,22 +78,30 @@ def compare_loops(path: Path, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def ratio(times: dict[str, np.ndarray], of: str, to: str) -> tuple[float, float, float]:
-    """Median ratio of two loops within the same round, and its 95 % interval."""
-    ratios = times[of] / times[to]
-    return (float(np.median(ratios)), *benchmark.bootstrap_interval(ratios))
+    """How two loops compare when nothing disturbs them, and the 95 % interval, from draws of whole rounds.
+
+    The fastest tenth of the rounds decides: an overhead is paid in every run, a disturbance only in some.
+    """
+
+    def fast_ratio(rounds: np.ndarray, axis: int) -> np.ndarray:
+        chosen = rounds.astype(int)
+        return np.quantile(times[of][chosen], 0.1, axis=axis) / np.quantile(times[to][chosen], 0.1, axis=axis)
+
+    rounds = np.arange(ROUNDS)
+    return (float(fast_ratio(rounds, axis=0)), *benchmark.bootstrap_interval(rounds, fast_ratio))
 
 
 def main() -> int:
-    """Print the ratios; exit status 1 when the timing costs more than 2 %."""
+    """Print the ratios; exit status 1 when either is certainly above 2 %."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else pipeline.open().converted("int8").path
     times = compare_loops(path)
     for name, values in times.items():
-        print(f"{name:17s} {np.median(values):.4f} ms per run")
+        print(f"{name:17s} {np.quantile(values, 0.1):.4f} ms per run, undisturbed")
     timing = ratio(times, "measured", "bare session")
     everything = ratio(times, "measured", "bare interpreter")
     print("timing:     {:.4f} [{:.4f}, {:.4f}] times the bare session loop".format(*timing))
     print("everything: {:.4f} [{:.4f}, {:.4f}] times the bare interpreter loop".format(*everything))
-    return int(timing[1] > LIMIT)
+    return int(max(timing[1], everything[1]) > LIMIT)
 
 
 if __name__ == "__main__":
