@@ -16,7 +16,6 @@ from edgelab.exercises import Mistake, core
 def own_progress(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path))
     monkeypatch.delenv("EDGELAB_STRICT", raising=False)
-    monkeypatch.setattr(core, "_exercises", {})
     monkeypatch.setattr(core, "_solution_was_used", False)
 
     @exercises.exercise("77.1", "Double it", hints=("Add it to itself.", "It is 2 * x."), read="Section 77.2")
@@ -26,7 +25,9 @@ def own_progress(tmp_path, monkeypatch):
         if answer(3) != 6:
             raise Mistake(f"for 3 you got {answer(3)}, but 6 was expected")
 
-    return tmp_path
+    yield tmp_path
+    for key in [key for key in core._exercises if key.startswith("77.")]:
+        del core._exercises[key]
 
 
 def recorded():
