@@ -10,6 +10,7 @@ import math
 import re
 import struct
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgelab.errors import ModelError
+from edgelab.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,8 @@ class Tensor:
         is_variable: its values survive from one inference to the next (the state of an LSTM).
         is_dynamic: a dimension is only known when the model runs.
         size_bytes: of its values; 0 for strings that are not in the file.
-        buffer_index: where in the file its values lie; tensors may share one.
+        buffer_index: the buffer that holds its values; tensors may share one.
+        file_offset: of its first byte in the file; -1 when its values are not there.
     """
 
     index: int
@@ -88,6 +90,7 @@ class Tensor:
     is_dynamic: bool
     size_bytes: int
     buffer_index: int
+    file_offset: int = -1
     _data: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -390,13 +393,15 @@ def _macs(name: str, inputs: list[Tensor | None], output: Tensor, options: dict[
     return steps * sum(matrix.element_count for matrix in inputs[1:9] if matrix is not None)
 
 
-def _tensor(reader: _Reader, table: schema.Tensor, index: int, buffers: list[np.ndarray | None]) -> Tensor:
+def _tensor(
+    reader: _Reader, table: schema.Tensor, index: int, buffers: list[tuple[int, np.ndarray | None]]
+) -> Tensor:
     """One tensor, checked against the buffer that holds its values."""
     shape = reader.numbers(table, "Shape")
     if any(size < 0 for size in shape):
         raise ValueError(f"tensor {index} has a negative dimension")
     dtype = TENSOR_TYPES[table.Type()]
-    data = buffers[table.Buffer()] if not table.IsVariable() else None
+    offset, data = buffers[table.Buffer()] if not table.IsVariable() else (-1, None)
     bits = BITS.get(dtype)
     size_bytes = (math.prod(shape) * bits + 7) // 8 if bits else (0 if data is None else data.size)
     if data is not None and table.Sparsity() is None and data.size < size_bytes:
@@ -424,6 +429,7 @@ def _tensor(reader: _Reader, table: schema.Tensor, index: int, buffers: list[np.
         is_dynamic=any(size < 0 for size in reader.numbers(table, "ShapeSignature")),
         size_bytes=size_bytes,
         buffer_index=table.Buffer(),
+        file_offset=offset,
         _data=data,
     )
 
@@ -459,11 +465,14 @@ def _subgraph(reader: _Reader, table: schema.SubGraph, codes: list, buffers: lis
     return {"operators": tuple(operators), "tensors": tensors, "inputs": inputs, "outputs": outputs}
 
 
-def _buffer(table: schema.Buffer, data: bytes) -> np.ndarray | None:
-    """A view of the bytes of one buffer; None when it is empty. Very large ones lie behind the flatbuffer."""
-    if table.Offset() > 1:
-        return np.frombuffer(data, np.uint8, table.Size(), table.Offset())
-    return table.DataAsNumpy() if table.DataLength() else None
+def _buffer(table: schema.Buffer, data: bytes) -> tuple[int, np.ndarray | None]:
+    """Where one buffer begins, and a view of its bytes; (-1, None) when it is empty."""
+    if table.Offset() > 1:  # very large ones lie behind the flatbuffer
+        return table.Offset(), np.frombuffer(data, np.uint8, table.Size(), table.Offset())
+    if not table.DataLength():
+        return -1, None
+    view = table.DataAsNumpy()
+    return view.ctypes.data - np.frombuffer(data, np.uint8).ctypes.data, view
 
 
 def _parse(data: bytes) -> Graph:
@@ -516,3 +525,33 @@ def read(model: Path | str | bytes) -> Graph:
             why=f"{error} ({len(data)} bytes were read)" if str(error) else f"{len(data)} bytes were read",
             fix="convert or copy it again; a file saved with Keras ends in .keras and is converted first",
         ) from error
+
+
+def with_values(model: bytes, changes: Mapping[int, np.ndarray]) -> bytes:
+    """The same model file with other constants: what pruning, rounding or clustering weights does to it.
+
+    Args:
+        model: the content of a `.tflite` file.
+        changes: new stored values by tensor index, of the tensor's own shape and type. A tensor that shares
+            its buffer with others changes them too.
+
+    Returns:
+        The changed content; nothing moves, so it is as long as before.
+
+    Raises:
+        ModelError: not a whole TFLite model, or a tensor that holds no plain constant.
+        InputError: values of another shape or type.
+    """
+    found, content = read(model), bytearray(model)
+    for index, values in changes.items():
+        tensor = found.tensors[index]
+        stored = tensor.values()
+        if values.shape != stored.shape or values.dtype != stored.dtype:
+            raise InputError(
+                f"Tensor {index}: expected {stored.dtype} {list(stored.shape)}, "
+                f"got {values.dtype} {list(values.shape)}.",
+                fix="keep the shape, and cast with .astype",
+            )
+        data = np.ascontiguousarray(values).tobytes()
+        content[tensor.file_offset : tensor.file_offset + len(data)] = data
+    return bytes(content)

@@ -251,7 +251,7 @@ def _convert(model: keras.Model | Path | str, mode: str, images: np.ndarray | No
             fix="take them from the dataset that the model was trained on",
         )
     try:
-        with _silence():
+        with silence():
             return _converter(model, mode, images, io_dtype).convert()
     except EdgelabError:
         raise
@@ -308,7 +308,7 @@ def _frozen(model: keras.Model) -> Any:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep TensorFlow's progress lines and warnings out of the lesson: none tells a student what to do."""
     from absl import logging as absl_logging
 
@@ -337,6 +337,7 @@ def _ticking_bar(description: str) -> Iterator[None]:
             if ended.wait(SECONDS_BEFORE_BAR):
                 return
             with tqdm(desc=description, bar_format="{desc}: {elapsed}", file=stderr, leave=False) as bar:
+                bar.start_t -= SECONDS_BEFORE_BAR
                 while not ended.wait(0.5):
                     bar.refresh()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgelab import graph
-from edgelab.errors import ModelError
+from edgelab.errors import InputError, ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,10 +116,38 @@ def test_constant_values_are_readable(converted):
         found.tensors[found.inputs[0]].values()
 
 
+def test_constants_can_be_changed_in_place(converted):
+    found = graph.read(converted)
+    weights = next(tensor for tensor in found.parameters if len(tensor.shape) == 2)
+    changed = graph.with_values(converted, {weights.index: weights.values() * 2})
+    assert len(changed) == len(converted)
+    again = graph.read(changed)
+    for before, after in zip(found.parameters, again.parameters, strict=True):
+        factor = 2 if before.index == weights.index else 1
+        np.testing.assert_array_equal(after.values(), before.values() * factor)
+    with pytest.raises(InputError, match="expected float32"):
+        graph.with_values(converted, {weights.index: weights.values().astype(np.float64)})
+    with pytest.raises(ModelError, match="no values"):
+        graph.with_values(converted, {found.inputs[0]: np.zeros((1, 8, 8, 3), np.float32)})
+
+
 def test_real_values_undo_per_channel_quantization():
     data = np.array([[10, 20], [30, 40]], np.int8)
     weights = graph.Tensor(
-        0, "w", (2, 2), "int8", (0.5, 2.0), (0, 10), 0, True, False, False, 4, 1, data.view(np.uint8).ravel()
+        0,
+        "w",
+        (2, 2),
+        "int8",
+        (0.5, 2.0),
+        (0, 10),
+        0,
+        True,
+        False,
+        False,
+        4,
+        1,
+        0,
+        data.view(np.uint8).ravel(),
     )
     assert weights.is_per_channel
     np.testing.assert_allclose(weights.real_values(), [[5, 10], [40, 60]])
