@@ -1,6 +1,6 @@
 """How much faster the overlapped video pipeline is than the same stages in one loop.
 
-    python benchmarks/video_overlap.py [--rounds 10] [--frames 100] [--folder CLIPS] [--quiet 0.2]
+    python benchmarks/video_overlap.py [SOURCE ...] [--rounds 10] [--frames 100] [--quiet 0.2]
 
 The stages do real work: decode (or generate) a frame, find and cut out what moves, int8 inference, draw
 the overlay and encode the result as a video file. The model is MobileNetV2 at the resolution whose inference
@@ -147,23 +147,21 @@ def report(stages: dict[str, float], table: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Measure the generated scenes and every clip."""
+    """Measure each source: by default the generated scenes, and the clips in `$EDGELAB_DATA/media`."""
+    data = os.environ.get("EDGELAB_DATA")
+    clips = sorted(Path(data).glob("media/*.mp4")) if data else []
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    data = os.environ.get("EDGELAB_DATA")
+    parser.add_argument("sources", nargs="*", default=["scenes", *clips], help='"scenes" or a video file')
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--frames", type=int, default=100, help="frames per run")
-    parser.add_argument(
-        "--folder", type=Path, default=Path(data) / "media" if data else None, help="of clips"
-    )
     parser.add_argument("--quiet", type=float, default=0.2, help="largest share of the cores others may use")
     parser.add_argument("--patience", type=float, default=300, help="seconds to wait for quiet, per source")
     options = parser.parse_args()
-    clips = sorted(options.folder.glob("*.mp4")) if options.folder else []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.mp4"
-        for source in ("scenes", *clips):
+        for source in options.sources:
 
             def times_ms(model: Path, source=source) -> dict[str, float]:
                 return stage_times_ms(run(source, model, video.run_serial, ONE, options.frames, out))
@@ -174,8 +172,8 @@ def main() -> None:
                 return run(source, model, WAYS[name, threads], threads, options.frames, out)
 
             table = measure(run_way, options.rounds, options.quiet, options.patience)
-            title = f"{getattr(source, 'name', source)}, model input {resolution} px"
-            print(f"{title}\n  {report(times_ms(model), table) if len(table) else 'no quiet round'}\n")
+            found = report(times_ms(model), table) if len(table) else "no quiet round"
+            print(f"{Path(source).name}, model input {resolution} px\n  {found}\n", flush=True)
 
 
 if __name__ == "__main__":

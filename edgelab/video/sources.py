@@ -161,7 +161,7 @@ class CaptureSource(Source):
 
     def _explain_end(self) -> None:
         if self.is_live:
-            self.notes.append(f"{self.name} stopped delivering after frame {self._next_index}.")
+            self.notes.append(f"{self.name} stopped delivering after {self._next_index} frames.")
         elif self.frame_count and self._next_index < self.frame_count:
             self.notes.append(
                 f"{self.name} announces {self.frame_count} frames and ends after {self._next_index}: "

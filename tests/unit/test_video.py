@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import functools
+import http.server
 import itertools
 import os
 import signal
@@ -191,6 +193,26 @@ def test_missing_file_camera_and_stream_say_what_to_do(tmp_path, capfd):
     assert "127.0.0.1:9/stream" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_network_stream_is_live_and_says_when_it_ends(tmp_path):
+    """Served over HTTP, since that needs no more than Python; RTSP goes the same way through FFmpeg."""
+    write_video(tmp_path / "clip.mkv", count=20)
+    handler = functools.partial(_QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with video.open_source(f"http://127.0.0.1:{server.server_port}/clip.mkv") as source:
+                assert source.is_live
+                assert [frame.index for frame in source] == list(range(20))
+                assert "stopped delivering after 20 frames" in source.notes[0]
+        finally:
+            server.shutdown()
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
 
 
 def test_scenes_know_their_boxes_and_repeat_by_seed():
