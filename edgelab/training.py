@@ -10,6 +10,7 @@ import json
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -297,6 +298,22 @@ def architecture(model: keras.Model) -> str:
     return text
 
 
+def save(model: keras.Model, path: Path) -> None:
+    """Write a `.keras` file without the optimizer's state, compressed: less than half the usual size."""
+    import keras
+
+    bare = keras.models.clone_model(model)
+    bare.set_weights(model.get_weights())
+    plain = path.with_name(f"plain-{path.name}")
+    try:
+        bare.save(plain)
+        with zipfile.ZipFile(plain) as loose, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as tight:
+            for name in loose.namelist():
+                tight.writestr(name, loose.read(name))
+    finally:
+        plain.unlink(missing_ok=True)
+
+
 def train(
     build: Callable[[], keras.Model], dataset: Dataset, *, name: str, **settings: Any
 ) -> tuple[Path, TrainingResult]:
@@ -339,9 +356,7 @@ def train(
         result = fit(model, dataset, backup_dir=backup_dir, description=f"training {name}", **settings)
         with artifacts.atomic_path(record_path) as temporary:
             temporary.write_text(json.dumps(asdict(result)))
-        bare = keras.models.clone_model(model)  # without the optimizer, whose state doubles the file
-        bare.set_weights(model.get_weights())
-        bare.save(path)
+        save(model, path)
         shutil.rmtree(backup_dir, ignore_errors=True)
 
     path = artifacts.cached("models", name, ".keras", parts, build_file)
