@@ -1,7 +1,6 @@
 """Make `.venv` from the lock file. Standard library only: this runs before anything is installed.
 
-`python tools/bootstrap.py` prints the path of the environment's Python on its last line. When the
-lock file, the project file and the Python version are those of the last finished run, nothing is installed.
+When the lock file, the project file and the Python version are those of the last finished run, it does nothing.
 """
 
 from __future__ import annotations
@@ -89,7 +88,6 @@ def main() -> int:
             )
             return 1
         STAMP.write_text(wanted)
-    print(PYTHON)
     return 0
 
 
