@@ -1,0 +1,153 @@
+"""Chapter 4's checks: the solution passes, untouched is open, each wrong idea gets its own hint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgelab import exercises
+from edgelab.exercises import chapter_04
+
+SOLUTIONS = {
+    "04.1": chapter_04.scale_and_zero_point,
+    "04.2": chapter_04.int8_bytes,
+    "04.3": chapter_04.calibration,
+    "04.4": chapter_04.quantize_per_channel,
+}
+
+
+def stub(*_): ...
+
+
+def without_zero(low, high):
+    scale = (high - low) / 255
+    return scale, round(-128 - low / scale)
+
+
+def by_256(low, high):
+    low, high = min(low, 0.0), max(high, 0.0)
+    return (high - low) / 256, round(-128 - low * 256 / (high - low))
+
+
+def for_uint8(low, high):
+    scale, zero_point = chapter_04.scale_and_zero_point(low, high)
+    return scale, zero_point + 128
+
+
+def unrounded(low, high):
+    scale, _ = chapter_04.scale_and_zero_point(low, high)
+    return scale, -128 - min(low, 0.0) / scale
+
+
+def half_the_codes(low, high):
+    low, high = min(low, 0.0), max(high, 0.0)
+    return (high - low) / 127, 0
+
+
+def images_of_the_test(data, count):
+    return data.test_images[:count]
+
+
+def sorted_images(data, count):
+    return data.train_images[:count]
+
+
+def scaled_images(data, count):
+    return chapter_04.calibration(data, count) / 255
+
+
+def noise(data, count):
+    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3)).astype(np.uint8)
+
+
+def repeated(data, count):
+    return data.train_images[np.random.default_rng(0).choice(100, count, replace=True)]
+
+
+def drawn_anew(data, count):
+    return data.train_images[np.random.default_rng().choice(100, count, replace=False)]
+
+
+def per_tensor(weights):
+    scale = np.abs(weights).max() / 127
+    return np.rint(weights / scale).astype(np.int8), np.full(4, scale)
+
+
+def truncated(weights):
+    _, scales = chapter_04.quantize_per_channel(weights)
+    return (weights / scales.reshape(-1, 1, 1, 1)).astype(np.int8), scales
+
+
+def without_abs(weights):
+    scales = weights.max(axis=(1, 2, 3)) / 127
+    return np.rint(weights / scales.reshape(-1, 1, 1, 1)).astype(np.int8), scales
+
+
+def too_wide(weights):
+    codes, scales = chapter_04.quantize_per_channel(weights)
+    return codes, scales * 127 / 128
+
+
+def uncast(weights):
+    codes, scales = chapter_04.quantize_per_channel(weights)
+    return codes.astype(np.float64), scales
+
+
+WRONG = [
+    ("04.1", without_zero, "Real 0 must have an exact code"),
+    ("04.1", by_256, "255 steps"),
+    ("04.1", for_uint8, "zero point of uint8"),
+    ("04.1", unrounded, "round it"),
+    ("04.1", half_the_codes, "use all of it"),
+    ("04.1", lambda low, high: (high - low) / 255, "Return (scale, zero_point)"),
+    ("04.2", lambda h, w, i, o: h * w * i * o, "biases are missing"),
+    ("04.2", lambda h, w, i, o: h * w * i * o + o, "keeps 32 bits"),
+    ("04.2", lambda h, w, i, o: 4 * (h * w * i * o + o), "float32 layer"),
+    ("04.2", lambda h, w, i, o: h * w * i * o + 4 * i, "per output channel"),
+    ("04.3", images_of_the_test, "no longer be honest"),
+    ("04.3", sorted_images, "sorted by class"),
+    ("04.3", scaled_images, "scales them itself"),
+    ("04.3", noise, "Noise and changed images"),
+    ("04.3", repeated, "replace=False"),
+    ("04.3", drawn_anew, "fixed seed"),
+    ("04.3", lambda data, count: chapter_04.calibration(data, 10), "expected 40 images"),
+    ("04.4", per_tensor, "decides for all"),
+    ("04.4", truncated, "cuts the fraction off"),
+    ("04.4", without_abs, "absolute values"),
+    ("04.4", too_wide, "divide by 127"),
+    ("04.4", uncast, "astype(np.int8)"),
+    ("04.4", lambda weights: weights, "Return (codes, scales)"),
+]
+
+
+@pytest.fixture(autouse=True)
+def own_progress(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path))
+    monkeypatch.delenv("EDGELAB_STRICT", raising=False)
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_the_solution_passes(key):
+    assert exercises.check(key, SOLUTIONS[key]).state == "solved"
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_untouched_is_not_done_yet(key):
+    assert exercises.check(key, stub).state == "open"
+
+
+@pytest.mark.parametrize(("key", "answer", "hint"), WRONG)
+def test_each_wrong_idea_gets_its_hint(key, answer, hint):
+    result = exercises.check(key, answer)
+    assert result.state == "wrong"
+    assert hint in str(result).replace("\n", " "), str(result)
+
+
+def test_the_toy_data_tells_training_from_test():
+    data = chapter_04.toy_dataset()
+    assert data.train_images.min() >= 100 > data.test_images.max()
+
+
+def test_a_channel_of_zeros_is_no_division_by_zero():
+    codes, scales = chapter_04.quantize_per_channel(np.zeros((2, 3, 3, 1)))
+    assert not codes.any() and np.isfinite(scales).all() and (scales > 0).all()
