@@ -78,6 +78,8 @@ class VideoStats:
         dropped: frames that were skipped because newer ones were waiting.
         duration_s: from the start until the last frame was shown.
         fps: frames / duration.
+        cores_used: processor time of this program / duration: how many cores it kept busy. Overlapping can
+            only help as far as this rises above that of one loop.
         stages: for each stage, its time per frame; the capture of a live source includes waiting for it.
         latencies_ms: float64, for each frame the time from its capture until it was shown.
         timeline: when each stage worked on which frame.
@@ -88,6 +90,7 @@ class VideoStats:
     dropped: int
     duration_s: float
     fps: float
+    cores_used: float
     stages: Mapping[str, StageTime]
     latencies_ms: np.ndarray = field(repr=False)
     timeline: tuple[Span, ...] = field(repr=False)
@@ -106,7 +109,8 @@ class VideoStats:
     def __str__(self) -> str:
         lines = [
             f"{self.frames} frames in {self.duration_s:.2f} s: {self.fps:.1f} FPS, {self.dropped} dropped, "
-            f"latency {self.latency_ms:.1f} ms (p95 {self.latency_p95_ms:.1f} ms)",
+            f"latency {self.latency_ms:.1f} ms (p95 {self.latency_p95_ms:.1f} ms), "
+            f"{self.cores_used:.1f} cores busy",
             *(f"{name}: {t.mean_ms:.2f} ms (p95 {t.p95_ms:.2f} ms)" for name, t in self.stages.items()),
         ]
         return "\n".join([*lines, *self.notes])
@@ -211,6 +215,7 @@ class _Recorder:
         self._inference_ms: deque[float] = deque(maxlen=ROLLING_FRAMES)
         self._frames = 0
         self._start_s = self._end_s = time.perf_counter()
+        self._start_cpu_s = self._end_cpu_s = time.process_time()
 
     def finish(self, job: _Job, dropped: int) -> None:
         """Draw and show one frame that has been through the model."""
@@ -220,7 +225,7 @@ class _Recorder:
         job.timed("show", self._sink.show, image)
         if self._on_result:
             self._on_result(job.frame, job.value)
-        self._end_s = job.spans["show"][1]
+        self._end_s, self._end_cpu_s = job.spans["show"][1], time.process_time()
         self._shown_s.append(self._end_s)
         self._latencies_ms.append((self._end_s - job.frame.captured_s) * 1e3)
         self._spans.append((job.frame.index, job.spans))
@@ -249,6 +254,7 @@ class _Recorder:
             dropped=dropped,
             duration_s=duration_s,
             fps=self._frames / duration_s if duration_s else 0.0,
+            cores_used=(self._end_cpu_s - self._start_cpu_s) / duration_s if duration_s else 0.0,
             stages=stages,
             latencies_ms=np.array(self._latencies_ms),
             timeline=timeline,

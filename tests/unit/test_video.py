@@ -677,6 +677,7 @@ def test_statistics_add_up(run):
     for spans in by_frame.values():
         assert [span.stage for span in spans] == list(pipeline.STAGES)
         assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(spans))
+    assert 0 <= stats.cores_used < 1  # the slow stage sleeps
     assert "40 frames" in stats._repr_html_()
 
 
