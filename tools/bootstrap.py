@@ -1,6 +1,7 @@
 """Make `.venv` from the lock file. Standard library only: this runs before anything is installed.
 
-When the lock file, the project file and the Python version are those of the last finished run, it does nothing.
+When the lock file, the project file and the Python version are those of the last finished run, nothing is
+done.
 """
 
 from __future__ import annotations
