@@ -254,15 +254,32 @@ def explore(function: Callable[..., None], **controls: Any) -> None:
         **controls: an ipywidgets control per argument.
     """
     import ipywidgets
+
+    content, plain = _shown(function, controls)
+    # Not an Output widget: what executes notebooks answers its every change on the socket on which it waits
+    # for the cell's end, and now and then misses that end and waits for good.
+    drawing = ipywidgets.HTML(content)
+
+    def redraw(_: dict[str, Any]) -> None:
+        drawing.value = _shown(function, controls)[0]
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    items = controls.items()
+    settings = ", ".join(f"{control.description or name} = {control.value}" for name, control in items)
+    show_widget(
+        ipywidgets.VBox([*controls.values(), drawing]),
+        f"<p><i>{html.escape(settings)}</i></p>{content}",
+        f"{settings}\n{plain}",
+    )
+
+
+def _shown(function: Callable[..., None], controls: Mapping[str, Any]) -> tuple[str, str]:
+    """What `function` shows at the controls' values, as HTML and as plain text."""
     from IPython.utils.capture import capture_output
 
     with capture_output() as captured:
         function(**{name: control.value for name, control in controls.items()})
-    shown = [output.data for output in captured.outputs]
-    items = controls.items()
-    settings = ", ".join(f"{control.description or name} = {control.value}" for name, control in items)
-    pages = [data.get("text/html") or f"<pre>{html.escape(data['text/plain'])}</pre>" for data in shown]
-    content = f"<p><i>{html.escape(settings)}</i></p>{''.join(pages)}"
-    plain = "\n".join([settings, *(data["text/plain"] for data in shown)])
-    drawing = ipywidgets.interactive_output(function, controls)
-    show_widget(ipywidgets.VBox([*controls.values(), drawing]), content, plain)
+    data = [output.data for output in captured.outputs]
+    pages = [entry.get("text/html") or f"<pre>{html.escape(entry['text/plain'])}</pre>" for entry in data]
+    return "".join(pages), "\n".join(entry["text/plain"] for entry in data)
