@@ -174,6 +174,21 @@ def test_explore_shows_the_result_at_the_start_values(shown):
     assert "scale is 3" in data["text/plain"]
 
 
+def test_explore_redraws_when_a_control_moves_without_an_output_widget(monkeypatch):
+    import ipywidgets
+
+    made = []
+    monkeypatch.setattr(display, "show_widget", lambda widget, content, plain: made.append(widget))
+    slider = ipywidgets.IntSlider(3, 1, 9)
+    display.explore(lambda scale: display.show_html(f"<p>is {scale}</p>", "text"), scale=slider)
+    [box] = made
+    drawing = box.children[-1]
+    assert drawing.value == "<p>is 3</p>"
+    slider.value = 7
+    assert drawing.value == "<p>is 7</p>"
+    assert not any(isinstance(child, ipywidgets.Output) for child in box.children)
+
+
 def test_every_chapter_in_the_course_file_is_complete():
     keys = {"number", "notebook", "title", "promise", "takes", "leaves", "needs"}
     entries = display.chapters()
