@@ -221,6 +221,7 @@ def _tensorflow_version() -> str:
 
 
 def _load(path: Path) -> keras.Model:
+    quiet.import_tensorflow()
     import keras
 
     try:

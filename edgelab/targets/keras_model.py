@@ -21,9 +21,8 @@ class KerasSession:
     placement: Placement | None = None
 
     def __init__(self, path: Path) -> None:
-        quiet.import_tensorflow()
+        tf = quiet.import_tensorflow()
         import keras
-        import tensorflow as tf
 
         try:
             model = keras.models.load_model(path, compile=False)
@@ -88,7 +87,7 @@ class KerasTarget:
     def probe(self) -> Availability:
         """Whether TensorFlow can be imported."""
         try:
-            import tensorflow as tf
+            tf = quiet.import_tensorflow()
         except ImportError as error:
             return Availability(
                 can_compile=False,
