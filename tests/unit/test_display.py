@@ -174,7 +174,7 @@ def test_explore_shows_the_result_at_the_start_values(shown):
     assert "scale is 3" in data["text/plain"]
 
 
-def test_explore_redraws_when_a_control_moves_without_an_output_widget(monkeypatch):
+def test_explore_redraws_when_a_control_moves_without_an_output_widget(shown, monkeypatch):
     import ipywidgets
 
     made = []
