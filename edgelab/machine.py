@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from edgelab.targets.cpu import available_cpus, cpu_name
+from edgelab.hardware import processor_name
+from edgelab.targets.cpu import available_cpus
 
 # A machine counts as noisy above these.
 MAX_OTHER_CORES = 0.25
@@ -116,7 +117,7 @@ class Watch:
         reasons = noise_reasons(samples, other_cores)
         facts = [] if _governor() else ["The system does not tell the frequency governor."]
         return MachineState(
-            cpu=cpu_name(),
+            cpu=processor_name(),
             logical_cores=psutil.cpu_count() or 1,
             physical_cores=psutil.cpu_count(logical=False),
             governor=_governor(),

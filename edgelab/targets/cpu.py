@@ -6,13 +6,10 @@ It is the control before any accelerator: everything else is compared with it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
 import platform
-import subprocess
-import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +19,7 @@ import numpy as np
 
 from edgelab import artifacts, graph, quiet
 from edgelab.errors import InputError, ModelError, StorageError
+from edgelab.hardware import processor_name
 from edgelab.targets import probe
 from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
 
@@ -35,19 +33,6 @@ MOST_DEFAULT_THREADS = 4  # networks this small gain nothing beyond
 def available_cpus() -> int:
     """Logical processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@functools.cache
-def cpu_name() -> str:
-    """The processor's name as its maker gives it."""
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    if sys.platform == "darwin":
-        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or platform.machine()
-    return platform.processor() or platform.machine()
 
 
 def runtime_version() -> str:
@@ -97,7 +82,7 @@ class CpuSession:
             raise _refused(str(error)) from error
         self._interpreter = interpreter
         self.kernels, self.threads, self.batch_size = kernels, threads, batch_size
-        self.device, self.runtime_version = cpu_name(), runtime_version()
+        self.device, self.runtime_version = processor_name(), runtime_version()
 
     def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """One inference.
@@ -184,7 +169,7 @@ class CpuTarget:
         return Availability(
             can_compile=True,
             can_run=True,
-            detail=f"{cpu_name()}, {available_cpus()} processors, {runtime_version()}",
+            detail=f"{processor_name()}, {available_cpus()} processors, {runtime_version()}",
         )
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:

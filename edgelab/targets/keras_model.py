@@ -9,8 +9,8 @@ import numpy as np
 
 from edgelab import quiet
 from edgelab.errors import ModelError
+from edgelab.hardware import processor_name
 from edgelab.targets.base import Availability, Placement, TensorSpec, check_inputs
-from edgelab.targets.cpu import cpu_name
 
 
 class KerasSession:
@@ -37,7 +37,7 @@ class KerasSession:
         self.outputs = tuple(_spec(tensor) for tensor in model.outputs)
         gpus = tf.config.list_physical_devices("GPU")
         self.device = (
-            tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else cpu_name()
+            tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else processor_name()
         )
         self.runtime_version = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
         # One signature for every batch size: otherwise each new size would be traced and compiled again.
