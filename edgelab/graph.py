@@ -177,7 +177,7 @@ class Operator:
     is_custom: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Graph:
     """A model as its file describes it.
 
@@ -299,6 +299,8 @@ class Graph:
             f"({self.weight_bytes / 1e3:,.1f} kB), {self.macs / 1e6:,.2f} M MACs, "
             f"{self.peak_activation_bytes / 1e3:,.1f} kB of activations at the peak"
         )
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         counts = ", ".join(f"{name} {count}" for name, count in self.operator_counts.items())

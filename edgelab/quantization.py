@@ -36,7 +36,7 @@ IO_DTYPES = {"int8": ("float32", "int8", "uint8")}  # every other mode takes and
 SECONDS_BEFORE_BAR = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Converted:
     """A model file and what its conversion did.
 
@@ -68,6 +68,8 @@ class Converted:
             f"{self.path.name}: {self.mode}, {self.io_dtype} in and out, {self.size_bytes / 1e3:,.1f} kB, "
             f"{sum(self.operators.values())} operators, converted in {self.conversion_s:.1f} s{calibrated}"
         )
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         rows = {
