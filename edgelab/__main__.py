@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
             bar.update()
 
         def on_chapter(record: course.ChapterRun) -> None:
-            tqdm.write(f"{record.number}  {record.title:<20} {record.status:<8} {record.duration_s:7.1f} s")
+            tqdm.write(f"{record.number}  {record.title:<20} {record.status:<9} {record.duration_s:7.1f} s")
             if record.error:
                 tqdm.write(f"\n{record.error}\n")
 
@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
             profile=options.profile,
             dataset=options.dataset,
             build_dir=options.build,
+            again=options.again,
             on_chapter=on_chapter,
             on_cell=on_cell,
         )
@@ -75,6 +76,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--dataset", default="", help="a name, folder or archive; the profile's own by default"
     )
     runner.add_argument("--build", type=Path, default=course.BUILD_DIR, help="where everything goes")
+    runner.add_argument("--again", action="store_true", help="execute also what has not changed")
     runner.add_argument("--record-minutes", action="store_true", help="keep the times in data/minutes.json")
     options, options.jupyter = parser.parse_known_args(arguments)
     if options.jupyter and options.command is not lab:

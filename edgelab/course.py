@@ -1,12 +1,15 @@
 """Execute the chapters in order, each in a process of its own, and write what a reader can open.
 
 `build/notebooks/` holds the executed copies and their pages, `build/index.html` leads to them, and
-`build/summary.json` says how long each took. A chapter that fails does not stop the others.
+`build/summary.json` says how long each took. A chapter that fails does not stop the others. One whose
+notebook, package, data and settings are those of its last finished run is not executed again: its page
+is kept.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import queue
@@ -30,6 +33,7 @@ BUILD_DIR = artifacts.PROJECT_ROOT / "build"
 
 # Longest time of a cell and of a notebook, in seconds. The full profile may have to train for hours.
 TIME_LIMITS_S = {"fast": (600, 1200), "full": (4 * 3600, 5 * 3600)}
+DONE = ("passed", "unchanged")
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class ChapterRun:
 
     Attributes:
         number, title, notebook: as in `data/course.json`.
-        status: "passed", "failed" or "missing".
+        status: "passed", "unchanged" (its page from an earlier run was kept), "failed" or "missing".
         duration_s: sum of its cells' durations.
         error: the failing cell and its error; empty when it passed.
         page: the page's path below the build folder; empty when there is none.
@@ -70,12 +74,12 @@ class CourseRun:
     @property
     def passed(self) -> bool:
         """Whether every chapter ran to its end."""
-        return all(chapter.status == "passed" for chapter in self.chapters)
+        return all(chapter.status in DONE for chapter in self.chapters)
 
     @property
     def summary(self) -> str:
         """One sentence."""
-        count = sum(chapter.status == "passed" for chapter in self.chapters)
+        count = sum(chapter.status in DONE for chapter in self.chapters)
         return (
             f"{count} of {len(self.chapters)} chapters passed in {self.duration_s / 60:.1f} min "
             f"({self.profile} profile)."
@@ -83,7 +87,7 @@ class CourseRun:
 
     def __str__(self) -> str:
         lines = [
-            f"{run.number}  {run.title:<20} {run.status:<8} {run.duration_s:7.1f} s" for run in self.chapters
+            f"{run.number}  {run.title:<20} {run.status:<9} {run.duration_s:7.1f} s" for run in self.chapters
         ]
         return "\n".join([*lines, self.summary])
 
@@ -191,21 +195,57 @@ def _settings(profile: str, dataset: str) -> dict[str, str]:
     return settings
 
 
+def _stamp(source: Path, settings: dict[str, str]) -> Path:
+    """Where a finished run of this chapter is noted; named after all that decides what its page shows.
+
+    The notebooks before it count, since it takes what they leave; so does the machine, which it measures.
+    """
+    root = artifacts.PROJECT_ROOT
+    files = [path for path in sorted(NOTEBOOKS_DIR.glob("*.ipynb")) if path.name <= source.name]
+    for folder in ("edgelab", "data", "requirements"):
+        files += sorted(path for path in (root / folder).rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in files:
+        if path.suffix != ".pyc" and path != display.MINUTES_FILE:
+            digest.update(path.name.encode() + path.read_bytes())
+    key = artifacts.content_key(files=digest.digest(), settings=settings, machine=hardware.description())
+    return artifacts.artifacts_dir() / "executed" / f"{source.stem}-{key}.json"
+
+
+def _remembered(stamp: Path, build_dir: Path) -> ChapterRun | None:
+    """The finished run that made the page in the build folder, if that is the page of this stamp."""
+    if not stamp.exists():
+        return None
+    record = json.loads(stamp.read_text(encoding="utf-8"))
+    page = build_dir / record["run"]["page"]
+    if not page.exists() or artifacts.content_key(page=page) != record["page_key"]:
+        return None
+    return ChapterRun(**{**record["run"], "status": "unchanged"})
+
+
+def _remember(stamp: Path, run: ChapterRun, build_dir: Path) -> None:
+    record = {"run": asdict(run), "page_key": artifacts.content_key(page=build_dir / run.page)}
+    with artifacts.atomic_path(stamp) as temporary:
+        temporary.write_text(json.dumps(record), encoding="utf-8")
+
+
 def run_chapter(
     chapter: dict[str, str],
     *,
     profile: str = "fast",
     dataset: str = "",
     build_dir: Path = BUILD_DIR,
+    again: bool = False,
     on_cell: Callable[[int], None] = lambda index: None,
 ) -> ChapterRun:
-    """Execute one chapter and write its page.
+    """Execute one chapter and write its page, or keep the page when nothing has changed since.
 
     Args:
         chapter: its entry in `data/course.json`.
         profile: "fast" or "full".
         dataset: as for `datasets.load`; empty for the profile's own.
         build_dir: where the executed copy and the page go, below `notebooks/`.
+        again: execute it even when nothing has changed.
         on_cell: called with each cell's index when it begins.
 
     Returns:
@@ -215,10 +255,14 @@ def run_chapter(
     source = NOTEBOOKS_DIR / chapter["notebook"]
     if not source.exists():
         return ChapterRun(**facts, status="missing", error=f"There is no {source.name} in notebooks/.")
+    settings = _settings(profile, dataset)
+    stamp = _stamp(source, settings)
+    if not again and (remembered := _remembered(stamp, build_dir)):
+        return remembered
     out = build_dir / "notebooks" / source.name
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    env = {**os.environ, **_settings(profile, dataset)}
+    env = {**os.environ, **settings}
     error = pages.strip_terminal_codes(_run_process(source, out, env, TIME_LIMITS_S[profile], on_cell))
     page, duration_s = "", 0.0
     if out.exists():
@@ -226,7 +270,10 @@ def run_chapter(
         page = f"notebooks/{source.stem}.html"
         pages.write_page(out, build_dir / page, f"{chapter['number']} {chapter['title']}")
     status = "failed" if error else "passed"
-    return ChapterRun(**facts, status=status, duration_s=duration_s, error=error, page=page)
+    run = ChapterRun(**facts, status=status, duration_s=duration_s, error=error, page=page)
+    if run.status == "passed":
+        _remember(stamp, run, build_dir)
+    return run
 
 
 def write_records(run: CourseRun, build_dir: Path = BUILD_DIR) -> None:
@@ -266,6 +313,7 @@ def run(
     profile: str = "fast",
     dataset: str = "",
     build_dir: Path = BUILD_DIR,
+    again: bool = False,
     on_chapter: Callable[[ChapterRun], None] = lambda chapter: None,
     on_cell: Callable[[dict[str, str], int], None] = lambda chapter, index: None,
 ) -> CourseRun:
@@ -276,6 +324,7 @@ def run(
         profile: "fast" (generated pictures, minutes) or "full" (real pictures).
         dataset: as for `datasets.load`; empty for the profile's own.
         build_dir: where everything goes.
+        again: execute also the chapters in which nothing has changed.
         on_chapter: called with the record of each chapter when it ends.
         on_cell: called with the chapter and the cell's index when a cell begins.
     """
@@ -287,6 +336,7 @@ def run(
             profile=profile,
             dataset=dataset,
             build_dir=build_dir,
+            again=again,
             on_cell=lambda index, chapter=chapter: on_cell(chapter, index),
         )
         records.append(record)

@@ -98,7 +98,12 @@ def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, res
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    marks = {"passed": "✓ passed", "failed": "✗ failed", "missing": "✗ missing"}
+    marks = {
+        "passed": "✓ passed",
+        "unchanged": "✓ passed before",
+        "failed": "✗ failed",
+        "missing": "✗ missing",
+    }
     rows, errors = [], []
     for run in runs:
         name = html.escape(f"{run['number']} {run['title']}")

@@ -117,6 +117,30 @@ def test_minutes_are_recorded_for_passed_chapters_and_shown_in_headers(folders):
     assert display.minutes_text("02_lesson.ipynb") == "not timed yet"
 
 
+def test_a_chapter_is_executed_again_only_when_something_changed(folders, capsys):
+    _, build = folders
+    for number in ("01", "02"):
+        add_chapter(folders, number, f"import os; {int(number)}, os.environ['EDGELAB_DATASET']")
+
+    def statuses(*options):
+        assert command_line.main(["run", "--build", str(build), *options]) == 0
+        capsys.readouterr()
+        summary = json.loads((build / "summary.json").read_text())
+        return [chapter["status"] for chapter in summary["chapters"]]
+
+    assert statuses() == ["passed", "passed"]
+    assert statuses() == ["unchanged", "unchanged"]
+    assert statuses("--dataset", "other") == ["passed", "passed"]
+    assert statuses() == ["passed", "passed"]  # the pages in the folder were those of the other data
+    changed = folders[0] / "01_lesson.ipynb"
+    changed.write_text(changed.read_text().replace("os; 1,", "os; 10,"))
+    assert statuses("--only", "01") == ["passed"]
+    assert statuses() == ["unchanged", "passed"]  # 02 takes what 01 leaves
+    assert statuses("--only", "02", "--again") == ["passed"]
+    (build / "notebooks" / "02_lesson.html").unlink()
+    assert statuses() == ["unchanged", "passed"]
+
+
 def test_errors_made_on_purpose_are_printed_without_a_traceback(folders, capsys):
     add_chapter(folders, "01", "1")
     assert command_line.main(["run", "--only", "99"]) == 1
