@@ -5,7 +5,7 @@ RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 # Last chapter first: each then runs without those before it, and makes for itself what it needs.
 NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
 
-.PHONY: help setup lab run test check lint clean lock
+.PHONY: help setup lab run test check targets rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo "make run     execute every chapter into build/index.html   (ARGS=\"--only 04,08 --profile full\")"
 	@echo "make test    check style, run the unit tests and every notebook"
 	@echo "make check   print what this machine has, and how to mend what is missing"
+	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
+	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
 	@echo "make lint    check style, and that notebooks hold no outputs"
 	@echo "make clean   delete build/ and all caches, but not artifacts/"
 	@echo "make lock    resolve the exact versions again (needs uv)"
@@ -28,6 +30,12 @@ run: setup
 
 check: setup
 	@"$(RUN)" -m edgelab check
+
+targets: setup
+	@"$(RUN)" -m edgelab targets
+
+rknn:
+	@"$(PYTHON)" tools/make_rknn.py
 
 lint: setup
 	"$(RUN)" -m ruff check .
@@ -50,5 +58,6 @@ clean:
 lock:
 	for extra in cpu cuda; do \
 	  uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --python-version 3.10 \
-	    --extra $$extra --extra dev pyproject.toml -o requirements/$$extra.lock || exit 1; \
+	    --extra $$extra --extra targets --extra dev \
+	    --constraint requirements/constraints.txt pyproject.toml -o requirements/$$extra.lock || exit 1; \
 	done

@@ -19,7 +19,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from edgelab.energy import energy_meter
-from edgelab.errors import InputError
+from edgelab.errors import InputError, TargetError
 from edgelab.machine import MachineState, Watch, peak_memory_bytes
 from edgelab.profiler import OperatorProfile, kinds_table, operator_profile
 from edgelab.targets.base import Placement, Session, TensorSpec
@@ -284,6 +284,21 @@ def _measurement(
     )
 
 
+def _check_session(session: Session) -> None:
+    if session.fault:
+        raise TargetError(
+            f"No latency is reported for {session.target} on {session.device}: its results are wrong.",
+            why=session.fault,
+            fix="find the operator where the results part (chapter 8), and keep it off this target",
+        )
+    if session.provenance != "measured":
+        raise TargetError(
+            f"{session.target} runs in a simulator here, which cannot be timed.",
+            why="how long a simulation takes says nothing about the device",
+            fix="use the vendor's own figure, Compiled.vendor_latency_ms, or edgelab.estimate",
+        )
+
+
 def _check(min_samples: int, max_seconds: float) -> None:
     if min_samples < 1 or not max_seconds > 0:
         raise InputError(
@@ -320,8 +335,10 @@ def measure(
 
     Raises:
         InputError: inputs that the session refuses, no samples or no time.
+        TargetError: the session gives wrong results, or is a simulation: its time would mean nothing.
     """
     _check(min_samples, max_seconds)
+    _check_session(session)
     inputs = sample_inputs(session, seed) if inputs is None else inputs
     warm_up_ms = warm_up(session, inputs, max_seconds=max_seconds / 3, runs=warm_up_runs)
     meter, energy_note = energy_meter()
@@ -480,8 +497,11 @@ def compare(
 
     Raises:
         InputError: no sessions, an unknown baseline, no samples or no time.
+        TargetError: a session gives wrong results, or is a simulation.
     """
     _check(min_samples, max_seconds)
+    for session in sessions.values():
+        _check_session(session)
     names = list(sessions)
     baseline = names[0] if baseline is None and names else baseline
     if baseline not in names:

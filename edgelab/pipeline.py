@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 
 from edgelab import artifacts, datasets, models, quantization, training
 from edgelab.errors import InputError
+from edgelab.targets.cache import compiled
 
 if TYPE_CHECKING:
     import keras
+
+    from edgelab.targets.base import Compiled, Target
 
 MODEL_NAME = "MobileNetV2 0.35"
 PRETRAINED_DIR = artifacts.PROJECT_ROOT / "data" / "models"
@@ -120,6 +123,17 @@ class Pipeline:
             io_dtype=io_dtype or ("uint8" if mode == "int8" else "float32"),
             name=f"mobilenet_v2_{self._file_stem}",
         )
+
+    def compiled(self, target: Target) -> Compiled:
+        """The model compiled for a target, from the conversion that it takes.
+
+        Raises:
+            TargetError: the toolchain is missing or failed.
+            ModelError: it refuses the model.
+        """
+        images = self.dataset.calibration_images(self.settings.calibration_count, self.seed)
+        calibration = images if target.takes == "float32" else None
+        return compiled(target, self.converted(target.takes).path, calibration=calibration)
 
     @property
     def _file_stem(self) -> str:

@@ -9,7 +9,18 @@ from edgelab.errors import TargetError
 from edgelab.targets.base import Target
 
 # Loaded when asked for: a target's runtime may take seconds to import, or be missing.
-_CLASSES = {"cpu": "edgelab.targets.cpu:CpuTarget", "keras": "edgelab.targets.keras_model:KerasTarget"}
+_CLASSES = {
+    "cpu": "edgelab.targets.cpu:CpuTarget",
+    "keras": "edgelab.targets.keras_model:KerasTarget",
+    "gpu": "edgelab.targets.gpu:GpuTarget",
+    "edgetpu": "edgelab.targets.edgetpu:EdgeTpuTarget",
+    "rknn": "edgelab.targets.rknn:RknnTarget",
+    "tensorrt": "edgelab.targets.tensorrt:TensorRtTarget",
+    "openvino": "edgelab.targets.openvino:OpenVinoTarget",
+    "onnxruntime": "edgelab.targets.onnxruntime:OnnxRuntimeTarget",
+    "ethosu": "edgelab.targets.ethosu:EthosUTarget",
+    "micro": "edgelab.targets.micro:MicroTarget",
+}
 
 
 def names() -> tuple[str, ...]:

@@ -141,6 +141,9 @@ class Compiled:
         placement: operators on the accelerator, known before any latency is.
         duration_s: how long compiling took.
         size_bytes: size of the file.
+        vendor_latency_ms: one inference on the device by the vendor's own tool, which simulates or counts
+            cycles; None where it gives no figure. Never a measurement.
+        vendor_note: what that figure is: the tool, the configuration, the clock.
     """
 
     path: Path
@@ -149,6 +152,8 @@ class Compiled:
     placement: Placement
     duration_s: float
     size_bytes: int
+    vendor_latency_ms: float | None = None
+    vendor_note: str = ""
 
     def __str__(self) -> str:
         return (
@@ -168,6 +173,8 @@ class Session(Protocol):
         runtime_version: of the software that runs it.
         provenance: "measured", or "simulated" by the vendor's tool.
         placement: None where the target is the CPU itself.
+        fault: why its results are wrong, where that was found out; no latency is reported then. Empty when
+            nothing is known against it.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -177,6 +184,7 @@ class Session(Protocol):
     runtime_version: str
     provenance: str
     placement: Placement | None
+    fault: str
 
     def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """One inference, on arrays of exactly the shapes and types in `inputs`."""
@@ -199,15 +207,31 @@ class Target(Protocol):
 
     Attributes:
         name: short name, such as "cpu".
+        takes: the conversion (`quantization.MODES`) that `compile` starts from: "int8" where the target takes
+            a quantized model, "float32" where it quantizes by itself, with the calibration images.
+        suffix: ending of the compiled file, such as ".rknn".
+        settings: what besides the model decides the compiled file: options, and versions of the tools.
     """
 
     name: str
+    takes: str
+    suffix: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See the class."""
 
     def probe(self) -> Availability:
         """What can be done here: a report, never an error."""
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
-        """Prepare `model` for this target, in `out`."""
+        """Prepare `model` for this target, in `out`.
+
+        Args:
+            model: a `.tflite` file, converted as `takes` says.
+            out: the file to write.
+            calibration: uint8 images `[N, H, W, 3]` from the training set, where the target quantizes.
+        """
 
     def open(self, model: Path | Compiled) -> Session:
         """Load a model."""

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 import numpy as np
 
@@ -54,6 +55,7 @@ class CpuSession:
     target = "cpu"
     provenance = "measured"
     placement: Placement | None = None
+    fault = ""
 
     def __init__(
         self, content: bytes, *, kernels: str, threads: int, batch_size: int, keep_tensors: bool = False
@@ -152,6 +154,9 @@ class CpuTarget:
     """
 
     name = "cpu"
+    takes = "int8"
+    suffix = ".tflite"
+    settings: ClassVar[dict] = {}  # copied as it is
 
     def __init__(self, threads: int | None = None, kernels: str = "xnnpack", batch_size: int = 1) -> None:
         if kernels not in RESOLVERS:

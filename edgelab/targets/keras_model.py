@@ -19,6 +19,7 @@ class KerasSession:
     target = "keras"
     provenance = "measured"
     placement: Placement | None = None
+    fault = ""
 
     def __init__(self, path: Path) -> None:
         tf = quiet.import_tensorflow()

@@ -18,6 +18,7 @@ class MatmulSession:
     """A session that really works: `work` products of two 32x32 matrices per run."""
 
     target, device, runtime_version, provenance, placement = "numpy", "CPU", "numpy", "measured", None
+    fault = ""
     outputs = (TensorSpec("product", (32, 32), np.dtype(np.float32)),)
 
     def __init__(self, work: int = 1, batch: int = 1) -> None:

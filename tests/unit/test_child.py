@@ -1,0 +1,97 @@
+"""Foreign programs that crash, hang, print rubbish and start others."""
+
+import sys
+import time
+
+import psutil
+import pytest
+
+from edgelab import child
+from edgelab.errors import TargetError
+
+ECHO = """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    exec(request.get("code", ""))
+    print("rubbish \\x00 {")
+    print("answer not json")
+    print("answer " + json.dumps({"got": request["n"]}), flush=True)
+"""
+FOREVER = "import time; time.sleep(600)"
+
+
+@pytest.fixture
+def worker(tmp_path):
+    made = child.Worker([sys.executable, "-c", ECHO], folder=tmp_path, name="Echo")
+    yield made
+    made.close()
+
+
+def test_run_tells_what_was_printed_and_how_it_ended(tmp_path):
+    code = "import sys, os; print(os.getcwd()); sys.stderr.buffer.write(b'a\\n\\xff\\nb\\n'); sys.exit(3)"
+    found = child.run([sys.executable, "-c", code], folder=tmp_path, time_limit_s=30)
+    assert found.returncode == 3
+    assert found.stdout.strip() == str(tmp_path)
+    assert found.tail == "a\n�\nb"
+
+
+def test_run_adds_to_the_environment(tmp_path):
+    code = "import os; print(os.environ['EDGELAB_X'], 'PATH' in os.environ)"
+    found = child.run(
+        [sys.executable, "-c", code], folder=tmp_path, time_limit_s=30, environment={"EDGELAB_X": "7"}
+    )
+    assert found.stdout.split() == ["7", "True"]
+
+
+def test_a_missing_program_is_named(tmp_path):
+    with pytest.raises(TargetError, match="no_such_program cannot be started"):
+        child.run(["no_such_program"], folder=tmp_path, time_limit_s=5)
+
+
+def test_what_hangs_is_killed_with_all_it_started(tmp_path):
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {FOREVER!r}]); {FOREVER}"
+    with pytest.raises(TargetError, match="within 2 s"):
+        child.run([sys.executable, "-c", code], folder=tmp_path, time_limit_s=2)
+    left = [found for found in psutil.Process().children(recursive=True) if found.status() != "zombie"]
+    assert not [found for found in left if FOREVER in found.cmdline()]
+
+
+def test_a_worker_answers_among_rubbish(worker):
+    assert [worker.ask({"n": n}, 30)["got"] for n in range(3)] == [0, 1, 2]
+
+
+def test_a_worker_that_dies_is_quoted(worker):
+    with pytest.raises(TargetError, match="exit code 5") as caught:
+        worker.ask({"n": 0, "code": "sys.stderr.write('no licence\\n'); sys.exit(5)"}, 30)
+    assert "no licence" in str(caught.value)
+    with pytest.raises(TargetError, match="closed"):
+        worker.ask({"n": 0}, 30)
+
+
+def test_a_worker_that_hangs_is_killed(worker):
+    process = worker._process
+    with pytest.raises(TargetError, match=r"within 0\.5 s"):
+        worker.ask({"n": 0, "code": FOREVER}, 0.5)
+    assert process.poll() is not None
+
+
+def test_a_worker_ends_when_forgotten(tmp_path):
+    worker = child.Worker([sys.executable, "-c", ECHO], folder=tmp_path, name="Echo")
+    process = worker._process
+    del worker
+    assert process.poll() is not None
+
+
+def test_a_worker_ends_when_we_are_killed(tmp_path):
+    code = (
+        "import os, pathlib, sys; from edgelab import child\n"
+        f"worker = child.Worker([sys.executable, '-c', {ECHO!r}], folder=pathlib.Path('.'), name='Echo')\n"
+        "print(worker._process.pid, flush=True); os._exit(1)"
+    )
+    found = child.run([sys.executable, "-c", code], folder=tmp_path, time_limit_s=60)
+    pid = int(found.stdout)
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie":
+        assert time.monotonic() < deadline, "the worker outlived us"
+        time.sleep(0.05)
