@@ -557,3 +557,53 @@ def with_values(model: bytes, changes: Mapping[int, np.ndarray]) -> bytes:
         data = np.ascontiguousarray(values).tobytes()
         content[tensor.file_offset : tensor.file_offset + len(data)] = data
     return bytes(content)
+
+
+def prefix(model: bytes, last_operator: int) -> bytes:
+    """The model cut off after one operator: what that operator computes becomes the only output.
+
+    Running both halves of a doubt on two runtimes finds the operator where their results part.
+
+    Args:
+        model: the content of a `.tflite` file, without control flow.
+        last_operator: index of the operator to end with; those that it does not depend on are dropped.
+
+    Returns:
+        The content of a smaller `.tflite` file.
+
+    Raises:
+        ModelError: not a whole TFLite model, or one with control flow.
+        InputError: there is no such operator, or it has no output.
+    """
+    import flatbuffers
+
+    found = read(model)
+    if found.branches:
+        raise ModelError(
+            "A model with control flow cannot be cut.",
+            why="WHILE and IF call graphs of their own",
+            fix="unroll the loop before converting (Keras: unroll=True)",
+        )
+    if not 0 <= last_operator < len(found.operators) or not found.operators[last_operator].outputs:
+        raise InputError(
+            f"The model cannot be cut after operator {last_operator}.",
+            fix=f"choose one of its operators, 0 to {len(found.operators) - 1}, that computes something",
+        )
+    kept, wanted = [], set(found.operators[last_operator].outputs)
+    for operator in reversed(found.operators[: last_operator + 1]):
+        if wanted & set(operator.outputs):
+            kept.append(operator.index)
+            wanted |= set(operator.inputs)
+    whole = schema.ModelT.InitFromPackedBuf(model)
+    part = whole.subgraphs[0]
+    part.operators = [part.operators[index] for index in sorted(kept)]
+    part.inputs = [index for index in found.inputs if index in wanted]
+    part.outputs = [found.operators[last_operator].outputs[0]]
+    whole.signatureDefs = None  # they name tensors that are inputs and outputs no longer
+    used = {part.tensors[index].buffer for index in wanted if index >= 0}
+    for index, stored in enumerate(whole.buffers):
+        if index not in used:
+            stored.data = None
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(whole.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
