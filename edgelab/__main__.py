@@ -1,4 +1,4 @@
-"""The command line: `python -m edgelab check | run | lab`."""
+"""The command line: `python -m edgelab check | targets | run | lab`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from tqdm import tqdm
 
 from edgelab import artifacts, course, environment, results
 from edgelab.errors import EdgelabError
+from edgelab.targets import matrix
 
 
 def check(options: argparse.Namespace) -> int:
     """Print what this machine has. What is missing is no failure."""
     print(environment.report())
+    return 0
+
+
+def targets(options: argparse.Namespace) -> int:
+    """Print what every accelerator can do here. What is missing is no failure."""
+    print(matrix.matrix())
     return 0
 
 
@@ -67,6 +74,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m edgelab", description="Edge AI Acceleration Workbook")
     commands = parser.add_subparsers(required=True)
     commands.add_parser("check", help="print what this machine has").set_defaults(command=check)
+    commands.add_parser("targets", help="print what every accelerator can do here").set_defaults(
+        command=targets
+    )
     commands.add_parser("lab", help="open JupyterLab, with its own options").set_defaults(command=lab)
     runner = commands.add_parser("run", help="execute the chapters into build/")
     runner.set_defaults(command=run)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # The one unit each common metric is stored in, so that two chapters can never disagree about it.
 UNITS = {
     "accuracy": "fraction",
+    "agreement": "fraction",
     "latency": "ms",
     "throughput": "1/s",
     "size": "bytes",
