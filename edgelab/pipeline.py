@@ -19,6 +19,7 @@ from edgelab.targets.cache import compiled
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from edgelab.targets.base import Compiled, Target
 
@@ -124,16 +125,25 @@ class Pipeline:
             name=f"mobilenet_v2_{self._file_stem}",
         )
 
-    def compiled(self, target: Target) -> Compiled:
-        """The model compiled for a target, from the conversion that it takes.
+    def calibration_for(self, target: Target) -> np.ndarray | None:
+        """The training images that a target quantizes with; None where it takes a quantized model."""
+        if target.takes != "float32":
+            return None
+        return self.dataset.calibration_images(self.settings.calibration_count, self.seed)
+
+    def compiled(self, target: Target, mode: str | None = None) -> Compiled:
+        """The model compiled for a target.
+
+        Args:
+            target: where it is to run.
+            mode: the conversion to start from; None for the one that the target takes.
 
         Raises:
             TargetError: the toolchain is missing or failed.
             ModelError: it refuses the model.
         """
-        images = self.dataset.calibration_images(self.settings.calibration_count, self.seed)
-        calibration = images if target.takes == "float32" else None
-        return compiled(target, self.converted(target.takes).path, calibration=calibration)
+        model = self.converted(mode or target.takes).path
+        return compiled(target, model, calibration=self.calibration_for(target))
 
     @property
     def _file_stem(self) -> str:
