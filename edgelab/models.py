@@ -101,3 +101,86 @@ def final_map_size(model: keras.Model) -> tuple[int, int]:
     """Height and width of the last feature map before global pooling: how much "where" the network keeps."""
     height, width = model.get_layer("last").output.shape[1:3]
     return int(height), int(width)
+
+
+def accelerator_cnn(
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    class_count: int = 10,
+    *,
+    activation: str = "relu6",
+    normalisation: str = "batch",
+    squeeze_excite: bool = False,
+    shrink: str = "stride",
+    head: str = "pool",
+    name: str = "accelerator_cnn",
+) -> keras.Model:
+    """A small residual network that every accelerator takes whole; its options make it less friendly.
+
+    Three stages of two 3x3 convolutions with a shortcut, 16, 32 and 64 channels. The defaults use only what
+    accelerators have had since the first of them: convolution, addition, ReLU6, a mean, a matrix product.
+
+    Args:
+        input_shape: height, width, 3. Pixels are RGB, 0 to 255.
+        class_count: number of outputs.
+        activation: "relu6", which is fused into the convolution, or any other that Keras knows ("gelu",
+            "hard_swish", "swish").
+        normalisation: "batch", whose statistics are constants after training and fold into the convolution,
+            or "layer", which computes them anew for every image.
+        squeeze_excite: weigh the channels by what a small network makes of their means (Hu et al. 2018).
+        shrink: "stride" halves the map in the second stage's convolution; "resize" does so bilinearly, to 3/8
+            of the height and width, a factor that no power of two gives.
+        head: "pool" averages the last map; "flatten" keeps it and needs a reshape.
+        name: the model's name.
+
+    Returns:
+        An untrained model, float32 `[N, H, W, 3]` to float32 `[N, class_count]` probabilities.
+
+    Raises:
+        InputError: an unknown normalisation, shrink or head.
+    """
+    choices = {
+        "normalisation": ("batch", "layer"),
+        "shrink": ("stride", "resize"),
+        "head": ("pool", "flatten"),
+    }
+    for option, given in (("normalisation", normalisation), ("shrink", shrink), ("head", head)):
+        if given not in choices[option]:
+            raise InputError(
+                f"There is no {option} {given!r}.", fix=f"use one of {', '.join(choices[option])}"
+            )
+    from keras import Input, Model, layers
+
+    def activate(x, name):
+        return (
+            layers.ReLU(6.0, name=name)(x)
+            if activation == "relu6"
+            else layers.Activation(activation, name=name)(x)
+        )
+
+    def convolve(x, channels, stride, name):
+        x = layers.Conv2D(channels, 3, stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
+        if normalisation == "layer":
+            return layers.LayerNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_norm")(x)
+
+    def weigh_channels(x, name):
+        channels = x.shape[-1]
+        means = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+        hidden = layers.Conv2D(max(8, channels // 4), 1, activation="relu", name=f"{name}_reduce")(means)
+        gate = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_gate")(hidden)
+        return layers.Multiply(name=f"{name}_excite")([x, gate])
+
+    pixels = x = Input(input_shape, name="pixels")
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(x)
+    for stage, channels in enumerate((16, 32, 64), start=1):
+        block, stride = f"stage{stage}", 1 if stage == 1 else 2
+        if stage == 2 and shrink == "resize":
+            size = [side * 3 // 8 for side in input_shape[:2]]
+            x, stride = layers.Resizing(*size, interpolation="bilinear", name="resize")(x), 1
+        x = shortcut = activate(convolve(x, channels, stride, f"{block}_first"), f"{block}_first_act")
+        x = convolve(x, channels, 1, f"{block}_second")
+        if squeeze_excite:
+            x = weigh_channels(x, f"{block}_se")
+        x = activate(layers.Add(name=f"{block}_add")([shortcut, x]), f"{block}_act")
+    x = layers.GlobalAveragePooling2D(name="pool")(x) if head == "pool" else layers.Flatten(name="flatten")(x)
+    return Model(pixels, layers.Dense(class_count, activation="softmax", name="probabilities")(x), name=name)

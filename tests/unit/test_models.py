@@ -31,3 +31,37 @@ def test_wrong_number_of_strides_is_explained():
 @pytest.mark.parametrize(("wish", "expected"), [(32 * 0.35, 16), (16 * 0.35, 8), (24 * 0.35, 8), (160, 160)])
 def test_channels_are_multiples_of_eight(wish, expected):
     assert models.channel_count(wish) == expected
+
+
+def test_the_friendly_network_holds_only_what_every_accelerator_takes():
+    from keras import layers
+
+    friendly = models.accelerator_cnn()
+    plain = (
+        layers.InputLayer, layers.Rescaling, layers.Conv2D, layers.BatchNormalization, layers.ReLU,
+        layers.Add, layers.GlobalAveragePooling2D, layers.Dense,
+    )  # fmt: skip
+    assert all(isinstance(layer, plain) for layer in friendly.layers)
+    assert friendly.output_shape == (None, 10)
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [
+        ({"activation": "gelu"}, "Activation"),
+        ({"normalisation": "layer"}, "LayerNormalization"),
+        ({"squeeze_excite": True}, "Multiply"),
+        ({"shrink": "resize"}, "Resizing"),
+        ({"head": "flatten"}, "Flatten"),
+    ],
+)
+def test_each_option_brings_in_one_unfriendly_layer(option, kind):
+    kinds = {type(layer).__name__ for layer in models.accelerator_cnn().layers}
+    changed = {type(layer).__name__ for layer in models.accelerator_cnn(**option).layers}
+    assert kind in changed - kinds
+
+
+@pytest.mark.parametrize("option", [{"normalisation": "group"}, {"shrink": "crop"}, {"head": "tail"}])
+def test_an_unknown_option_of_the_network_is_explained(option):
+    with pytest.raises(InputError, match="There is no"):
+        models.accelerator_cnn(**option)
