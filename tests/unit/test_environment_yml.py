@@ -23,7 +23,7 @@ def project():
 
 def test_conda_users_get_the_packages_of_pyproject(project):
     extras = project["optional-dependencies"]
-    expected = {*project["dependencies"], *extras["cpu"], *extras["targets"], *extras["dev"]}
+    expected = {*project["dependencies"], *extras["cpu"], *extras["targets"], *extras["site"], *extras["dev"]}
     _, items = requirements_in_yml()
     assert items[-1] == "-e ."
     assert set(items[:-1]) == expected
