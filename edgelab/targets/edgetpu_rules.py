@@ -308,8 +308,8 @@ RULES: dict[str, Callable[[_Node], str]] = {
     rule.__name__: rule
     for rule in (
         no_fused_activation, constant_is_zero_padding, constant_weights, equal_dilation,
-        default_weight_format, vector_output, vector_slope, vector_of_at_most_16000, no_batch_axis, depth_multiple_of_four,
-        no_batch_padding, no_batch_tiling, plain_slice, at_most_four_dimensions, precise_resize, resize_fits,
+        default_weight_format, vector_output, vector_slope, vector_of_at_most_16000, no_batch_axis,
+        depth_multiple_of_four, no_batch_padding, no_batch_tiling, plain_slice, at_most_four_dimensions, precise_resize, resize_fits,
     )
 }  # fmt: skip
 
@@ -396,8 +396,8 @@ def _own_reason(node: _Node) -> str:
             return f"{tensor.name} holds plain {tensor.dtype} numbers: it has no scale"
         if any(size > 1 for size in tensor.shape[:-INNER_DIMENSIONS]):
             return (
-                f"a tensor is {_shape(tensor.shape)}: only the last {INNER_DIMENSIONS} dimensions may be above "
-                "1, so the batch must be 1"
+                f"a tensor is {_shape(tensor.shape)}: only the last {INNER_DIMENSIONS} dimensions may be "
+                "above 1, so the batch must be 1"
             )
     for rule in table()[operator.name]["rules"].split():
         if reason := RULES[rule](node):
@@ -442,9 +442,10 @@ def _reasons(nodes: list[_Node]) -> list[str]:
         if culprit:
             culprits.update((tensor.index, culprit) for tensor in node.outputs)
         if culprit and not reason:
+            name = f"{culprit.operator.name} ({culprit.operator.index})"
             reason = (
-                f"the Edge TPU has it, but it comes after {culprit.operator.name} ({culprit.operator.index}), which "
-                "stays on the CPU: there is one part on the Edge TPU, and it ends there"
+                f"the Edge TPU has it, but it comes after {name}, which stays on the CPU: there is one part on "
+                "the Edge TPU, and it ends there"
             )
         reasons.append(reason)
     return reasons
