@@ -134,6 +134,7 @@ class CheckResult:
 
 
 _exercises: dict[str, Exercise] = {}
+_latest: dict[str, CheckResult] = {}
 _solution_was_used = False
 
 
@@ -183,8 +184,11 @@ def _is_placeholder(answer: Any) -> bool:
     return isinstance(answer, list | tuple) and len(answer) > 0 and all(map(_is_placeholder, answer))
 
 
-def _find(key: str) -> Exercise:
+def find(key: str) -> Exercise:
     """The exercise of that key; its chapter's module is imported when it is not yet.
+
+    Args:
+        key: chapter and number, such as "04.2".
 
     Raises:
         InputError: there is none: a slip of the author's, or in a copied line.
@@ -217,25 +221,39 @@ def check(key: str, answer: Any) -> CheckResult:
         NotSolvedError: it is not solved, and the environment variable EDGELAB_STRICT is 1.
     """
     global _solution_was_used
-    found = _find(key)
+    found = find(key)
     given, _solution_was_used = _solution_was_used, False
     if _is_placeholder(answer):
         result = CheckResult(key, found.title, "open")
     else:
         result = _checked(found, answer, solution_given=given)
+    _latest[key] = result
     if os.environ.get("EDGELAB_STRICT") == "1" and not result.passed:
         raise NotSolvedError(f"Exercise {key} is not solved.", why=str(result))
     return result
 
 
-def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResult:
+def passed(key: str) -> bool:
+    """Whether the latest check of an exercise in this kernel passed. A cell that goes on with an answer asks.
+
+    Args:
+        key: chapter and number, such as "04.2".
+    """
+    return key in _latest and _latest[key].passed
+
+
+def _mistake_in(found: Exercise, answer: Any) -> Mistake | None:
     try:
         found.check(answer)
-        mistake = None
     except Mistake as error:
-        mistake = error
+        return error
     except (Exception, SystemExit) as error:
-        mistake = Mistake(_describe(error, answer))
+        return Mistake(_describe(error, answer))
+    return None
+
+
+def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResult:
+    mistake = _mistake_in(found, answer)
     state = "wrong" if mistake else "shown" if solution_given else "solved"
     tries, note = 0, ""
     try:

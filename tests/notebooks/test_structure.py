@@ -185,6 +185,35 @@ def test_stubs_are_untouched(cells):
         assert any(core._is_placeholder(value) for value in answers.values()), cell.source[:60]
 
 
+def names_in(source, context):
+    tree = ast.parse(source)
+    found = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)
+    }
+    if context is ast.Store:
+        found |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return found
+
+
+def test_cells_that_go_on_with_an_answer_ask_whether_it_passed(cells):
+    answers = {}
+    for cell in cells:
+        if cell.cell_type != "code" or "solution" in tags(cell):
+            continue
+        if "exercise" in tags(cell):
+            answers.update(dict.fromkeys(names_in(cell.source, ast.Store)))
+        elif "check" in tags(cell):
+            for key in re.findall(r'exercises\.check\("([\d.]+)"', cell.source):
+                answers.update(dict.fromkeys(answers.keys() & names_in(cell.source, ast.Load), key))
+        else:
+            for name in answers.keys() & names_in(cell.source, ast.Load):
+                assert f'exercises.passed("{answers[name]}")' in cell.source, (
+                    f"{name} may be unsolved or wrong: ask exercises.passed: {cell.source[:60]}"
+                )
+            for name in names_in(cell.source, ast.Store):
+                answers.pop(name, None)
+
+
 def test_it_closes_with_claims_summary_next_and_reading(path, cells):
     expected = CLOSING_SECTIONS[1:] if path.stem.startswith("00") else CLOSING_SECTIONS
     assert headings(cells, 2)[-len(expected) :] == expected

@@ -17,6 +17,7 @@ def own_progress(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path))
     monkeypatch.delenv("EDGELAB_STRICT", raising=False)
     monkeypatch.setattr(core, "_solution_was_used", False)
+    monkeypatch.setattr(core, "_latest", {})
 
     @exercises.exercise("77.1", "Double it", hints=("Add it to itself.", "It is 2 * x."), read="Section 77.2")
     def check_double(answer):
@@ -60,6 +61,13 @@ def test_a_solved_exercise_stays_solved():
     exercises.check("77.1", lambda x: 2 * x)
     assert exercises.check("77.1", lambda x: x).state == "wrong"
     assert recorded()["state"] == "solved"
+
+
+def test_later_cells_can_ask_whether_an_answer_passed():
+    assert not exercises.passed("77.1")
+    for answer, expected in ((..., False), (lambda x: 2 * x, True), (lambda x: x, False)):
+        exercises.check("77.1", answer)
+        assert exercises.passed("77.1") == expected
 
 
 def just_dots(x): ...
