@@ -12,3 +12,7 @@ import os as _os
 # TensorFlow reads these when it is first imported; the lessons show results, not its start-up log.
 _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _os.environ.setdefault("GLOG_minloglevel", "3")
+
+# ONNX Runtime (since 1.29) and NNCF report their use to their makers unless told not to. A lesson tells nobody.
+_os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+_os.environ.setdefault("NNCF_CI", "1")
