@@ -5,7 +5,7 @@ RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 # Last chapter first: each then runs without those before it, and makes for itself what it needs.
 NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
 
-.PHONY: help setup lab run test check targets rknn lint clean lock
+.PHONY: help setup lab run test check targets student rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make check   print what this machine has, and how to mend what is missing"
 	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
+	@echo "make student write the edition to hand out, without solutions, into build/student"
 	@echo "make lint    check style, and that notebooks hold no outputs"
 	@echo "make clean   delete build/ and all caches, but not artifacts/"
 	@echo "make lock    resolve the exact versions again (needs uv)"
@@ -33,6 +34,9 @@ check: setup
 
 targets: setup
 	@"$(RUN)" -m edgelab targets
+
+student: setup
+	@"$(RUN)" -m edgelab student $(ARGS)
 
 rknn:
 	@"$(PYTHON)" tools/make_rknn.py

@@ -63,6 +63,14 @@ def run(options: argparse.Namespace) -> int:
     return 0 if finished.passed else 1
 
 
+def student(options: argparse.Namespace) -> int:
+    """Write the edition to hand out to students."""
+    from edgelab import release
+
+    print(release.write(options.out))
+    return 0
+
+
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the first notebook, with whatever options it takes."""
     command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb", *options.jupyter]
@@ -78,6 +86,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         command=targets
     )
     commands.add_parser("lab", help="open JupyterLab, with its own options").set_defaults(command=lab)
+    handout = commands.add_parser("student", help="write the students' edition, without solutions")
+    handout.set_defaults(command=student)
+    handout.add_argument("--out", type=Path, default=course.BUILD_DIR / "student", help="where it goes")
     runner = commands.add_parser("run", help="execute the chapters into build/")
     runner.set_defaults(command=run)
     runner.add_argument("--only", default="", help="chapters, such as 04,08; all by default")
