@@ -309,7 +309,8 @@ RULES: dict[str, Callable[[_Node], str]] = {
     for rule in (
         no_fused_activation, constant_is_zero_padding, constant_weights, equal_dilation,
         default_weight_format, vector_output, vector_slope, vector_of_at_most_16000, no_batch_axis,
-        depth_multiple_of_four, no_batch_padding, no_batch_tiling, plain_slice, at_most_four_dimensions, precise_resize, resize_fits,
+        depth_multiple_of_four, no_batch_padding, no_batch_tiling, plain_slice, at_most_four_dimensions,
+        precise_resize, resize_fits,
     )
 }  # fmt: skip
 
@@ -444,8 +445,8 @@ def _reasons(nodes: list[_Node]) -> list[str]:
         if culprit and not reason:
             name = f"{culprit.operator.name} ({culprit.operator.index})"
             reason = (
-                f"the Edge TPU has it, but it comes after {name}, which stays on the CPU: there is one part on "
-                "the Edge TPU, and it ends there"
+                f"the Edge TPU has it, but it comes after {name}, which stays on the CPU: there is one part "
+                "on the Edge TPU, and it ends there"
             )
         reasons.append(reason)
     return reasons
