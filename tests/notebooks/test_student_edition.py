@@ -11,7 +11,7 @@ import pytest
 from edgelab import release
 
 pytestmark = pytest.mark.notebook
-# Short chapters: one whose exercise is a value, one whose exercises are functions, with cells that go on with them.
+# Short ones: an exercise that asks for a value, and functions with which later cells go on.
 CHAPTERS = os.environ.get("EDGELAB_STUDENT_CHAPTERS", "00_start_here,02_environment_check").split(",")
 
 
