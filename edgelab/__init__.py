@@ -13,6 +13,6 @@ import os as _os
 _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _os.environ.setdefault("GLOG_minloglevel", "3")
 
-# ONNX Runtime (since 1.29) and NNCF report their use to their makers unless told not to. A lesson tells nobody.
+# ONNX Runtime (since 1.29) and NNCF report their use to their makers unless told not to; a lesson does not.
 _os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _os.environ.setdefault("NNCF_CI", "1")
