@@ -124,8 +124,8 @@ def accelerator_cnn(
         class_count: number of outputs.
         activation: "relu6", which is fused into the convolution, or any other that Keras knows ("gelu",
             "hard_swish", "swish").
-        normalisation: "batch", whose statistics are constants after training and fold into the convolution,
-            or "layer", which computes them anew for every image.
+        normalisation: "batch", whose statistics are constants after training and fold into the convolution;
+            "layer", which computes them anew for every image; or "none", where the convolutions have biases.
         squeeze_excite: weigh the channels by what a small network makes of their means (Hu et al. 2018).
         shrink: "stride" halves the map in the second stage's convolution; "resize" does so bilinearly, to 3/8
             of the height and width, a factor that no power of two gives.
@@ -139,7 +139,7 @@ def accelerator_cnn(
         InputError: an unknown normalisation, shrink or head.
     """
     choices = {
-        "normalisation": ("batch", "layer"),
+        "normalisation": ("batch", "layer", "none"),
         "shrink": ("stride", "resize"),
         "head": ("pool", "flatten"),
     }
@@ -158,7 +158,10 @@ def accelerator_cnn(
         )
 
     def convolve(x, channels, stride, name):
-        x = layers.Conv2D(channels, 3, stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
+        has_bias = normalisation == "none"
+        x = layers.Conv2D(channels, 3, stride, padding="same", use_bias=has_bias, name=f"{name}_conv")(x)
+        if has_bias:
+            return x
         if normalisation == "layer":
             return layers.LayerNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
         return layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_norm")(x)
