@@ -13,6 +13,7 @@ help:
 	@echo "make run     execute every chapter into build/index.html   (ARGS=\"--only 04,08 --profile full\")"
 	@echo "make test    check style, run the unit tests and every notebook"
 	@echo "make check   print what this machine has, and how to mend what is missing"
+	@echo "make slides  the chapters as slides, complete offline, in build/slides"
 	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
 	@echo "make student write the edition to hand out, without solutions, into build/student"
@@ -31,6 +32,9 @@ run: setup
 
 check: setup
 	@"$(RUN)" -m edgelab check
+
+slides: run
+	@"$(RUN)" -m edgelab slides
 
 targets: setup
 	@"$(RUN)" -m edgelab targets

@@ -71,6 +71,16 @@ def student(options: argparse.Namespace) -> int:
     return 0
 
 
+def slides(options: argparse.Namespace) -> int:
+    """Write slides of the executed chapters."""
+    from edgelab import slides
+
+    for title, count in slides.write_all(options.build).items():
+        print(f"{title:30} {count:3} slides")
+    print(f"Open {options.build / 'slides' / 'index.html'}")
+    return 0
+
+
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the first notebook, with whatever options it takes."""
     command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb", *options.jupyter]
@@ -89,6 +99,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     handout = commands.add_parser("student", help="write the students' edition, without solutions")
     handout.set_defaults(command=student)
     handout.add_argument("--out", type=Path, default=course.BUILD_DIR / "student", help="where it goes")
+    for name, command, text in (
+        ("slides", slides, "write slides of the executed chapters into build/slides"),
+    ):
+        writer = commands.add_parser(name, help=text)
+        writer.set_defaults(command=command)
+        writer.add_argument("--build", type=Path, default=course.BUILD_DIR, help="where the chapters are")
     runner = commands.add_parser("run", help="execute the chapters into build/")
     runner.set_defaults(command=run)
     runner.add_argument("--only", default="", help="chapters, such as 04,08; all by default")

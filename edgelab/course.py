@@ -276,6 +276,19 @@ def run_chapter(
     return run
 
 
+def chapters_executed(build_dir: Path) -> dict[str, Path]:
+    """Number and title of each chapter, to its executed copy in the build folder, in the course's order.
+
+    Raises:
+        InputError: none has been executed.
+    """
+    copies = {f"{c['number']} {c['title']}": build_dir / "notebooks" / c["notebook"] for c in select([])}
+    found = {title: copy for title, copy in copies.items() if copy.exists()}
+    if not found:
+        raise InputError(f"No executed chapter in {build_dir}.", fix="execute them first: make run")
+    return found
+
+
 def write_records(run: CourseRun, build_dir: Path = BUILD_DIR) -> None:
     """Write the index page, the results and the summary of times into the build folder.
 

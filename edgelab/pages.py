@@ -8,24 +8,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgelab import artifacts
+from edgelab import artifacts, formulas
 
 if TYPE_CHECKING:
     import nbformat
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-# nbconvert's own page, without the scripts it fetches from the web (formulas excepted, which are then typeset
-# when there is a network), and with the source of solutions and of helpers behind a button.
+# nbconvert's own page, without the scripts it fetches from the web, and with the source of solutions and of
+# helpers behind a button.
 TEMPLATE = """{% extends 'index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
-{% block html_head_js_mathjax %}
-<script type="text/x-mathjax-config">MathJax.Hub.Config({messageStyle: "none",
-tex2jax: {inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], processEscapes: true}});</script>
-<script async src="{{ resources.mathjax_url }}"></script>
-{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
 {% block input_group %}
 {% if cell.metadata.get("jupyter", {}).get("source_hidden")
       or cell.metadata.get("slideshow", {}).get("slide_type") == "skip" %}
@@ -40,7 +36,7 @@ caption{text-align:left;font-weight:bold;padding:.3em 0}pre{background:#f3f3f3;p
 overflow-x:auto}"""
 
 
-def _without_live_controls(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def without_live_controls(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Widgets need a kernel: keep the static picture each brought along, drop finished progress bars."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -78,7 +74,7 @@ def write_page(executed: Path, page: Path, title: str) -> None:
     exporter = HTMLExporter(
         template_name="lab", extra_loaders=[DictLoader({"course": TEMPLATE})], template_file="course"
     )
-    notebook = _without_live_controls(nbformat.read(executed, as_version=4))
+    notebook = formulas.without_latex(without_live_controls(nbformat.read(executed, as_version=4)))
     notebook.metadata["title"] = title
     content, _ = exporter.from_notebook_node(notebook)
     with artifacts.atomic_path(page) as temporary:
@@ -122,6 +118,25 @@ def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, res
 <tbody>{"".join(rows)}</tbody></table>{"".join(errors)}
 <h2>Results</h2>{results_html}
 <p><a href="results.csv">All results as CSV</a></p></main></body></html>
+"""
+    with artifacts.atomic_path(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
+def write_list(path: Path, title: str, links: Mapping[str, str], remark: str) -> None:
+    """A small page of links.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    items = "".join(
+        f'<li><a href="{html.escape(link)}">{html.escape(name)}</a></li>' for name, link in links.items()
+    )
+    content = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title><style>{INDEX_STYLE}</style></head>
+<body><main><h1>{html.escape(title)}</h1><p>{html.escape(remark)}</p><ul>{items}</ul></main></body></html>
 """
     with artifacts.atomic_path(path) as temporary:
         temporary.write_text(content, encoding="utf-8")

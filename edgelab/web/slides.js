@@ -1,0 +1,73 @@
+// Each slide is laid out alone; a tall one goes on to another, and what is still too large for any is shrunk.
+const ROOM = {height: 688, width: 1216}, SMALLEST = 0.75;
+// Reveal scales slides to the window; sizes are wanted in the slide's own pixels.
+const heightOf = element => element.getBoundingClientRect().height / Reveal.getScale();
+const parts = slide => [...slide.children].filter(part => part.tagName !== 'ASIDE');
+function alone(slide, work) {
+  const shown = [slide, slide.parentElement].filter(element => element.tagName === 'SECTION');
+  const before = shown.map(element => element.getAttribute('style'));
+  shown.forEach(element => { element.style.display = 'block'; });
+  work(slide);
+  shown.forEach((element, i) => {
+    if (before[i] === null) element.removeAttribute('style'); else element.setAttribute('style', before[i]);
+  });
+}
+// A table that no slide can hold: the rows that fit stay, the others go into a copy of it.
+function breakTable(part, room) {
+  const rows = [...part.querySelectorAll('tbody tr')], height = heightOf(part);
+  const tables = part.querySelectorAll('table').length;
+  if (height <= room || tables !== 1 || rows.length < 6) return;
+  const last = part.getBoundingClientRect().top + room * Reveal.getScale();
+  const kept = Math.max(3, rows.findIndex(row => row.getBoundingClientRect().bottom > last));
+  const copy = part.cloneNode(true);
+  copy.querySelectorAll('.jp-Cell-inputWrapper').forEach(code => code.remove());
+  [...copy.querySelectorAll('tbody tr')].forEach((row, i) => { if (i < kept) row.remove(); });
+  rows.forEach((row, i) => { if (i >= kept) row.remove(); });
+  part.after(copy);
+  breakTable(copy, room);
+}
+function split(slide) {
+  const room = ROOM.height / SMALLEST, rest = [];
+  parts(slide).forEach(part => breakTable(part, room));
+  let current = slide, used = 0;
+  for (const part of parts(slide)) {
+    const height = heightOf(part);
+    if (used && used + height > room) {
+      current = document.createElement('section');
+      rest.push(current);
+      used = 0;
+    }
+    used += height;
+    if (current !== slide) {
+      part.classList.remove('fragment');
+      current.appendChild(part);
+    }
+  }
+  rest.reverse().forEach(next => slide.after(next));
+}
+function fit(slide) {
+  const box = document.createElement('div');
+  box.className = 'fit';
+  parts(slide).forEach(part => box.appendChild(part));
+  slide.prepend(box);
+  let scale = 1;
+  for (let step = 0; step < 8; step += 1) {
+    box.style.zoom = scale;
+    box.style.width = `${ROOM.width / scale}px`;
+    const need = Math.max(heightOf(box) / ROOM.height, box.scrollWidth * scale / ROOM.width);
+    if (need <= 1.001) break;
+    scale /= 1 + 0.8 * (need - 1);  // a smaller size also breaks lines later
+  }
+  slide.dataset.scale = scale.toFixed(3);
+}
+const leaves = () => [...document.querySelectorAll('.slides section')].filter(s => !s.querySelector('section'));
+Reveal.initialize({
+  width: 1280, height: 720, margin: 0.02, center: false, hash: true, slideNumber: 'c/t',
+  transition: 'none', plugins: [RevealNotes],
+}).then(() => {
+  leaves().forEach(slide => alone(slide, split));
+  Reveal.sync();
+  leaves().forEach(slide => alone(slide, fit));
+  Reveal.layout();
+  document.body.dataset.ready = 'yes';
+});
