@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from course_runs import models_in, run_course
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,6 +28,17 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("EDGELAB_DATA does not point at a folder of real data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def second_run(tmp_path_factory):
+    """The whole course from the artifacts of the first pass: (process, build folder, models before)."""
+    folder = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
+    if not folder:
+        pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS, after executing every notebook into it")
+    build = tmp_path_factory.mktemp("build")
+    before = models_in(Path(folder))
+    return run_course(Path(folder), build), build, before
 
 
 @pytest.fixture(scope="session")

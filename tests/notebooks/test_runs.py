@@ -8,42 +8,17 @@ import csv
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from course_runs import models_in, run_course
 
 from edgelab import display
 
 pytestmark = pytest.mark.notebook
 NUMBERS = [chapter["number"] for chapter in display.chapters()]
-MODEL_SUFFIXES = {".keras", ".tflite"}
 LONGEST_STDERR_LINES = 5
-
-
-def run_course(artifacts: Path, build: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "edgelab", "run", "--build", str(build), *arguments]
-    env = {**os.environ, "EDGELAB_ARTIFACTS": str(artifacts)}
-    return subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", errors="replace", env=env
-    )
-
-
-def models_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.rglob("*") if path.suffix in MODEL_SUFFIXES}
-
-
-@pytest.fixture(scope="module")
-def second_run(tmp_path_factory):
-    """The whole course from the artifacts of the first pass: (process, build folder, models before)."""
-    folder = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
-    if not folder:
-        pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS, after executing every notebook into it")
-    build = tmp_path_factory.mktemp("build")
-    before = models_in(Path(folder))
-    return run_course(Path(folder), build), build, before
 
 
 def executed(build: Path):
@@ -75,9 +50,7 @@ def test_pages_need_no_network(second_run):
     _, build, _ = second_run
     for page in (build / "notebooks").glob("*.html"):
         text = page.read_text(encoding="utf-8")
-        scripts = [
-            address for address in re.findall(r'<script[^>]*src="([^"]+)"', text) if "mathjax" not in address
-        ]
+        scripts = re.findall(r'<script[^>]*src="([^"]+)"', text)
         assert not scripts, f"{page.name} loads {scripts}"
         assert "import(" not in re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL) or "mermaid" not in text
 

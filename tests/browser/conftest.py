@@ -1,0 +1,49 @@
+"""A real browser, Debian's Chromium or whichever is found, that tells of every request and every error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Nothing that the browser itself would like to fetch.
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A running Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("no Chromium on PATH; Debian: sudo apt install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page of 1280 x 720 without a network, with the lists `requests` (not for files) and `errors`."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 720}, offline=True)
+    page = context.new_page()
+    page.requests, page.errors = [], []
+    page.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or page.requests.append(r.url))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def build(request) -> Path:
+    """A build folder with executed chapters: EDGELAB_TEST_BUILD, or that of the course's second run."""
+    folder = os.environ.get("EDGELAB_TEST_BUILD", "")
+    return Path(folder) if folder else request.getfixturevalue("second_run")[1]

@@ -1,0 +1,63 @@
+"""Slides in a real browser: nothing overflows, nothing is fetched, everything has a text."""
+
+import pytest
+
+from edgelab import course, slides
+
+SMALLEST_SCALE = 0.6  # of 24 px on a screen of 720 lines
+EVERY_SLIDE = """async () => {
+  const found = [];
+  for (const slide of Reveal.getSlides()) {
+    const at = Reveal.getIndices(slide);
+    Reveal.slide(at.h, at.v, 99);
+    await new Promise(done => setTimeout(done, 10));
+    const box = slide.querySelector('.fit').getBoundingClientRect();
+    let right = box.right;
+    for (const part of slide.querySelectorAll('.fit *')) {
+      const shown = getComputedStyle(part).visibility !== 'hidden';
+      if (shown) right = Math.max(right, part.getBoundingClientRect().right);
+    }
+    found.push({h: at.h, v: at.v, scale: Number(slide.dataset.scale), bottom: box.bottom, right,
+                text: slide.innerText.slice(0, 60)});
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def written(build):
+    return build, slides.write_all(build)
+
+
+@pytest.fixture(params=[chapter["notebook"].removesuffix(".ipynb") for chapter in course.select([])])
+def deck(request, written, page):
+    """The page, opened on the slides of one chapter."""
+    path = written[0] / "slides" / request.param / "index.html"
+    if not path.exists():
+        pytest.skip(f"{request.param} has not been executed")
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    return page
+
+
+def test_slides_hold_everything_and_fetch_nothing(deck):
+    found = deck.evaluate(EVERY_SLIDE)
+    assert len(found) > 8
+    too_large = [slide for slide in found if slide["bottom"] > 720 or slide["right"] > 1281]
+    assert not too_large
+    assert not [slide for slide in found if slide["scale"] < SMALLEST_SCALE]
+    assert not deck.requests
+    assert not deck.errors
+
+
+def test_slides_have_notes_alt_texts_and_formulas(deck):
+    assert deck.locator("aside.notes").count() >= 2
+    for picture in deck.locator(".slides img").all():
+        assert (picture.get_attribute("alt") or "").strip()
+    assert "$$" not in deck.inner_text(".slides")
+
+
+def test_keys_turn_the_pages(deck):
+    first = deck.evaluate("JSON.stringify(Reveal.getIndices())")
+    deck.keyboard.press("Space")
+    assert deck.evaluate("JSON.stringify(Reveal.getIndices())") != first
