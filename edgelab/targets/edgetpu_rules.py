@@ -396,10 +396,9 @@ def _own_reason(node: _Node) -> str:
         if not tensor.is_quantized:
             return f"{tensor.name} holds plain {tensor.dtype} numbers: it has no scale"
         if any(size > 1 for size in tensor.shape[:-INNER_DIMENSIONS]):
-            return (
-                f"a tensor is {_shape(tensor.shape)}: only the last {INNER_DIMENSIONS} dimensions may be "
-                "above 1, so the batch must be 1"
-            )
+            advice = "; use batch 1" if len(tensor.shape) == INNER_DIMENSIONS + 1 else ""
+            shape = _shape(tensor.shape)
+            return f"a tensor is {shape}: only its last {INNER_DIMENSIONS} dimensions may be above 1{advice}"
     for rule in table()[operator.name]["rules"].split():
         if reason := RULES[rule](node):
             return reason
@@ -431,7 +430,9 @@ def _reasons(nodes: list[_Node]) -> list[str]:
     There is one part on the Edge TPU. It begins at the start of the graph, after conversions to 8 bits, and
     ends on every path at the first operator that cannot be mapped.
     """
-    culprits: dict[int, _Node] = {}  # for a tensor on the CPU, the operator because of which it is there
+    culprits: dict[
+        int, _Node
+    ] = {}  # for a tensor on the CPU, the first operator on its way that could not be mapped
     reasons = []
     for node in nodes:
         read = [tensor.index for tensor in node.inputs if tensor and tensor.index in culprits]
@@ -439,7 +440,7 @@ def _reasons(nodes: list[_Node]) -> list[str]:
         if reason and not read and node.operator.name in CONVERSIONS:
             reasons.append(f"{reason}. It comes first, so the operators after it still go to the Edge TPU")
             continue
-        culprit = node if reason else culprits[read[0]] if read else None
+        culprit = culprits[read[0]] if read else node if reason else None
         if culprit:
             culprits.update((tensor.index, culprit) for tensor in node.outputs)
         if culprit and not reason:
