@@ -8,7 +8,6 @@ here imports TensorFlow.
 from __future__ import annotations
 
 import html
-import importlib.util
 import os
 import platform
 import shutil
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from edgelab import artifacts, hardware
+from edgelab import artifacts, gpu_adapter, hardware
 
 TIME_LIMIT_S = 4.0
 OK, WARNING, MISSING = "ok", "warning", "missing"
@@ -301,25 +300,17 @@ def opencl() -> Finding:
 
 
 def litert_gpu() -> Finding:
-    """The GPU accelerator in LiteRT's wheel, and a device below it."""
+    """The GPU that LiteRT's GPU library finds and can use."""
     why = "runs a .tflite model on almost any GPU, without CUDA"
-    spec = importlib.util.find_spec("ai_edge_litert")
-    folder = Path(spec.submodule_search_locations[0]) if spec else Path("nowhere")
-    libraries = [
-        path.name for path in folder.glob("*Accelerator*") if path.suffix in (".so", ".dylib", ".dll")
-    ]
-    if not libraries:
-        return Finding("LiteRT GPU", MISSING, "this LiteRT wheel has no GPU accelerator", why)
-    devices = ["Metal"] if sys.platform == "darwin" else hardware.native("vulkan")[0]
-    if not devices:
-        detail = f"{libraries[0]} is here, a Vulkan device is not"
-        return Finding("LiteRT GPU", MISSING, detail, why, "see Vulkan")
-    if all("software" in device for device in devices):
-        detail = f"{libraries[0]} on {devices[0]}"
+    adapter = gpu_adapter.find()
+    if not adapter.name:
+        here = f"{adapter.library} is here, but " if adapter.library else ""
+        return Finding("LiteRT GPU", MISSING, here + adapter.reason, why, adapter.fix)
+    if adapter.is_software:
         return Finding(
-            "LiteRT GPU", WARNING, detail, why, "right results, no speed: a real GPU needs its driver"
+            "LiteRT GPU", WARNING, str(adapter), why, "right results, no speed: a real GPU needs its driver"
         )
-    return Finding("LiteRT GPU", OK, f"{libraries[0]} on {devices[0]}", why)
+    return Finding("LiteRT GPU", OK, f"{adapter.library} on {adapter}", why)
 
 
 def edge_tpu_device() -> Finding:

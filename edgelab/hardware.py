@@ -61,15 +61,17 @@ def text_of(path: str | Path) -> str:
         return ""
 
 
-def native(name: str) -> tuple[list[str], str]:
+def native(name: str, *arguments: str, limit_s: float = TIME_LIMIT_S) -> tuple[list[str], str]:
     """What a probe of `edgelab.native_probes` found, and the reason when it found nothing."""
-    command = [sys.executable, "-m", "edgelab.native_probes", name]
+    command = [sys.executable, "-m", "edgelab.native_probes", name, *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
         return [], "the library does not answer"
     if done.returncode == 0:
-        return json.loads(done.stdout), ""
+        # A library may print lines of its own, and even after ours.
+        lists = [line for line in done.stdout.splitlines() if line.startswith("[")]
+        return json.loads(lists[0]) if lists else [], ""
     if done.returncode == 1:
         return [], (done.stderr.strip().splitlines() or ["cannot be loaded"])[-1]
     return [], f"loading it ends the process (code {done.returncode})"

@@ -133,13 +133,31 @@ def nvinfer() -> list[str]:
     return [str(library.getInferLibVersion())]
 
 
-PROBES = {"vulkan": vulkan, "opencl": opencl, "edgetpu": edgetpu, "rknnrt": rknnrt, "nvinfer": nvinfer}
+def litert_gpu(folder: str) -> list[str]:
+    """Name, kind and interface of the GPU that LiteRT runs on.
+
+    Raises:
+        OSError: none; reason and mend, a bar between them.
+    """
+    from edgelab import gpu_adapter
+
+    return gpu_adapter.try_adapter(folder)
+
+
+PROBES = {
+    "vulkan": vulkan,
+    "opencl": opencl,
+    "edgetpu": edgetpu,
+    "rknnrt": rknnrt,
+    "nvinfer": nvinfer,
+    "litert_gpu": litert_gpu,
+}
 
 
 def main() -> int:
     """Run the named probe; its list goes to stdout, its reason for failing to stderr."""
     try:
-        print(json.dumps(PROBES[sys.argv[1]]()))
+        print(json.dumps(PROBES[sys.argv[1]](*sys.argv[2:])))
     except (OSError, AttributeError) as error:
         print(error, file=sys.stderr)
         return 1

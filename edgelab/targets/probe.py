@@ -101,13 +101,21 @@ def _one_child(request: dict, time_limit_s: float) -> Iterator[Verdict]:
             process.stdin.close()
 
 
+def no_core_dumps() -> None:
+    """A child that is made to find out what crashes leaves no file behind when it does."""
+    with contextlib.suppress(ImportError):  # Windows has none
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def _limit_resources() -> None:
     """No core dumps, and no more memory than is free: a corrupt file may ask for terabytes."""
+    no_core_dumps()
     try:
         import resource
     except ImportError:  # Windows refuses such an allocation itself
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # elsewhere the limit is ignored, or counts reserved address space
         limit = psutil.Process().memory_info().vms + psutil.virtual_memory().available
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
