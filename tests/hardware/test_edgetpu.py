@@ -1,4 +1,4 @@
-"""On a Coral device, with Google's compiler: outputs equal the CPU's, and what the rules say is what it does."""
+"""On a Coral device, with Google's compiler: outputs equal the CPU's, and the rules say what it does."""
 
 from __future__ import annotations
 
