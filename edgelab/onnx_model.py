@@ -249,7 +249,7 @@ def quantize(
             why=f"it has {found} QuantizeLinear and DequantizeLinear nodes, and takes {spec.dtype}",
             fix='start from the float model: chain.converted("float32")',
         )
-    images = _check_images(calibration, spec)
+    images = check_images(calibration, spec)
     parts = {
         "model": model,
         "calibration": hashlib.sha256(str(images.shape).encode() + images.tobytes()).hexdigest(),
@@ -277,7 +277,12 @@ def quantize(
     return artifacts.cached("onnx", f"{model.stem.rsplit('-', 1)[0]}-{scheme}", ".onnx", parts, build)
 
 
-def _check_images(calibration: np.ndarray | None, spec: TensorSpec) -> np.ndarray:
+def check_images(calibration: np.ndarray | None, spec: TensorSpec) -> np.ndarray:
+    """Calibration images, after making sure that they fit a model's input.
+
+    Raises:
+        InputError: none, or of another shape or type.
+    """
     images = None if calibration is None else np.ascontiguousarray(calibration)
     expected = spec.shape[1:]
     if images is None or len(images) == 0 or images.dtype != np.uint8 or images.shape[1:] != expected:
