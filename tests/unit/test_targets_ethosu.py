@@ -184,6 +184,18 @@ def test_models_from_elsewhere(real_data, tmp_path, name, left):
     assert all("no reason" not in reason for _, reason in made.placement.reasons)
 
 
+@installed
+@pytest.mark.real_data
+def test_the_estimate_agrees_with_a_published_log(real_data, tmp_path):
+    """Cycles of MobileNetV2 on Arm's own reference system, logged by its evaluation kit."""
+    from edgelab import results
+
+    [logged] = [row for row in results.published("microcontrollers") if row.metric == "cycles"]
+    path = real_data / "edgetpu_pairs" / "mobilenet_v2_1.0_224_quant.tflite"
+    made = targets.get("ethosu", accelerator="ethos-u55-128").compile(path, tmp_path / "out.tflite")
+    assert ethosu.estimate(made).cycles == pytest.approx(logged.value, rel=0.03)
+
+
 # ---- wrong questions
 
 

@@ -1,0 +1,177 @@
+"""The checks of chapter 16: peak memory, what fits on a board, C source, what limits an NPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from edgelab.exercises.core import Mistake, exercise
+
+# (bytes, first operator, last operator) of each tensor.
+LIFETIMES = (
+    (((3072, 0, 2), (2048, 0, 1), (1024, 1, 2), (40, 2, 2)), 6144),
+    (((100, 0, 3), (500, 0, 1), (400, 1, 2), (50, 2, 3)), 1000),
+    (((10, 0, 0), (20, 1, 1), (30, 2, 2)), 30),
+)
+
+
+@exercise(
+    "16.1",
+    "Peak, not sum",
+    hints=(
+        "Memory is needed for the tensors that are alive at the same time. When is a tensor alive?",
+        "At operator i, those with first <= i <= last. Add up their sizes, for each i.",
+        "max(sum(size for size, first, last in tensors if first <= i <= last) for i in range(...))",
+    ),
+    read="the section “Does it fit?” of this chapter",
+)
+def check_peak(answer: Callable[[Sequence[tuple[int, int, int]]], int]) -> None:
+    """Bytes of the tensors alive at the busiest operator."""
+    for tensors, expected in LIFETIMES:
+        got = answer(list(tensors))
+        if got == expected:
+            continue
+        count = max(last for _, _, last in tensors) + 1
+        exclusive = [sum(s for s, first, last in tensors if first <= i < last) for i in range(count)]
+        known = {
+            sum(size for size, _, _ in tensors): "That is the sum of all: tensors that are dead by then "
+            "give their memory back.",
+            max(
+                exclusive
+            ): "A tensor is still needed by the last operator that reads it: first <= i <= last.",
+            max(size for size, _, _ in tensors): "That is the largest tensor; an operator needs its inputs "
+            "and its output at the same time.",
+        }
+        raise Mistake(f"of {list(tensors)}, the peak is {expected} bytes, got {got}", known.get(got, ""))
+
+
+BOARDS = (
+    # board RAM, board flash, model, arena, code, other RAM, is_const -> what is missing
+    ((256_000, 1_000_000, 650_000, 134_000, 60_000, 30_000, True), "fits"),
+    ((128_000, 1_000_000, 650_000, 134_000, 60_000, 30_000, True), "RAM"),
+    ((150_000, 1_000_000, 650_000, 134_000, 60_000, 30_000, True), "RAM"),
+    ((256_000, 680_000, 650_000, 134_000, 60_000, 30_000, True), "flash"),
+    ((80_000, 512_000, 650_000, 134_000, 60_000, 30_000, True), "both"),
+    ((640_000, 1_000_000, 650_000, 134_000, 60_000, 30_000, False), "RAM"),
+    ((1_000_000, 1_000_000, 650_000, 134_000, 60_000, 30_000, False), "fits"),
+)
+
+
+@exercise(
+    "16.2",
+    "Does it fit?",
+    hints=(
+        "In flash lie the program and the model; in RAM the arena, and what else the program needs.",
+        "An array that is not const lies in flash *and* in RAM: start-up code copies it.",
+        "needed_ram = arena + other + (0 if is_const else model); needed_flash = model + code",
+    ),
+    read="the sections “Does it fit?” and “Into the firmware” of this chapter",
+)
+def check_fits(answer: Callable[..., str]) -> None:
+    """What a board lacks: nothing ("fits"), "RAM", "flash" or "both"."""
+    for (ram, flash, model, arena, code, other, is_const), expected in BOARDS:
+        got = answer(ram, flash, model, arena, code, other, is_const)
+        if got == expected:
+            continue
+        if got not in ("fits", "RAM", "flash", "both"):
+            hint = "Return one of 'fits', 'RAM', 'flash', 'both'."
+        elif not is_const:
+            hint = "Not const: the model is copied to RAM, and stays in flash too."
+        elif expected == "RAM" and arena <= ram < arena + other:
+            hint = "The arena is not alone in RAM: stack, buffers and drivers need theirs."
+        elif expected == "flash" and model <= flash < model + code:
+            hint = "The model is not alone in flash: the program needs its part."
+        elif expected == "fits" and got in ("RAM", "both"):
+            hint = "A const model is read where it lies, in flash: it needs no RAM."
+        else:
+            hint = ""
+        raise Mistake(
+            f"RAM {ram:,}, flash {flash:,}, model {model:,} ({'const' if is_const else 'not const'}), "
+            f"arena {arena:,}, code {code:,}, other RAM {other:,}: {expected!r}, got {got!r}",
+            hint,
+        )
+
+
+DATA = bytes([0, 255, 16, 84, 70, 76, 51, 7]) * 5
+
+
+@exercise(
+    "16.3",
+    "A model as C",
+    hints=(
+        "The line begins with what makes it stay in flash, then what aligns it, then the type and the name.",
+        '", ".join(f"0x{byte:02x}" for byte in data) gives the bytes.',
+        'f"__attribute__((aligned(16))) const unsigned char {name}[] = {{{bytes}}};"',
+    ),
+    read="the section “Into the firmware” of this chapter",
+)
+def check_c_source(answer: Callable[[str, bytes], str]) -> None:
+    """C source of a model: const, aligned, complete, with its length."""
+    text = answer("net", DATA)
+    if not isinstance(text, str):
+        raise Mistake(f"the source is text, got {type(text).__name__}", "Return a string.")
+    match = re.search(r"([^;{}]*)\bnet\s*\[\s*\d*\s*\]\s*([^=;{}]*)=\s*\{([^}]*)\}\s*;", text)
+    if not match:
+        raise Mistake("there is no array net[] = {...};", "unsigned char net[] = {0x00, ...};")
+    before, after, body = match.groups()
+    if "const" not in before.split():
+        raise Mistake("the array is not const", "Without const, start-up code copies it to RAM.")
+    if "aligned" not in before + after and "alignas" not in before:
+        raise Mistake(
+            "the array is not aligned", "Weights are read as 32-bit words: __attribute__((aligned(16)))."
+        )
+    if not re.search(r"\b(unsigned\s+char|uint8_t)\b", before):
+        raise Mistake(
+            "the array's type is not unsigned char",
+            "A plain char or int8_t ends at 127, and 0xff is then another number.",
+        )
+    numbers = [part.strip() for part in body.split(",") if part.strip()]
+    try:
+        values = [int(number.rstrip("uU"), 0) for number in numbers]
+    except ValueError:
+        raise Mistake(
+            f"{numbers[0]!r} is no number in C", "Write each byte as 0x00 to 0xff, without quotes."
+        ) from None
+    if values != list(DATA):
+        hint = "Every byte, in order: none is a separator, and a 0 ends nothing."
+        raise Mistake(
+            f"{len(DATA)} bytes {list(DATA)[:4]}... expected, got {len(values)} {values[:4]}...", hint
+        )
+    length = re.search(r"\bnet_len\s*=\s*(\d+)", text[match.end() :])
+    if not length or int(length[1]) != len(DATA):
+        raise Mistake(f"net_len = {len(DATA)} is missing", "The firmware cannot ask an array for its length.")
+
+
+# (npu, sram, flash) cycles of each layer.
+LAYERS = (
+    ([(14000, 5000, 1300), (4800, 4300, 640), (6700, 900, 43500), (22000, 4800, 176000)], 238300),
+    ([(10, 20, 5), (30, 1, 2)], 50),
+    ([(7, 7, 7)], 7),
+)
+
+
+@exercise(
+    "16.4",
+    "What limits the NPU",
+    hints=(
+        "While the multipliers work, the next weights are already being fetched: the slower one decides.",
+        "Of one layer, take the largest of the three. Layers run one after another.",
+        "sum(max(layer) for layer in layers)",
+    ),
+    read="the section “An NPU beside the core” of this chapter",
+)
+def check_cycles(answer: Callable[[Sequence[tuple[int, int, int]]], int]) -> None:
+    """Cycles of a network from those of its layers' multipliers and memories."""
+    for layers, expected in LAYERS:
+        got = answer(list(layers))
+        if got == expected:
+            continue
+        columns = list(zip(*layers, strict=True))
+        known = {
+            sum(map(sum, layers)): "Multiplying and fetching overlap: the times do not add up.",
+            sum(columns[0]): "Those are the multipliers alone; layer 3 waits for its weights.",
+            max(map(sum, columns)): "What limits differs from layer to layer: the largest of each layer, "
+            "then the sum.",
+            max(map(max, layers)): "That is the slowest layer; the others run too.",
+        }
+        raise Mistake(f"of {list(layers)}, {expected:,} cycles, got {got}", known.get(got, ""))

@@ -1,0 +1,95 @@
+"""Chapter 16's checks: the solution passes, nothing is "not done yet", each plausible slip gets its hint."""
+
+import pytest
+
+from edgelab import exercises
+
+
+def peak(tensors):
+    count = max(last for _, _, last in tensors) + 1
+    return max(sum(s for s, first, last in tensors if first <= i <= last) for i in range(count))
+
+
+def fits(ram, flash, model, arena, code, other, is_const):
+    lacks_ram = arena + other + (0 if is_const else model) > ram
+    lacks_flash = model + code > flash
+    return {(0, 0): "fits", (1, 0): "RAM", (0, 1): "flash", (1, 1): "both"}[lacks_ram, lacks_flash]
+
+
+def source(name, data, begin="__attribute__((aligned(16))) const unsigned char", end=None):
+    body = ", ".join(f"0x{byte:02x}" for byte in data)
+    end = f"const unsigned int {name}_len = {len(data)};" if end is None else end
+    return f"{begin} {name}[] = {{{body}}};\n{end}\n"
+
+
+def cycles(layers):
+    return sum(max(layer) for layer in layers)
+
+
+SOLUTIONS = {"16.1": peak, "16.2": fits, "16.3": source, "16.4": cycles}
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_solution_passes(key):
+    result = exercises.check(key, SOLUTIONS[key])
+    assert result.state == "solved", str(result)
+
+
+@pytest.mark.parametrize("key", SOLUTIONS)
+def test_stub_is_not_done_yet(key):
+    def stub(*arguments): ...
+
+    assert exercises.check(key, stub).state == "open"
+    assert exercises.check(key, ...).state == "open"
+
+
+def exclusive(tensors):
+    count = max(last for _, _, last in tensors) + 1
+    return max(sum(s for s, first, last in tensors if first <= i < last) for i in range(count))
+
+
+def with_begin(begin):
+    return lambda name, data: source(name, data, begin)
+
+
+ALIGNED = "__attribute__((aligned(16)))"
+WRONG = (
+    ("16.1", lambda tensors: sum(size for size, _, _ in tensors), "sum of all"),
+    ("16.1", exclusive, "first <= i <= last"),
+    ("16.1", lambda tensors: max(size for size, _, _ in tensors), "largest tensor"),
+    ("16.2", lambda r, f, m, a, c, o, k: fits(r, f, m, a, c, 0, k), "not alone in RAM"),
+    ("16.2", lambda r, f, m, a, c, o, k: fits(r, f, m, a, 0, o, k), "not alone in flash"),
+    ("16.2", lambda r, f, m, a, c, o, k: fits(r, f, m, a, c, o, True), "copied to RAM"),
+    ("16.2", lambda r, f, m, a, c, o, k: fits(r, f, m, a, c, o, False), "needs no RAM"),
+    ("16.2", lambda *numbers: True, "Return one of"),
+    ("16.3", with_begin(f"{ALIGNED} unsigned char"), "copies it to RAM"),
+    ("16.3", with_begin("const unsigned char"), "32-bit words"),
+    ("16.3", with_begin(f"{ALIGNED} const char"), "ends at 127"),
+    ("16.3", lambda name, data: source(name, data[:-1]), "Every byte"),
+    ("16.3", lambda name, data: source(name, data, end=""), "cannot ask"),
+    ("16.3", lambda name, data: f"{ALIGNED} const unsigned char {name}[] = {{'a', 'b'}};", "without quotes"),
+    ("16.3", lambda name, data: data, "Return a string"),
+    ("16.4", lambda layers: sum(map(sum, layers)), "overlap"),
+    ("16.4", lambda layers: sum(npu for npu, _, _ in layers), "multipliers alone"),
+    ("16.4", lambda layers: max(map(sum, zip(*layers, strict=True))), "from layer to layer"),
+    ("16.4", lambda layers: max(map(max, layers)), "slowest layer"),
+)
+
+
+@pytest.mark.parametrize(("key", "answer", "hint"), WRONG)
+def test_plausible_slip_gets_its_own_hint(key, answer, hint):
+    result = exercises.check(key, answer)
+    assert result.state == "wrong"
+    assert hint in result.hints[0], str(result)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        "alignas(16) const uint8_t",
+        f"const {ALIGNED} unsigned char",
+        "static const unsigned char __attribute__((aligned(4)))",
+    ],
+)
+def test_other_ways_to_write_c_pass(begin):
+    assert exercises.check("16.3", with_begin(begin)).state == "solved"
