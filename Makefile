@@ -5,7 +5,7 @@ RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 # Last chapter first: each then runs without those before it, and makes for itself what it needs.
 NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
 
-.PHONY: help setup lab run test check targets student rknn lint clean lock
+.PHONY: help setup lab run test check targets student grade rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
 	@echo "make student write the edition to hand out, without solutions, into build/student"
+	@echo "make grade   grade a folder of submitted notebooks into build/grades   (DIR=submissions)"
 	@echo "make lint    check style, and that notebooks hold no outputs"
 	@echo "make clean   delete build/ and all caches, but not artifacts/"
 	@echo "make lock    resolve the exact versions again (needs uv)"
@@ -41,6 +42,9 @@ targets: setup
 
 student: setup
 	@"$(RUN)" -m edgelab student $(ARGS)
+
+grade: setup
+	@"$(RUN)" -m edgelab grade "$(DIR)" $(ARGS)
 
 rknn:
 	@"$(PYTHON)" tools/make_rknn.py

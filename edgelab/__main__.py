@@ -81,6 +81,34 @@ def slides(options: argparse.Namespace) -> int:
     return 0
 
 
+def site(options: argparse.Namespace) -> int:
+    """Write the executed chapters as a site."""
+    from edgelab import website
+
+    print(f"{website.write_site(options.build)} chapters. Open {options.build / 'site' / 'index.html'}")
+    return 0
+
+
+def grade(options: argparse.Namespace) -> int:
+    """Grade a folder of submitted notebooks."""
+    from edgelab.grading import grade as grading
+    from edgelab.grading.answers import Limits
+
+    limits = Limits(options.cpu_s, options.wall_s, options.memory_mb << 20)
+    total = len(grading.find_submissions(options.folder))
+    with tqdm(total=total, unit="notebook", disable=None, leave=False) as bar:
+        grades = grading.grade(
+            options.folder,
+            options.out,
+            jobs=options.jobs,
+            limits=limits,
+            trusted=options.trust_submissions,
+            on_submission=lambda submission: bar.update(),
+        )
+    print(grades)
+    return 0
+
+
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the first notebook, with whatever options it takes."""
     command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb", *options.jupyter]
@@ -101,10 +129,24 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     handout.add_argument("--out", type=Path, default=course.BUILD_DIR / "student", help="where it goes")
     for name, command, text in (
         ("slides", slides, "write slides of the executed chapters into build/slides"),
+        ("site", site, "write a site of the executed chapters into build/site"),
     ):
         writer = commands.add_parser(name, help=text)
         writer.set_defaults(command=command)
         writer.add_argument("--build", type=Path, default=course.BUILD_DIR, help="where the chapters are")
+    grader = commands.add_parser("grade", help="grade a folder of submitted notebooks")
+    grader.set_defaults(command=grade)
+    grader.add_argument("folder", type=Path, help="notebooks, or a folder of notebooks per student")
+    grader.add_argument("--out", type=Path, default=course.BUILD_DIR / "grades", help="where the table goes")
+    grader.add_argument(
+        "--jobs", type=int, default=0, help="submissions at once; one per processor by default"
+    )
+    grader.add_argument("--cpu-s", type=int, default=10, help="processor time of one exercise, in seconds")
+    grader.add_argument("--wall-s", type=float, default=40.0, help="time of one exercise on the clock")
+    grader.add_argument("--memory-mb", type=int, default=2048, help="memory of one exercise")
+    grader.add_argument(
+        "--trust-submissions", action="store_true", help="run them unprotected, where you have read them all"
+    )
     runner = commands.add_parser("run", help="execute the chapters into build/")
     runner.set_defaults(command=run)
     runner.add_argument("--only", default="", help="chapters, such as 04,08; all by default")

@@ -1,0 +1,285 @@
+"""A folder of submitted notebooks becomes one table, as CSV and HTML."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgelab import artifacts, child, display
+from edgelab.errors import InputError, TargetError
+from edgelab.grading.answers import Limits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["student", "notebook", "exercise", "title", "state", "score", "error", "seconds"]
+MARKS = {"solved": "✓", "wrong": "✗", "open": "○", "failed": "!", "refused": "!"}
+LEGEND = "✓ solved (1 point), ✗ wrong, ○ not done, ! crashed, used too much, or cannot be read"
+TIME_TO_START_S = 120
+MOST_EXERCISES = 20
+
+STYLE = """body{font-family:sans-serif;max-width:80em;margin:2em auto;padding:0 1em;color:#1a1a1a}
+th,td{border-bottom:1px solid #bbb}td,th{vertical-align:top}"""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One submitted notebook, or a student's folder without one.
+
+    Attributes:
+        student: the name of the folder, or of the file when it lies in no folder.
+        path: the notebook; None when there is none.
+        name: its path below the folder of all submissions.
+    """
+
+    student: str
+    path: Path | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Grades:
+    """What grading gave.
+
+    Attributes:
+        frame: one row per submitted notebook and exercise, see `COLUMNS`.
+        csv, page: where it was written.
+        graded: notebooks graded now; the others were graded before and have not changed since.
+    """
+
+    frame: pd.DataFrame
+    csv: Path
+    page: Path
+    graded: int
+
+    def __str__(self) -> str:
+        notebooks, students = self.frame["notebook"].nunique(), self.frame["student"].nunique()
+        return (
+            f"{notebooks} submissions of {students} students, {self.graded} graded now: "
+            f"{self.frame['score'].sum()} of {len(self.frame)} exercises solved.\n{self.csv}\n{self.page}"
+        )
+
+
+def missing_protection() -> str:
+    """Why this machine cannot lock a student's code in; empty when it can."""
+    if not sys.platform.startswith("linux"):
+        return "Landlock and seccomp, which take rights away from a process, are Linux's"
+    from edgelab.grading import lockdown
+
+    return lockdown.missing()
+
+
+def find_submissions(folder: Path) -> list[Submission]:
+    """What lies in a folder: notebooks, and folders of students, each named after the student.
+
+    Raises:
+        InputError: there is no such folder, or nothing in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.", fix="name the folder of the submitted notebooks")
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            paths = sorted(path for path in entry.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+            found += [Submission(entry.name, path, path.relative_to(folder).as_posix()) for path in paths]
+            if not paths:
+                found.append(Submission(entry.name, None, entry.name))
+        elif entry.suffix == ".ipynb":
+            found.append(Submission(entry.stem, entry, entry.name))
+    if not found:
+        raise InputError(f"{folder} holds no notebook.", fix="put the submitted .ipynb files there")
+    return found
+
+
+def _course_key() -> str:
+    """Changes with everything that decides a grade, submissions and limits aside."""
+    root = artifacts.PROJECT_ROOT
+    patterns = ("notebooks/*.ipynb", "edgelab/exercises/*.py", "edgelab/grading/*.py")
+    files = sorted(path for pattern in patterns for path in root.glob(pattern))
+    versions = {"python": sys.version, "numpy": np.__version__}
+    return artifacts.content_key(**{path.name: path for path in files}, versions=versions)
+
+
+class _Judges:
+    """A judge for each thread that grades, started when it is first needed and again after it was ended."""
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+        self._all: list[child.Worker] = []
+
+    def ask(self, request: dict[str, Any], time_limit_s: float) -> dict[str, Any]:
+        judge = getattr(self._own, "judge", None)
+        if judge is None:
+            command = [sys.executable, "-m", "edgelab.grading.judge"]
+            environment = {"NUMBA_ENABLE_CUDASIM": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+            judge = child.Worker(
+                command, folder=artifacts.PROJECT_ROOT, name="the judge", environment=environment
+            )
+            self._own.judge = judge
+            self._all.append(judge)
+        try:
+            return judge.ask(request, time_limit_s)
+        except TargetError:
+            judge.close()
+            self._own.judge = None
+            raise
+
+    def close(self) -> None:
+        for judge in self._all:
+            judge.close()
+
+
+def grade(
+    folder: Path,
+    out: Path,
+    *,
+    jobs: int = 0,
+    limits: Limits | None = None,
+    trusted: bool = False,
+    on_submission: Callable[[Submission], None] = lambda submission: None,
+) -> Grades:
+    """Grade every submitted notebook in a folder.
+
+    What was graded before and has not changed since is taken from `out`, so that a second call goes on where
+    the first was stopped.
+
+    Args:
+        folder: notebooks, or a folder of notebooks per student.
+        out: where the table, the page and the verdicts go.
+        jobs: how many submissions at once; as many as there are processors by default.
+        limits: what the answer of one exercise may use.
+        trusted: run the students' code without protection, where this machine has none.
+        on_submission: called when a submission is done.
+
+    Raises:
+        InputError: nothing to grade, or this machine cannot protect itself and `trusted` is not set.
+        StorageError: the disk is full or `out` cannot be written.
+    """
+    limits = limits or Limits()
+    if not trusted and (reason := missing_protection()):
+        raise InputError(
+            "This machine cannot lock a student's code in, so nothing was run.",
+            why=reason,
+            fix="grade on Linux (a virtual machine or WSL 2 will do), or, where you have read all "
+            "submissions, add --trust-submissions",
+        )
+    found = find_submissions(folder)
+    settings = {"limits": asdict(limits), "locked": not trusted}
+    course, judges = _course_key(), _Judges()
+    records: dict[str, dict[str, Any]] = {}
+    graded = 0
+    pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
+    try:
+        running = {
+            pool.submit(_record, submission, out, course, settings, judges): submission
+            for submission in found
+        }
+        for finished in as_completed(running):
+            record, is_new = finished.result()
+            records[running[finished].name] = record
+            graded += is_new
+            on_submission(running[finished])
+    finally:
+        pool.shutdown(cancel_futures=True)
+        judges.close()
+    rows = [row for submission in found for row in _rows(submission, records[submission.name])]
+    return _write(rows, out, graded)
+
+
+def _record(
+    submission: Submission, out: Path, course: str, settings: dict[str, Any], judges: _Judges
+) -> tuple[dict[str, Any], bool]:
+    """The verdicts on one submission, and whether they are new."""
+    if submission.path is None:
+        return {"refused": "no notebook was handed in"}, False
+    try:
+        key = artifacts.content_key(
+            notebook=submission.path, name=submission.path.name, course=course, settings=settings
+        )
+    except OSError as error:
+        return {"refused": f"it cannot be read: {error.strerror}"}, False
+    kept = out / "verdicts" / f"{key}.json"
+    if kept.exists():
+        return json.loads(kept.read_text(encoding="utf-8")), False
+    time_limit_s = TIME_TO_START_S + MOST_EXERCISES * settings["limits"]["wall_s"]
+    try:
+        record = judges.ask({"path": str(submission.path.absolute()), **settings}, time_limit_s)
+    except TargetError as error:
+        return {"refused": f"it could not be graded: {error.what} {error.why}"}, True
+    with artifacts.atomic_path(kept) as temporary:
+        temporary.write_text(json.dumps(record), encoding="utf-8")
+    return record, True
+
+
+def _plain(text: str) -> str:
+    """One line that no spreadsheet takes for a formula."""
+    text = re.sub(r"\s+", " ", "".join(c if c.isprintable() or c.isspace() else "�" for c in text)).strip()
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _rows(submission: Submission, record: dict[str, Any]) -> list[dict[str, Any]]:
+    common = {"student": _plain(submission.student), "notebook": _plain(submission.name)}
+    if "refused" in record:
+        empty = {"exercise": "", "title": "", "state": "refused", "score": 0, "seconds": 0.0}
+        return [{**common, **empty, "error": _plain(record["refused"])}]
+    return [
+        {
+            **common,
+            "exercise": verdict["exercise"],
+            "title": verdict["title"],
+            "state": verdict["state"],
+            "score": int(verdict["state"] == "solved"),
+            "error": _plain(verdict["message"]),
+            "seconds": verdict["duration_s"],
+        }
+        for verdict in record["verdicts"]
+    ]
+
+
+def _write(rows: list[dict[str, Any]], out: Path, graded: int) -> Grades:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    grades = Grades(frame, out / "grades.csv", out / "grades.html", graded)
+    with artifacts.atomic_path(grades.csv) as temporary:
+        frame.to_csv(temporary, index=False)
+    overview = _overview(frame)
+    details = frame.assign(state=[f"{MARKS[state]} {state}" for state in frame["state"]])
+    content = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Grades</title><style>{STYLE}</style></head><body><main><h1>Grades</h1>
+<p>{html.escape(str(grades).splitlines()[0])}</p>
+{display.table_html(overview, f"Points: {LEGEND}")}<h2>Every exercise</h2>
+{display.table_html(details, "What each check said")}</main></body></html>
+"""
+    with artifacts.atomic_path(grades.page) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return grades
+
+
+def _overview(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per student and chapter notebook: points, and a mark per exercise."""
+    import pandas as pd
+
+    rows = []
+    for (student, notebook), part in frame.groupby(["student", "notebook"], sort=True):
+        marks = "  ".join(
+            f"{row.exercise} {MARKS[row.state]}".strip() for row in part.itertuples(index=False)
+        )
+        total = f"{part['score'].sum()} of {len(part)}" if part["exercise"].iloc[0] else "0"
+        note = part["error"].iloc[0] if not part["exercise"].iloc[0] else ""
+        rows.append({"student": student, "notebook": notebook, "points": total, "exercises": marks, "": note})
+    return pd.DataFrame(rows)

@@ -1,0 +1,119 @@
+"""Grade one notebook at a time: `python -m edgelab.grading.judge`, a line of JSON in, a line of JSON out.
+
+The course's own checks run here, on values and functions that live in the student's process. A process of its
+own, so that a check that a strange answer keeps busy can be ended, too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgelab.child import ANSWER_MARK
+from edgelab.exercises import core
+from edgelab.grading import submissions
+from edgelab.grading.answers import AnswerError, Limits, Sandbox
+
+LONGEST_MESSAGE = 400
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The grade of one exercise.
+
+    Attributes:
+        exercise: its key, such as "04.2".
+        title: a few words.
+        state: "solved", "wrong", "open" (not done) or "failed" (it crashed, or used too much).
+        message: what differs, or what happened; empty when solved.
+        duration_s: how long it took.
+    """
+
+    exercise: str
+    title: str
+    state: str
+    message: str = ""
+    duration_s: float = 0.0
+
+    @property
+    def score(self) -> int:
+        """1 for a right answer, else 0."""
+        return int(self.state == "solved")
+
+
+def grade(path: Path, limits: Limits, *, locked: bool = True) -> list[Verdict]:
+    """The grades of one submitted notebook, in the order of the chapter's exercises.
+
+    Args:
+        path: the notebook.
+        limits: of each exercise.
+        locked: False runs the student's code without protection.
+
+    Raises:
+        SubmissionError: it is no notebook of the course.
+    """
+    cells = submissions.read(path)
+    chapter = submissions.chapter_of(cells, path.name, submissions.chapters())
+    return [_grade_task(task, cells, chapter, limits, locked) for task in chapter.tasks]
+
+
+def _grade_task(
+    task: submissions.Task,
+    cells: list[dict[str, Any]],
+    chapter: submissions.Chapter,
+    limits: Limits,
+    locked: bool,
+) -> Verdict:
+    found = core.find(task.key)
+    cell = submissions.answer_cell(task, cells)
+    if cell is None:
+        return Verdict(task.key, found.title, "open", "its cell is missing")
+    if submissions.is_untouched(task, cell["source"]):
+        return Verdict(task.key, found.title, "open")
+    started = time.perf_counter()
+    statements = submissions.statements_for(task, cell, cells, chapter)
+    source = submissions.without_magics(cell["source"])
+    with Sandbox(source, task.answer, statements, limits, locked=locked) as sandbox:
+        state, message = _judged(found.check, sandbox)
+    message = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + " …"
+    return Verdict(task.key, found.title, state, message, round(time.perf_counter() - started, 2))
+
+
+def _judged(check: Callable[[Any], None], sandbox: Sandbox) -> tuple[str, str]:
+    """State and message. Whatever happens in the check after the student's process ended does not count."""
+    try:
+        answer = sandbox.answer()
+        if core.untouched(answer):
+            return "open", ""
+        check(answer)
+        state, message = "solved", ""
+    except core.Mistake as mistake:
+        state, message = "wrong", " – ".join(part for part in (mistake.what_differs, mistake.hint) if part)
+    except AnswerError as error:
+        state, message = "failed", str(error)
+    except BaseException as error:  # a student's code may raise anything, interrupts and exits included
+        text = getattr(error, "of_student", "") or f"it could not be checked: {type(error).__name__}: {error}"
+        state, message = "wrong", text
+    return ("failed", sandbox.fault) if sandbox.fault else (state, message)
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            verdicts = grade(Path(request["path"]), Limits(**request["limits"]), locked=request["locked"])
+            answer = {"verdicts": [asdict(verdict) for verdict in verdicts]}
+        except submissions.SubmissionError as error:
+            answer = {"refused": f"{error.what} {error.why}".strip()}
+        print(ANSWER_MARK + json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
