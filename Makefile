@@ -14,6 +14,7 @@ help:
 	@echo "make test    check style, run the unit tests and every notebook"
 	@echo "make check   print what this machine has, and how to mend what is missing"
 	@echo "make slides  the chapters as slides, complete offline, in build/slides"
+	@echo "make site    the chapters as a site with search, complete offline, in build/site"
 	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
 	@echo "make student write the edition to hand out, without solutions, into build/student"
@@ -36,6 +37,9 @@ check: setup
 
 slides: run
 	@"$(RUN)" -m edgelab slides
+
+site: run
+	@"$(RUN)" -m edgelab site
 
 targets: setup
 	@"$(RUN)" -m edgelab targets

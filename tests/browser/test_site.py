@@ -1,0 +1,113 @@
+"""The site in a real browser, from the file system: search, dark mode, narrow screens, accessibility."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+
+from edgelab import website
+
+# What the theme's own scripts try and do without when pages are files.
+FILES_ONLY = ("from origin 'null'", "net::ERR_FAILED")
+
+
+@pytest.fixture(scope="module")
+def site(build) -> Path:
+    assert website.write_site(build) >= 1
+    return build / "site"
+
+
+@pytest.fixture(scope="module")
+def names(site):
+    chapters = sorted(path.name for path in site.glob("[0-9][0-9]_*.html"))
+    return ["index.html", *chapters, "glossary.html", "search.html"]
+
+
+@pytest.fixture
+def show(site, page):
+    def opened(name, query=""):
+        page.goto((site / name).as_uri() + query)
+        page.wait_for_load_state()
+        return page
+
+    return opened
+
+
+def test_no_page_fetches_or_fails(show, names):
+    for name in names:
+        page = show(name)
+        assert not page.requests
+        assert not [error for error in page.errors if not any(known in error for known in FILES_ONLY)]
+
+
+def test_search_finds_a_word_of_the_glossary(show):
+    page = show("search.html", "?q=zero+point")
+    page.wait_for_selector("#search-results li a")
+    assert "zero point" in page.inner_text("#search-results").lower()
+
+
+def test_links_inside_lead_somewhere(show, names, site):
+    for name in names:
+        for link in show(name).locator("a[href]").evaluate_all("links => links.map(link => link.href)"):
+            address = urlparse(link)
+            if address.scheme == "file":
+                target = Path(unquote(address.path))
+                assert target.exists(), f"{name} links to {target.name}"
+                if address.fragment and target.suffix == ".html":
+                    anchors = target.read_text(encoding="utf-8")
+                    assert f'id="{address.fragment}"' in anchors, f"{name}: no {link}"
+
+
+def test_first_uses_lead_to_the_glossary(show, names):
+    page = show(names[1])
+    link = page.locator("a[href^='glossary.html#']").first
+    link.click()
+    assert "glossary.html#" in page.url
+
+
+def test_narrow_screens_need_no_sideways_scrolling(show, names):
+    for name in names:
+        page = show(name)
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_solutions_fold_and_code_can_be_copied(show, names):
+    chapter = next(name for name in names if name[0].isdigit() and "solution" in show(name).content())
+    page = show(chapter)
+    folded = page.locator(".tag_solution details, details:has(.tag_solution), .tag_hide-cell details").first
+    assert folded.get_attribute("open") is None
+    folded.locator("summary").click()
+    assert folded.locator("pre").first.is_visible()
+    assert page.locator("button.copybtn").count() > 5
+
+
+def test_the_keyboard_reaches_content_and_theme(show, names):
+    page = show(names[1])
+    page.keyboard.press("Tab")
+    assert "skip" in page.evaluate("document.activeElement.innerText").lower()
+    page.locator("button.theme-switch-button:visible").first.focus()
+    page.keyboard.press("Enter")
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.mode") == "dark":
+            page.keyboard.press("Enter")
+            break
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'", timeout=5000)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_axe_finds_nothing(show, names, mode):
+    axe = pytest.importorskip("axe_playwright_python")
+    script = next(Path(axe.__file__).parent.rglob("axe.min.js")).read_text(encoding="utf-8")
+    findings = []
+    show(names[0]).emulate_media(color_scheme=mode)
+    for name in names:
+        page = show(name)
+        page.evaluate(script)
+        rules = "{runOnly: ['wcag2a', 'wcag2aa', 'best-practice']}"
+        found = page.evaluate(f"axe.run(document, {rules})")
+        findings += [
+            (name, violation["id"], violation["nodes"][0]["html"][:120]) for violation in found["violations"]
+        ]
+    assert not findings
