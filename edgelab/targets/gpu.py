@@ -48,7 +48,9 @@ COUNTS = re.compile(
 UNSUPPORTED = re.compile(
     r"not supported by GPU delegate:\n(?P<rows>.*?)\n(?:\d+|No) operations will", re.DOTALL
 )
-COMPLAINT = re.compile(r"^(?:[EF]\d{4} [\d:.]+ +\d+ |ERROR: )(?:[\w.]+:\d+\] )?(?P<text>.*)", re.MULTILINE)
+COMPLAINT = re.compile(
+    r"^(?:[EF]\d{4} [\d:.]+ +\d+ |ERROR: )(?:[\w.]+:\d+\] )?(?P<text>\w.{8,})", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
