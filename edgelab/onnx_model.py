@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -45,8 +47,8 @@ def load(package: str) -> ModuleType:
     Raises:
         TargetError: it cannot be imported; says why, and what to install.
     """
-    from importlib import import_module
-
+    # NNCF makes up an identifier of this computer as soon as it can import this, whatever it is told.
+    sys.modules.setdefault("openvino_telemetry", None)
     try:
         with quiet.native_stderr():
             module = import_module(package)

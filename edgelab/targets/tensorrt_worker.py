@@ -1,9 +1,9 @@
 """The child process that TensorRT and the GPU's driver live in; `targets.tensorrt` talks to it.
 
 A question is a line of JSON on stdin: {"do": "start" | "build" | "open" | "run" | "time", ...}. Arrays go
-through .npy files in the working directory. For TensorRT 10 and 11, with strongly typed networks:
-every operator computes in the type that the ONNX file gives it. The GPU's memory is handled through the library
-of the driver by ctypes, so that no CUDA package is needed.
+through .npy files in the working directory. For TensorRT 10 and 11, with strongly typed networks: every
+operator computes in the type that the ONNX file gives it. The GPU's memory is handled by ctypes through the
+library of the driver, so that no CUDA package is needed.
 """
 
 from __future__ import annotations
