@@ -1,0 +1,288 @@
+"""Estimates: what the costs are fitted on, what happens to figures left out, and models nobody measured."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from edgelab import device_model, estimate, quantization, quiet, results
+from edgelab.errors import InputError, ModelError
+
+ALL = tuple(estimate.DEVICES)
+
+
+def converted(model, mode="int8", seed=0):
+    """A Keras model as a file, calibrated with one random image."""
+    shape = (1, *model.input_shape[1:])
+    images = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    io_dtype = "uint8" if mode == "int8" else "float32"
+    return quantization.convert(model, mode, images, io_dtype=io_dtype, name=f"{model.name}_{seed}").path
+
+
+@cache
+def application(name, size, seed=0, **settings):
+    """A network of keras.applications with random weights, as int8."""
+    quiet.import_tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    build = getattr(keras.applications, name)
+    return converted(build(input_shape=(size, size, 3), weights=None, **settings), seed=seed)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return application("MobileNet", 96, alpha=0.25)
+
+
+@pytest.fixture(scope="module")
+def mobilenet_v3():
+    return application("MobileNetV3Small", 64)
+
+
+@pytest.fixture(scope="module")
+def two_convolutions():
+    quiet.import_tensorflow()
+    import keras
+
+    pixels = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, activation="relu")(pixels)
+    return keras.Model(pixels, keras.layers.Conv2D(4, 3)(x), name="two")
+
+
+@pytest.mark.parametrize("device", ALL)
+def test_fitting_again_gives_the_costs_in_the_file(device):
+    again, kept = estimate.fit(device), estimate.costs(device)
+    for name, value in vars(kept).items():
+        assert getattr(again, name) == pytest.approx(value, rel=1e-4), name
+
+
+@pytest.mark.parametrize("device", ALL)
+def test_figures_left_out_are_met_within_twenty_percent_at_the_median(device):
+    found = estimate.leave_one_out(device)
+    assert found["error_percent"].abs().median() <= 20
+    assert estimate.costs(device).median_error_percent == pytest.approx(
+        found["error_percent"].abs().median(), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("device", ALL)
+def test_the_interval_holds_as_many_figures_left_out_as_it_claims(device):
+    found, kept = estimate.leave_one_out(device), estimate.costs(device)
+    ratio = found["estimate_ms"] / found["published_ms"]
+    inside = ratio.between(1 / kept.factor / 1.0001, kept.factor * 1.0001)
+    assert inside.sum() >= kept.coverage * (len(found) + 1) - 1e-9
+    assert 0 < kept.coverage <= estimate.COVERAGE + 0.05
+
+
+@pytest.mark.parametrize(("device", "network"), [("edgetpu", "vgg16_224"), ("rk3588", "mobilenet_v2_224")])
+def test_a_networks_own_figure_takes_no_part_in_its_estimate(monkeypatch, device, network):
+    honest = estimate.leave_one_out(device).set_index("model")["estimate_ms"]
+    figures = estimate._figures()
+    # Every published time of the network made seven times as long, its CPU's too.
+    doctored = figures.assign(value=figures["value"] * np.where(figures["model"] == network, 7.0, 1.0))
+    monkeypatch.setattr(estimate, "_figures", lambda: doctored)
+    after = estimate.leave_one_out(device).set_index("model")["estimate_ms"]
+    assert after[network] == pytest.approx(honest[network], rel=1e-9)
+    others = [name for name in honest.index if name != network]
+    assert (abs(after[others] / honest[others] - 1) > 0.01).any()
+
+
+def test_every_figure_has_a_source_and_a_graph():
+    figures = results.published("estimate")
+    networks = set(pd.read_csv(estimate.LAYERS_FILE)["network"])
+    assert {figure.model for figure in figures} <= networks
+    assert all(figure.source for figure in figures)
+    used = {name for device in estimate.DEVICES.values() for name in (device.chip, device.processor)}
+    assert {figure.device for figure in figures} == used
+
+
+def test_costs_are_found_again_in_times_made_from_known_costs():
+    rng = np.random.default_rng(1)
+    needs, costs, known_ms = rng.uniform(1, 10, (12, 3)), np.array([0.5, 0.0, 2.0]), rng.uniform(0, 3, 12)
+    found = estimate._least_squares(needs, known_ms, known_ms + needs @ costs)
+    assert found == pytest.approx(costs, abs=1e-6)
+
+
+def test_a_cost_is_never_negative():
+    needs = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
+    found = estimate._least_squares(needs, np.zeros(3), needs @ [2.0, -0.5])
+    assert (found >= 0).all()
+    assert found[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("errors", "factor", "coverage"),
+    [([0.1, -0.2, 0.3], math.exp(0.3), 3 / 4), ([0.01 * n for n in range(1, 30)], math.exp(0.27), 27 / 30)],
+)
+def test_the_interval_comes_from_the_errors(errors, factor, coverage):
+    found = estimate._interval(np.exp(errors), np.ones(len(errors)))
+    assert found == pytest.approx((factor, coverage))
+
+
+def layer(operator, macs=0, kernel="", weights=0, taken=0, given=0):
+    """One row as `layers` and `placed` give it."""
+    row = {"operator": operator, "macs": macs, "kernel": kernel, "weights": weights, "taken": taken}
+    return row | {"given": given, "accelerated": True}
+
+
+@pytest.mark.parametrize(
+    ("row", "steps"),
+    [
+        (layer("CONV_2D", 100 * 64 * 64, "64x1x1x64"), 100),  # 100 places, the array is full
+        (layer("CONV_2D", 100 * 64 * 65, "64x1x1x65"), 200),  # one channel too many: a second block
+        (layer("CONV_2D", 100 * 65 * 64, "65x1x1x64"), 200),
+        (layer("CONV_2D", 100 * 8 * 9 * 3, "8x3x3x3"), 100),  # a picture: 27 taps and channels in one block
+        (layer("DEPTHWISE_CONV_2D", 100 * 64 * 9, "1x3x3x64"), 100 * 9),
+        (layer("FULLY_CONNECTED", 128 * 1000, "1000x128"), 2 * 16),
+        (layer("ADD", 0, ""), 0),
+    ],
+)
+def test_steps_of_a_64x64_array(row, steps):
+    assert device_model.array_steps(pd.Series(row), estimate.DEVICES["edgetpu"]) == steps
+
+
+def test_only_weights_beyond_the_chips_memory_are_streamed():
+    device = estimate.DEVICES["edgetpu"]
+    half = int(device.on_chip_bytes / device_model.PACKING / 2)
+    rows = [layer("CONV_2D", 64 * 64, "64x1x1x64", weights=half, taken=10**6, given=10**6) for _ in range(3)]
+    found = device_model.quantities(pd.DataFrame(rows), device)
+    assert found["streamed"].tolist() == pytest.approx([0, 0, half * device_model.PACKING / 1e6], abs=1e-5)
+    assert found["transfer"].tolist() == [1.0, 0.0, 1.0]
+    assert found["start"].tolist() == [1.0, 0.0, 0.0]
+
+
+def test_a_published_network_from_its_file():
+    path = application("MobileNetV2", 224)
+    for device, published_ms in (
+        ("edgetpu", 2.6),
+        ("rk3588", 2.219),
+        ("rk3566", 5.534),
+        ("ethos-u55-128", 14.7),
+    ):
+        found = estimate.latency(path, device)
+        assert found.low_ms <= published_ms <= found.high_ms, device
+        assert found.placement.accelerated == found.placement.total
+
+
+@pytest.mark.parametrize("device", ALL)
+def test_wider_and_larger_takes_longer(small, device):
+    wide = application("MobileNet", 96, alpha=0.5)
+    large = application("MobileNet", 160, alpha=0.25)
+    base = estimate.latency(small, device).latency_ms
+    assert base < estimate.latency(wide, device).latency_ms
+    assert base < estimate.latency(large, device).latency_ms
+
+
+def test_the_graph_decides_and_not_the_weights(small):
+    other = application("MobileNet", 96, seed=1, alpha=0.25)
+    assert other.read_bytes() != small.read_bytes()
+    for device in ALL:
+        assert estimate.latency(small, device).latency_ms == estimate.latency(other, device).latency_ms
+
+
+def test_parts_and_layers_add_up(small):
+    for device in ALL:
+        found = estimate.latency(small, device)
+        assert sum(found.parts.values()) == pytest.approx(found.latency_ms)
+        assert found.per_layer["ms"].sum() == pytest.approx(found.latency_ms)
+        assert found.low_ms < found.latency_ms < found.high_ms
+        busy = found.per_layer["utilisation"].dropna()
+        assert ((busy > 0) & (busy <= 1)).all()
+        assert "estimated" in str(found)
+        assert found.device.chip in found._repr_html_()
+
+
+def test_what_stays_on_the_cpu_is_counted_and_named(mobilenet_v3):
+    edge = estimate.latency(mobilenet_v3, "edgetpu")
+    assert edge.placement.accelerated < edge.placement.total / 2
+    assert edge.parts["cpu"] > 0
+    assert any("HARD_SWISH" in operator for operator, _ in edge.placement.reasons)
+    assert all(reason for _, reason in edge.placement.reasons)
+    rockchip = estimate.latency(mobilenet_v3, "rk3588")
+    assert rockchip.placement.accelerated == rockchip.placement.total
+    assert rockchip.parts["cpu"] == 0
+
+
+def test_another_application():
+    path = application("EfficientNetB0", 64)
+    for device in ALL:
+        found = estimate.latency(path, device)
+        assert 0 < found.low_ms < found.high_ms < 1000
+        assert found.placement.accelerated == found.placement.total, found.placement.reasons
+
+
+def test_a_result_says_that_it_is_estimated(small):
+    found = estimate.latency(small, "edgetpu")
+    record = found.result(model="mobilenet", dataset="none")
+    assert (record.provenance, record.precision, record.unit) == ("estimated", "int8", "ms")
+    assert record.value == found.latency_ms
+    assert "left out" in record.source
+    results.append(record)
+    kept = results.load().iloc[-1]
+    assert kept["provenance"] == "estimated"
+    assert kept["placement"] == str(found.placement)
+
+
+def test_far_below_every_figure_it_says_so(two_convolutions):
+    found = estimate.latency(converted(two_convolutions), "rk3588")
+    assert "lower bound" in found.note
+    assert found.note in str(found)
+
+
+@pytest.mark.parametrize("mode", ["float32", "dynamic_range", "float16", "int16x8"])
+def test_a_model_that_is_not_int8_throughout_is_refused(two_convolutions, mode):
+    with pytest.raises(ModelError, match="not int8 throughout") as refusal:
+        estimate.latency(converted(two_convolutions, mode), "edgetpu")
+    assert "calibration" in str(refusal.value)
+
+
+def test_dynamic_shapes_are_refused(two_convolutions):
+    tensorflow = quiet.import_tensorflow()
+    with quantization.silence():
+        converter = tensorflow.lite.TFLiteConverter.from_keras_model(two_convolutions)
+        converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: [[np.ones((1, 16, 16, 3), np.float32)]]
+        converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tensorflow.int8
+        data = converter.convert()
+    with pytest.raises(ModelError, match="left open"):
+        estimate.latency(data, "rk3588")
+
+
+def test_damaged_files_are_refused(small, tmp_path):
+    data = small.read_bytes()
+    for broken in (b"", b"no model", data[: len(data) // 2]):
+        with pytest.raises(ModelError):
+            estimate.latency(broken, "edgetpu")
+    with pytest.raises(ModelError):
+        estimate.latency(tmp_path / "missing.tflite", "edgetpu")
+
+
+def test_an_unknown_device_is_refused(small):
+    with pytest.raises(InputError, match="rk3588"):
+        estimate.latency(small, "abacus")
+    with pytest.raises(InputError):
+        estimate.leave_one_out("abacus")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mobilenet_v2_1.0_224_quant_edgetpu.tflite", "compiled"),
+        ("posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite", "PosenetDecoderOp"),
+    ],
+)
+def test_real_models_that_cannot_be_estimated(real_data, name, said):
+    with pytest.raises(ModelError, match=said):
+        estimate.latency(real_data / "edgetpu_pairs" / name, "edgetpu")
+
+
+def test_a_real_model_and_random_weights_agree(real_data):
+    real = estimate.latency(real_data / "edgetpu_pairs" / "mobilenet_v2_1.0_224_quant.tflite", "edgetpu")
+    assert real.low_ms <= 2.6 <= real.high_ms
+    assert real.placement.accelerated == 66
