@@ -294,7 +294,8 @@ def _edge(
         path = [(from_x, below), (from_x, below + 0.12), (gutter, below + 0.12), (gutter, over), (x, over)]
         end = (x, above)
     else:
-        gutter, end = right + 0.3 * GUTTER, (x - BOX_WIDTH / 2, y)
+        # Neighbours' lines stand apart.
+        gutter, end = right + (0.2 + 0.15 * (layers[0] % 2)) * GUTTER, (x - BOX_WIDTH / 2, y)
         path = [(right, from_y), (gutter, from_y), (gutter, y)]
     axes.plot(*zip(*path, strict=True), "-", color="#333333", lw=1.2)
     axes.annotate("", end, path[-1], arrowprops=ARROW)
