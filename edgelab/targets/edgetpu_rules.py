@@ -424,6 +424,12 @@ def _node(found: graph.Graph, operator: graph.Operator) -> _Node:
     return _Node(operator, inputs, tuple(found.tensors[i] for i in operator.outputs))
 
 
+def _converts_from_float(node: _Node) -> bool:
+    """Whether an operator only makes other numbers of what it takes, and not all of them 8-bit integers."""
+    wide = any(tensor.dtype not in EIGHT_BIT for tensor in node.activations)
+    return node.operator.name in CONVERSIONS and wide
+
+
 def _reasons(nodes: list[_Node]) -> list[str]:
     """For each operator why it stays on the CPU, empty for those on the Edge TPU.
 
@@ -437,8 +443,8 @@ def _reasons(nodes: list[_Node]) -> list[str]:
     for node in nodes:
         read = [tensor.index for tensor in node.inputs if tensor and tensor.index in culprits]
         reason = _own_reason(node)
-        if reason and not read and node.operator.name in CONVERSIONS:
-            reasons.append(f"{reason}. It comes first, so the operators after it still go to the Edge TPU")
+        if reason and not read and _converts_from_float(node):
+            reasons.append(f"{reason}. It comes first, so it keeps no other operator from the Edge TPU")
             continue
         culprit = culprits[read[0]] if read else node if reason else None
         if culprit:

@@ -176,7 +176,7 @@ def test_float_in_and_out_cost_a_conversion_at_both_ends(content):
     placed = edgetpu.placement(content("float io"))
     assert [row.operator for row in placed.on_cpu] == ["QUANTIZE", "DEQUANTIZE"]
     assert "takes float32" in placed.on_cpu[0].reason
-    assert "after it still go" in placed.on_cpu[0].reason
+    assert "keeps no other operator" in placed.on_cpu[0].reason
     assert "gives float32" in placed.on_cpu[1].reason
 
 
@@ -231,6 +231,7 @@ UNFRIENDLY = (
     ("joins ones", "CONCATENATION", "joins a constant"),
     ("slope per pixel", "PRELU", "shared_axes"),
     ("batch of 2", "CONV_2D", "2x8x8x"),
+    ("batch of 2", "QUANTIZE", "use batch 1"),
     ("argmax", "ARG_MAX", "int"),
 )
 
