@@ -5,7 +5,7 @@ RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 # Last chapter first: each then runs without those before it, and makes for itself what it needs.
 NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
 
-.PHONY: help setup lab run test check targets student grade rknn lint clean lock
+.PHONY: help setup lab run test check targets student grade board rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
 	@echo "make student write the edition to hand out, without solutions, into build/student"
 	@echo "make grade   grade a folder of submitted notebooks into build/grades   (DIR=submissions)"
+	@echo "make board   put a class's results into one table and plot, in build/board   (DIR=results)"
 	@echo "make lint    check style, and that notebooks hold no outputs"
 	@echo "make clean   delete build/ and all caches, but not artifacts/"
 	@echo "make lock    resolve the exact versions again (needs uv)"
@@ -50,6 +51,9 @@ student: setup
 grade: setup
 	@"$(RUN)" -m edgelab grade "$(DIR)" $(ARGS)
 
+board: setup
+	@"$(RUN)" -m edgelab board "$(DIR)" $(ARGS)
+
 rknn:
 	@"$(PYTHON)" tools/make_rknn.py
 
@@ -77,3 +81,5 @@ lock:
 	    --extra $$extra --extra targets --extra site --extra dev \
 	    --constraint requirements/constraints.txt pyproject.toml -o requirements/$$extra.lock || exit 1; \
 	done
+	uv pip compile -q --universal --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --python-version 3.10 requirements/rknn.in -o requirements/rknn.lock

@@ -30,7 +30,6 @@ MARKS = {OK: "✓ ok", WARNING: "! look", MISSING: "– missing"}
 EDGE_TPU_USB_IDS = {"1a6e:089a": "before its firmware is loaded", "18d1:9302": "firmware loaded"}
 EDGE_TPU_PCI_ID = "1ac1:089a"
 ROCKCHIP_USB_VENDOR = "2207"
-RKNN_VENV = artifacts.PROJECT_ROOT / ".venv-rknn"
 
 
 @dataclass(frozen=True)
@@ -345,16 +344,45 @@ def edge_tpu_compiler() -> Finding:
     return Finding("Edge TPU compiler", MISSING, "edgetpu_compiler is not on PATH", why, fix)
 
 
+def rknn_venv() -> Path:
+    """The environment that `make rknn` makes: `$EDGELAB_RKNN_VENV`, or `.venv-rknn/` in the project."""
+    return Path(os.environ.get("EDGELAB_RKNN_VENV") or artifacts.PROJECT_ROOT / ".venv-rknn")
+
+
+def rknn_python() -> Path | None:
+    """The Python of Rockchip's compiler, or None while its environment is missing or half made."""
+    python = rknn_venv() / "bin" / "python"
+    # tools/make_rknn.py writes the stamp last.
+    return python if (rknn_venv() / "edgelab.stamp").exists() and python.exists() else None
+
+
+def rknn_version() -> str:
+    """Name and version of Rockchip's compiler, or of its runtime on a board; "" where neither is here."""
+    names = [path.name for path in rknn_venv().glob("lib/python3.*/site-packages/rknn_toolkit2-*.dist-info")]
+    if names:
+        return f"rknn-toolkit2 {names[0].split('-')[1].removesuffix('.dist')}"
+    version = hardware.version_of("rknn-toolkit-lite2")
+    return f"rknn-toolkit-lite2 {version}" if version else ""
+
+
+def has_rknn_lite() -> bool:
+    """Whether the runtime for the board itself is installed."""
+    return bool(hardware.version_of("rknn-toolkit-lite2"))
+
+
 def rknn_toolkit() -> Finding:
     """Rockchip's compiler, in an environment of its own, or the board's runtime package."""
     why = "compiles for Rockchip NPUs, and simulates them on a PC"
-    for package in ("rknn-toolkit2", "rknn-toolkit-lite2"):
-        if version := hardware.version_of(package):
-            return Finding("RKNN toolkit", OK, f"{package} {version}", why)
-    if RKNN_VENV.exists():
-        return Finding("RKNN toolkit", OK, f"in {RKNN_VENV.name}", why)
-    fix = "it clashes with the workbook's numpy, so it needs an environment of its own"
-    return Finding("RKNN toolkit", MISSING, "not installed", why, fix)
+    if rknn_python():
+        return Finding("RKNN toolkit", OK, f"{rknn_version()} in {rknn_venv().name}", why)
+    if has_rknn_lite():
+        return Finding("RKNN toolkit", OK, rknn_version(), why)
+    if rknn_venv().exists():
+        return Finding("RKNN toolkit", WARNING, f"{rknn_venv().name} is half made", why, "make rknn")
+    if sys.platform.startswith("linux") and platform.machine() == "x86_64":
+        return Finding("RKNN toolkit", MISSING, "not installed", why, "make rknn")
+    fix = "run make rknn on x86-64 Linux, Docker or WSL 2; on a board pip install rknn-toolkit-lite2"
+    return Finding("RKNN toolkit", MISSING, "made for x86-64 Linux only", why, fix)
 
 
 def rknn_board() -> Finding:
