@@ -1,0 +1,224 @@
+"""The course as a student meets it: JupyterLab with its own security, in a real browser."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from edgelab.child import kill_tree
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S, RUN_S = 90, 300
+
+
+class Lab:
+    """A JupyterLab on a folder of copied notebooks, with a token of its own."""
+
+    def __init__(self, folder: Path, artifacts: str) -> None:
+        self.token = secrets.token_hex(16)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        notebooks = folder / "notebooks"
+        notebooks.mkdir(parents=True)
+        for path in (ROOT / "notebooks").glob("*.ipynb"):
+            shutil.copy(path, notebooks)
+        # A notebook shows all cells, not only those in view; a cell out of view cannot be looked at.
+        settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
+        settings.mkdir(parents=True)
+        chosen = {"windowingMode": "none"}
+        (settings / "tracker.jupyterlab-settings").write_text(json.dumps(chosen), encoding="utf-8")
+        command = [
+            sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={self.port}",
+            "--ServerApp.port_retries=0", f"--ServerApp.root_dir={notebooks}",
+            f"--IdentityProvider.token={self.token}",
+        ]  # fmt: skip
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--allow-root")
+        own = {
+            "EDGELAB_ARTIFACTS": artifacts,
+            "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_DATA_DIR": str(folder / "data"),
+            "HOME": str(folder),
+        }
+        self.log = (folder / "log.txt").open("w", encoding="utf-8")
+        self.process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **own}, stdout=self.log, stderr=subprocess.STDOUT
+        )
+        deadline = time.monotonic() + START_S
+        while self.status("/api") != 200:
+            assert self.process.poll() is None and time.monotonic() < deadline, Path(
+                self.log.name
+            ).read_text()
+            time.sleep(0.3)
+
+    def status(self, path: str, **headers: str) -> int:
+        """The code of the answer to a plain request."""
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(self.address + path, headers=headers)
+            ) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def close(self) -> None:
+        kill_tree(self.process)
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    artifacts = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
+    if not artifacts:
+        pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS: models to start from")
+    started = Lab(tmp_path_factory.mktemp("lab"), artifacts)
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def browser_page(chromium):
+    context = chromium.new_context(viewport={"width": 1500, "height": 1000})
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def open_chapter(lab, browser_page):
+    """Log in by token, open a chapter and wait for its kernel."""
+
+    def opened(name):
+        page = browser_page
+        page.goto(f"{lab.address}/lab/tree/{name}?reset&token={lab.token}")
+        page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell", timeout=START_S * 1000)
+        wait_until_idle(page)
+        return page
+
+    return opened
+
+
+def wait_until_idle(page):
+    """The status bar says so; a cell run before the kernel is there would ask which kernel to take."""
+    page.wait_for_selector("#jp-bottom-panel >> text=/\\| Idle/", timeout=RUN_S * 1000)
+
+
+def run_all(page):
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
+    page.locator(".lm-Menu-item:visible", has_text=re.compile("^Run All Cells$")).click()
+
+
+# Every cell that holds code has run: "[7]:", neither "[*]:" nor "[ ]:".
+ALL_RAN = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
+  .every(prompt => /\\d/.test(prompt.innerText))"""
+
+
+def run_all_to_the_end(page):
+    run_all(page)
+    page.wait_for_function(ALL_RAN, timeout=RUN_S * 1000)
+    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+
+
+def stop_the_rest(page):
+    """The stop button: what runs is interrupted, what waits does not begin."""
+    page.locator(".jp-NotebookPanel-toolbar [data-command='notebook:interrupt-kernel']").first.click()
+    wait_until_idle(page)
+
+
+def cell_with(page, text):
+    return page.locator(".jp-CodeCell", has=page.locator(".cm-content", has_text=text)).first
+
+
+def rewrite(page, cell, text):
+    """Replace a cell's source as a student types it, and run it with the two cells that follow."""
+    cell.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type(text)
+    for _ in range(3):
+        page.keyboard.press("Shift+Enter")
+    page.wait_for_timeout(500)
+    wait_until_idle(page)
+
+
+def test_a_refused_token_and_a_foreign_origin_stay_out(lab, browser_page):
+    assert lab.status("/api/contents") == 403
+    assert lab.status("/api/contents", Authorization="token wrong") == 403
+    assert lab.status("/api/contents", Authorization=f"token {lab.token}") == 200
+    browser_page.goto(f"{lab.address}/lab?token=wrong")
+    assert "/login" in browser_page.url
+    # Another site in the same browser, which holds the cookie of a student who logged in.
+    browser_page.goto(f"{lab.address}/lab?token={lab.token}")
+    browser_page.goto(f"http://localhost:{lab.port}/static/favicon.ico")
+    stolen = browser_page.evaluate(
+        """address => fetch(address + '/api/contents', {credentials: 'include'})
+        .then(() => 'read', () => 'refused')""",
+        lab.address,
+    )
+    assert stolen == "refused"
+
+
+def test_log_in_by_the_form(lab, browser_page):
+    browser_page.goto(f"{lab.address}/lab")
+    browser_page.fill("input[name=password]", lab.token)
+    browser_page.keyboard.press("Enter")
+    browser_page.wait_for_selector("#jp-main-dock-panel", timeout=START_S * 1000)
+
+
+def test_run_all_then_an_exercise_wrong_then_right(open_chapter):
+    page = open_chapter("00_start_here.ipynb")
+    run_all_to_the_end(page)
+    stub = cell_with(page, "layer_macs = ...")
+    check = cell_with(page, 'exercises.check("00.1", layer_macs)')
+    assert "passes" in check.inner_text() or "done" in check.inner_text().lower()
+    rewrite(page, stub, "layer_macs = 32 * 32 * 16")
+    wrong = check.locator(".jp-OutputArea").inner_text()
+    assert "hint" in wrong.lower()
+    rewrite(page, cell_with(page, "layer_macs = 32 * 32 * 16"), "layer_macs = 32 * 32 * 27 * 16")
+    right = check.locator(".jp-OutputArea").inner_text()
+    assert right != wrong
+    assert "hint" not in right.lower()
+
+
+def test_a_slider_changes_the_picture(open_chapter):
+    page = open_chapter("04_quantize.ipynb")
+    run_all(page)
+    cell = cell_with(page, "show_steps,")
+    picture = cell.locator(".jp-OutputArea img").first
+    picture.wait_for(timeout=RUN_S * 1000)
+    alt = picture.get_attribute("alt")
+    stop_the_rest(page)
+    handle = cell.locator("[role=slider]").last
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "([cell, old]) => cell.querySelector('.jp-OutputArea img').alt !== old",
+        arg=[cell.element_handle(), alt],
+    )
+
+
+def test_the_video_demo_draws_frames(open_chapter):
+    page = open_chapter("10_video_demo.ipynb")
+    run_all(page)
+    cell = cell_with(page, "live_stats = video.run(camera")
+    picture = cell.locator(".jp-OutputArea img").first
+    picture.wait_for(timeout=RUN_S * 1000)
+    seen = set()
+    deadline = time.monotonic() + 30
+    while len(seen) < 5 and time.monotonic() < deadline:
+        seen.add(picture.get_attribute("src"))
+        page.wait_for_timeout(50)
+    assert len(seen) >= 5
