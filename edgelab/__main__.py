@@ -109,6 +109,14 @@ def grade(options: argparse.Namespace) -> int:
     return 0
 
 
+def board(options: argparse.Namespace) -> int:
+    """Put the results of a class into one table and plot."""
+    from edgelab import board as class_board
+
+    print(class_board.write(options.folder, options.out))
+    return 0
+
+
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the first notebook, with whatever options it takes."""
     command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb", *options.jupyter]
@@ -147,6 +155,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     grader.add_argument(
         "--trust-submissions", action="store_true", help="run them unprotected, where you have read them all"
     )
+    boarder = commands.add_parser("board", help="put a class's results into one table and plot")
+    boarder.set_defaults(command=board)
+    boarder.add_argument("folder", type=Path, help="results.jsonl files, named after their students")
+    boarder.add_argument("--out", type=Path, default=course.BUILD_DIR / "board", help="where it goes")
     runner = commands.add_parser("run", help="execute the chapters into build/")
     runner.set_defaults(command=run)
     runner.add_argument("--only", default="", help="chapters, such as 04,08; all by default")

@@ -258,13 +258,19 @@ def _last_byte(descriptor: int, size: int) -> bytes:
 
 
 def _parse(line: bytes) -> Result | None:
-    """The record of one line, or None for a line that a killed writer left unfinished."""
+    """The record of one line, or None for one that a killed writer left unfinished or that is no record."""
     try:
         fields_read = json.loads(line)
         samples = fields_read.pop("samples")
-        return Result(**fields_read, samples=Samples(**samples) if samples else None)
-    except (ValueError, TypeError, KeyError, AttributeError, InputError):
+        result = Result(**fields_read, samples=Samples(**samples) if samples else None)
+    except (ValueError, TypeError, KeyError, AttributeError, InputError, RecursionError):
         return None
+    texts = (
+        getattr(result, entry.name) for entry in fields(Result) if entry.name not in ("value", "samples")
+    )
+    numbers = asdict(result.samples).values() if result.samples else ()
+    sound = all(isinstance(text, str) for text in texts)
+    return result if sound and all(isinstance(number, int | float) for number in numbers) else None
 
 
 def to_frame(results: Iterable[Result]) -> pd.DataFrame:
@@ -279,12 +285,15 @@ def to_frame(results: Iterable[Result]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(["value", *sample_names], float))
 
 
-def load() -> pd.DataFrame:
+def load(path: Path | None = None) -> pd.DataFrame:
     """Every record in the store, oldest first (see `to_frame`).
 
     A line that a killed writer left unfinished is left out and counted in `frame.attrs["unreadable_lines"]`.
+
+    Args:
+        path: a file of records from elsewhere; None takes the store.
     """
-    path = store_path()
+    path = path or store_path()
     lines = [line for line in path.read_bytes().split(b"\n") if line] if path.exists() else []
     parsed = [_parse(line) for line in lines]
     frame = to_frame(result for result in parsed if result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import os
@@ -18,6 +19,7 @@ import numpy as np
 
 from edgelab import artifacts, child, display
 from edgelab.errors import InputError, TargetError
+from edgelab.grading import submissions
 from edgelab.grading.answers import Limits
 
 if TYPE_CHECKING:
@@ -104,11 +106,15 @@ def find_submissions(folder: Path) -> list[Submission]:
     return found
 
 
-def _course_key() -> str:
-    """Changes with everything that decides a grade, submissions and limits aside."""
+def _course_key(chapter: submissions.Chapter) -> str:
+    """Changes with everything that decides the grades of a chapter, submissions and limits aside."""
     root = artifacts.PROJECT_ROOT
-    patterns = ("notebooks/*.ipynb", "edgelab/exercises/*.py", "edgelab/grading/*.py")
-    files = sorted(path for pattern in patterns for path in root.glob(pattern))
+    files = [
+        root / "notebooks" / f"{chapter.name}.ipynb",
+        root / "edgelab" / "exercises" / f"chapter_{chapter.name[:2]}.py",
+        root / "edgelab" / "exercises" / "core.py",
+        *sorted((root / "edgelab" / "grading").glob("*.py")),
+    ]
     versions = {"python": sys.version, "numpy": np.__version__}
     return artifacts.content_key(**{path.name: path for path in files}, versions=versions)
 
@@ -178,14 +184,13 @@ def grade(
         )
     found = find_submissions(folder)
     settings = {"limits": asdict(limits), "locked": not trusted}
-    course, judges = _course_key(), _Judges()
+    judges = _Judges()
     records: dict[str, dict[str, Any]] = {}
     graded = 0
     pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
     try:
         running = {
-            pool.submit(_record, submission, out, course, settings, judges): submission
-            for submission in found
+            pool.submit(_record, submission, out, settings, judges): submission for submission in found
         }
         for finished in as_completed(running):
             record, is_new = finished.result()
@@ -200,23 +205,24 @@ def grade(
 
 
 def _record(
-    submission: Submission, out: Path, course: str, settings: dict[str, Any], judges: _Judges
+    submission: Submission, out: Path, settings: dict[str, Any], judges: _Judges
 ) -> tuple[dict[str, Any], bool]:
     """The verdicts on one submission, and whether they are new."""
     if submission.path is None:
         return {"refused": "no notebook was handed in"}, False
     try:
-        key = artifacts.content_key(
-            notebook=submission.path, name=submission.path.name, course=course, settings=settings
-        )
-    except OSError as error:
-        return {"refused": f"it cannot be read: {error.strerror}"}, False
+        cells = submissions.read(submission.path)
+        chapter = submissions.chapter_of(cells, submission.path.name, submissions.chapters())
+    except submissions.SubmissionError as error:
+        return {"refused": f"{error.what} {error.why}".strip()}, False
+    course = _course_key(chapter)
+    key = artifacts.content_key(cells=cells, chapter=chapter.name, course=course, settings=settings)
     kept = out / "verdicts" / f"{key}.json"
-    if kept.exists():
+    with contextlib.suppress(OSError, ValueError):  # not there yet, or damaged
         return json.loads(kept.read_text(encoding="utf-8")), False
     time_limit_s = TIME_TO_START_S + MOST_EXERCISES * settings["limits"]["wall_s"]
     try:
-        record = judges.ask({"path": str(submission.path.absolute()), **settings}, time_limit_s)
+        record = judges.ask({"cells": cells, "chapter": chapter.name, **settings}, time_limit_s)
     except TargetError as error:
         return {"refused": f"it could not be graded: {error.what} {error.why}"}, True
     with artifacts.atomic_path(kept) as temporary:

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from edgelab.child import ANSWER_MARK
@@ -46,19 +45,17 @@ class Verdict:
         return int(self.state == "solved")
 
 
-def grade(path: Path, limits: Limits, *, locked: bool = True) -> list[Verdict]:
+def grade(
+    cells: list[dict[str, Any]], chapter: submissions.Chapter, limits: Limits, *, locked: bool = True
+) -> list[Verdict]:
     """The grades of one submitted notebook, in the order of the chapter's exercises.
 
     Args:
-        path: the notebook.
+        cells: its code cells, as `submissions.read` gives them.
+        chapter: that it belongs to.
         limits: of each exercise.
         locked: False runs the student's code without protection.
-
-    Raises:
-        SubmissionError: it is no notebook of the course.
     """
-    cells = submissions.read(path)
-    chapter = submissions.chapter_of(cells, path.name, submissions.chapters())
     return [_grade_task(task, cells, chapter, limits, locked) for task in chapter.tasks]
 
 
@@ -105,13 +102,12 @@ def _judged(check: Callable[[Any], None], sandbox: Sandbox) -> tuple[str, str]:
 def main() -> None:
     """Answer requests until the input ends."""
     answers, sys.stdout = sys.stdout, sys.stderr
+    known = {chapter.name: chapter for chapter in submissions.chapters()}
     for line in sys.stdin:
         request = json.loads(line)
-        try:
-            verdicts = grade(Path(request["path"]), Limits(**request["limits"]), locked=request["locked"])
-            answer = {"verdicts": [asdict(verdict) for verdict in verdicts]}
-        except submissions.SubmissionError as error:
-            answer = {"refused": f"{error.what} {error.why}".strip()}
+        limits = Limits(**request["limits"])
+        verdicts = grade(request["cells"], known[request["chapter"]], limits, locked=request["locked"])
+        answer = {"verdicts": [asdict(verdict) for verdict in verdicts]}
         print(ANSWER_MARK + json.dumps(answer), file=answers, flush=True)
 
 

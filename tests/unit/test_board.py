@@ -1,0 +1,129 @@
+"""The class board: many result files, some of them damaged, in one table and plot."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from edgelab import __main__ as command_line
+from edgelab import board, results
+from edgelab.errors import DataError
+
+STUDENTS = [f"student {number:02d}" for number in range(12)]
+
+
+def records(seed, precision="int8"):
+    rng = np.random.default_rng(seed)
+    latency = float(rng.uniform(1, 4))
+    common = {
+        "target": "cpu",
+        "device": f"laptop {seed}",
+        "model": "net",
+        "precision": precision,
+        "dataset": "d",
+    }
+    samples = results.Samples(100, latency, latency * 0.9, latency * 1.2, latency * 0.98, latency * 1.02)
+    return [
+        results.Result("latency", latency, samples=samples, **common),
+        results.Result("accuracy", float(rng.uniform(0.8, 0.9)), **common),
+    ]
+
+
+def lines(found):
+    return "".join(json.dumps(asdict(record)) + "\n" for record in found)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Half of the class as files, half as folders."""
+    folder = tmp_path / "class"
+    for seed, student in enumerate(STUDENTS):
+        nested = seed % 2
+        path = folder / student / "artifacts" / "results.jsonl" if nested else folder / f"{student}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(lines([*records(seed), *records(seed, "float32")]), encoding="utf-8")
+    return folder
+
+
+def test_every_student_has_a_row_per_model(folder, tmp_path):
+    made = board.write(folder, tmp_path / "board")
+    assert made.students == 12 and made.skipped == 0 and len(made.frame) == 48
+    table = board.comparison_table(made.frame)
+    assert table.columns[0] == "student"
+    assert sorted(row[0] for row in table.rows) == sorted(STUDENTS * 2)
+    fastest = made.frame[made.frame["metric"] == "latency"].sort_values("value").iloc[0]
+    assert table.rows[0][0] == fastest["student"]
+    assert table.rows[0][table.columns.index("target")] == "cpu"
+    page = made.page.read_text(encoding="utf-8")
+    assert all(student in page for student in STUDENTS) and 'alt="Latency and accuracy' in page
+    assert made.picture.read_bytes().startswith(b"\x89PNG")
+    assert len(made.csv.read_text(encoding="utf-8").splitlines()) == 49
+
+
+def test_only_the_newest_result_of_a_student_counts(folder):
+    path = folder / f"{STUDENTS[0]}.jsonl"
+    newer = results.Result(
+        "accuracy", 0.5, target="cpu", device="laptop 0", model="net", precision="int8", dataset="d"
+    )
+    path.write_text(path.read_text() + lines([newer]))
+    frame, _ = board.read(folder)
+    mine = frame[(frame["student"] == STUDENTS[0]) & (frame["metric"] == "accuracy")]
+    assert sorted(mine["value"])[0] == 0.5 and len(mine) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "not json",
+        '{"metric": "latency"}',
+        '{"metric": "latency", "value": "fast", "samples": null}',
+        '{"metric": "latency", "value": NaN, "samples": null}',
+        '{"metric": "latency", "value": 1, "unit": "hours", "samples": null}',
+        '{"metric": ["latency"], "value": 1, "samples": null}',
+        '{"metric": "latency", "value": 1, "model": {"a": 1}, "samples": null}',
+        '{"metric": "size", "value": 1, "samples": '
+        '{"n": 9, "median": [], "p05": 1, "p95": 1, "low": 1, "high": 1}}',
+        "[" * 100_000,
+        "null",
+    ],
+)
+def test_corrupt_lines_are_skipped_and_counted(folder, tmp_path, line):
+    path = folder / f"{STUDENTS[0]}.jsonl"
+    path.write_text(line + "\n" + path.read_text() + line, encoding="utf-8")
+    made = board.write(folder, tmp_path / "board")
+    assert made.skipped == 2 and made.students == 12 and len(made.frame) == 48
+    assert "2 lines or files could not be read" in str(made)
+
+
+def test_names_and_texts_are_escaped(tmp_path):
+    record = asdict(records(1)[0]) | {"model": "<script>alert(1)</script>", "device": "a · b\nc"}
+    folder = tmp_path / "class"
+    folder.mkdir()
+    (folder / "<b>eve · x.jsonl").write_text(json.dumps(record) + "\n")
+    made = board.write(folder, tmp_path / "board")
+    page = made.page.read_text(encoding="utf-8")
+    assert "<script>" not in page and "<b>" not in page and "a · b c" in page
+
+
+def test_published_figures_are_nobodys_result(folder, tmp_path):
+    published = results.Result(
+        "latency", 9.0, model="net", target="npu", provenance="published", source="a vendor"
+    )
+    (folder / f"{STUDENTS[0]}.jsonl").write_text(lines([published]))
+    made = board.write(folder, tmp_path / "board")
+    assert made.students == 11 and set(made.frame["provenance"]) == {"measured"}
+
+
+def test_nothing_to_show_is_said(tmp_path, capsys):
+    with pytest.raises(DataError, match="holds no results"):
+        board.read(tmp_path / "absent")
+    (tmp_path / "empty.jsonl").write_text("")
+    assert command_line.main(["board", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "holds no results" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_command_says_where_the_board_is(folder, tmp_path, capsys):
+    assert command_line.main(["board", str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert "48 results of 12 students; 0 lines" in capsys.readouterr().out
+    assert (tmp_path / "out" / "board.html").exists()

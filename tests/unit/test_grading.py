@@ -1,0 +1,387 @@
+"""A class of made-up submissions: right, wrong, empty, broken, endless and hostile ones, graded in one go."""
+
+import copy
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edgelab import __main__ as command_line
+from edgelab import artifacts
+from edgelab.errors import InputError
+from edgelab.grading import grade as grading
+from edgelab.grading import submissions, wire
+from edgelab.grading.answers import Limits
+
+CHAPTER = "08_verify"
+QUICK = Limits(cpu_s=2, wall_s=30.0)
+protected = pytest.mark.skipif(
+    bool(grading.missing_protection()), reason=f"cannot lock code in: {grading.missing_protection()}"
+)
+
+VERDICT = """
+def verdict(low, high, threshold):
+    if high < threshold:
+        return "pass"
+    return "fail" if low > threshold else "undecided"
+"""
+QUANTIZE = """
+def quantize(real, scale, zero_point):
+    return np.clip(np.rint(real / scale) + zero_point, 0, 255).astype(np.uint8)
+"""
+FALL = """
+def steepest_fall(snr_db):
+    return int(np.argmin(np.diff(snr_db))) + 1
+"""
+F1 = """
+def f1_score(m, c):
+    return 2 * m[c, c] / (m[c].sum() + m[:, c].sum())
+"""
+RIGHT = [VERDICT, QUANTIZE, FALL, F1]
+SOLVED, OPEN = ["solved"] * 4, ["open"] * 4
+
+
+def chapter(name=CHAPTER):
+    path = artifacts.PROJECT_ROOT / "notebooks" / f"{name}.ipynb"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def is_exercise(cell):
+    return "exercise" in cell["metadata"].get("tags", [])
+
+
+def notebook(answers, name=CHAPTER):
+    """The chapter with answers in its exercise cells; None leaves the stub."""
+    handed_in = copy.deepcopy(chapter(name))
+    cells = [cell for cell in handed_in["cells"] if "solution" not in cell["metadata"].get("tags", [])]
+    for cell, answer in zip(filter(is_exercise, cells), answers, strict=False):
+        if answer is not None:
+            cell["source"] = answer
+    return {**handed_in, "cells": cells}
+
+
+def doing(code):
+    """An answer to exercise 1 that does something, and then what is right."""
+    lines = "\n".join(f"    {line}" for line in code.splitlines())
+    return f"def verdict(low, high, threshold):\n{lines}\n    return right(low, high, threshold)\n" + (
+        VERDICT.replace("verdict", "right")
+    )
+
+
+SOLUTIONS = str(artifacts.PROJECT_ROOT / "notebooks" / "08_verify.ipynb")
+SOCKET = "import socket\nsocket.socket().connect(('127.0.0.1', PORT))"
+RAISE_LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (99, 99))"
+
+# Name: answers, states, and words of the first message.
+CLASS = {
+    "right": (RIGHT, SOLVED, ""),
+    "partly_right": ([VERDICT, FALL.replace("steepest_fall", "quantize"), None, F1], None, ""),
+    "wrong": ([VERDICT.replace("high <", "low <")], ["wrong", "open", "open", "open"], "is 'undecided', got"),
+    "empty": ([], OPEN, ""),
+    "syntax_error": (["def verdict(low, high:\n  return", QUANTIZE], None, ": def verdict(low, high:"),
+    "os_exit": (["import os\nos._exit(0)", QUANTIZE, FALL, F1], None, "exit code 0"),
+    "sys_exit": (["import sys\nsys.exit(0)", QUANTIZE, FALL, F1], None, "SystemExit"),
+    "segfault": ([doing("import ctypes\nctypes.string_at(0)")], None, "SIGSEGV"),
+    "endless": ([doing("while True: pass"), QUANTIZE], None, "2 s of processor time"),
+    "memory": ([doing("bytearray(10**12)")], None, "MemoryError"),
+    "output": ([doing("print('x' * 10**7)")], SOLVED[:1] + OPEN[:3], ""),
+    "too_much": ([doing("return 'x' * 10**8")], None, "too much"),
+    "deletes": ([doing("import os\nos.remove(VICTIM)")], None, "PermissionError"),
+    "deletes_all": ([doing("import shutil\nshutil.rmtree(FOLDER)")], None, "PermissionError"),
+    "writes": ([doing("open(FOLDER + '/new', 'w')")], None, "PermissionError"),
+    "writes_home": ([doing("open(HOME + '/owned', 'w')")], None, "PermissionError"),
+    "reads": ([doing("open(VICTIM).read()")], None, "PermissionError"),
+    "reads_answers": ([f"open({SOLUTIONS!r})\n{VERDICT}"], None, "Permission"),
+    "imports_answers": (["from edgelab.exercises import chapter_08\n" + VERDICT], None, "Permission"),
+    "socket": ([doing(SOCKET)], None, "PermissionError"),
+    "fork_bomb": ([doing("import os\nwhile True: os.fork()")], None, "PermissionError"),
+    "program": ([doing("import subprocess\nsubprocess.run(['id'])")], None, "PermissionError"),
+    "kills": ([doing("import os\nos.kill(os.getppid(), 9)")], None, "PermissionError"),
+    "limits": ([doing(RAISE_LIMIT)], None, "ValueError"),
+    "forges_check": (
+        ["import sys, types\nsys.modules['edgelab.exercises'] = types.SimpleNamespace(check=lambda *a: 1)\n"
+         "def verdict(*a): return 'solved'"],
+        None,
+        "is 'pass', got 'solved'",
+    ),
+    "forges_equality": (
+        ["class Yes(str):\n    __hash__ = str.__hash__\n    def __eq__(self, other): return True\n"
+         "    def __ne__(self, other): return False\ndef verdict(*a): return Yes('yes')"],
+        None,
+        "is 'pass', got 'yes'",
+    ),
+    "forges_array": (
+        [None, "class Yes(np.ndarray):\n    def __eq__(self, other): return True\n"
+         "    def __array_function__(self, *a, **k): return True\n"
+         "def quantize(real, scale, zero_point): return np.zeros(9, np.uint8).view(Yes)"],
+        ["open", "wrong", "open", "open"],
+        "",
+    ),
+    "forges_messages": (
+        ["import os, json\nfor fd in range(3, 30):\n    try: os.write(fd, b'{\"verdicts\": []}\\n')\n"
+         "    except OSError: pass\ndef verdict(*a): return 1"],
+        None,
+        "",
+    ),
+    "interrupts": ([doing("raise KeyboardInterrupt")], None, "KeyboardInterrupt"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """The class, graded: (folder, out, grades, victim)."""
+    folder = tmp_path_factory.mktemp("submissions")
+    victim = tmp_path_factory.mktemp("victim") / "thesis.txt"
+    victim.write_text("years of work")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        facts = f"VICTIM, FOLDER, HOME = {str(victim)!r}, {str(victim.parent)!r}, {str(Path.home())!r}\n"
+        facts += f"PORT = {server.getsockname()[1]}\n"
+        for name, (answers, _, _) in CLASS.items():
+            told = [answer and facts + answer for answer in answers]
+            (folder / f"{name}.ipynb").write_text(json.dumps(notebook(told)), encoding="utf-8")
+        out = tmp_path_factory.mktemp("out")
+        before = set(psutil.Process().children(recursive=True))
+        grades = grading.grade(folder, out, jobs=2, limits=QUICK)
+        assert set(psutil.Process().children(recursive=True)) <= before, "a process is left"
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    return folder, out, grades, victim
+
+
+def rows_of(grades, student):
+    return grades.frame[grades.frame["student"] == student].to_dict("records")
+
+
+@protected
+@pytest.mark.parametrize("name", CLASS)
+def test_each_of_the_class_gets_what_it_deserves(graded, name):
+    rows = rows_of(graded[2], name)
+    _, states, words = CLASS[name]
+    found = [row["state"] for row in rows]
+    if states:
+        assert found == states, rows
+    elif name not in ("partly_right", "syntax_error", "os_exit", "sys_exit"):
+        assert "solved" not in [found[0], *found[2:]], rows
+    assert words in rows[0]["error"], rows[0]
+
+
+@protected
+def test_one_bad_answer_does_not_spoil_the_others(graded):
+    for name in ("os_exit", "sys_exit"):
+        states = [row["state"] for row in rows_of(graded[2], name)]
+        assert states[0] != "solved" and states[1:] == SOLVED[1:]
+    assert [row["state"] for row in rows_of(graded[2], "partly_right")] == [
+        "solved",
+        "wrong",
+        "open",
+        "solved",
+    ]
+    assert [row["state"] for row in rows_of(graded[2], "syntax_error")] == ["wrong", "solved", "open", "open"]
+
+
+@protected
+def test_nothing_outside_was_touched(graded):
+    victim = graded[3]
+    assert victim.read_text() == "years of work"
+    assert list(victim.parent.iterdir()) == [victim]
+
+
+@protected
+def test_a_second_call_keeps_the_verdicts_and_a_changed_submission_is_graded_again(graded, tmp_path):
+    _, out, first, _ = graded
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for name in ("right", "wrong", "endless"):
+        (folder / f"{name}.ipynb").write_bytes((graded[0] / f"{name}.ipynb").read_bytes())
+    again = grading.grade(folder, out, jobs=1, limits=QUICK)
+    assert again.graded == 0
+    for name in ("right", "wrong", "endless"):
+        assert rows_of(again, name) == rows_of(first, name)
+    (folder / "wrong.ipynb").write_text(json.dumps(notebook(RIGHT)))
+    changed = grading.grade(folder, tmp_path / "out", jobs=2, limits=QUICK)
+    assert changed.graded == 3
+    assert [row["state"] for row in rows_of(changed, "wrong")] == SOLVED
+
+
+@protected
+def test_a_damaged_verdict_is_made_again(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.ipynb").write_text(json.dumps(notebook(RIGHT[:1])))
+    first = grading.grade(tmp_path / "in", tmp_path / "out", limits=QUICK)
+    (kept,) = (tmp_path / "out" / "verdicts").iterdir()
+    kept.write_text('{"verdicts": [')
+    again = grading.grade(tmp_path / "in", tmp_path / "out", limits=QUICK)
+    assert again.graded == 1 and [row["state"] for row in rows_of(again, "a")] == ["solved", *OPEN[1:]]
+    assert list(first.frame["state"]) == list(again.frame["state"])
+
+
+@protected
+def test_the_table_is_complete_escaped_and_in_order(tmp_path):
+    folder = tmp_path / "in"
+    for student in ("=cmd()", "<script>alert(1)</script>"[:8]):
+        (folder / student).mkdir(parents=True)
+    bad = "def verdict(*a): raise ValueError('=1+1 <script>alert(1)</script>\\x1b[31m')"
+    (folder / "=cmd()" / "mine.ipynb").write_text(json.dumps(notebook([bad])))
+    (folder / "zoe.ipynb").write_text("not a notebook")
+    (folder / "yan.ipynb").write_text("[" * 100_000)
+    (folder / "xia.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": "1"}]}))
+    (folder / "wim.ipynb").symlink_to(folder / "zoe.ipynb")
+    (folder / "notes.txt").write_text("ignored")
+    grades = grading.grade(folder, tmp_path / "out", limits=QUICK)
+    assert list(grades.frame["student"]) == ["<script>", *["'=cmd()"] * 4, "wim", "xia", "yan", "zoe"]
+    refused = grades.frame[grades.frame["state"] == "refused"]
+    assert list(refused["student"]) == ["<script>", "wim", "xia", "yan", "zoe"]
+    assert refused["error"].iloc[0] == "no notebook was handed in"
+    page = grades.page.read_text(encoding="utf-8")
+    assert "<script>" not in page and "&lt;script&gt;" in page and "\x1b" not in page
+    text = grades.csv.read_text(encoding="utf-8")
+    assert text.splitlines()[0] == ",".join(grading.COLUMNS) and "\n=cmd" not in text
+
+
+def states(handed_in, folder):
+    (folder / "in").mkdir()
+    (folder / "in" / "a.ipynb").write_text(json.dumps(handed_in))
+    return list(grading.grade(folder / "in", folder / "out", limits=QUICK).frame["state"])
+
+
+@protected
+def test_reordered_and_duplicated_cells_do_not_matter(tmp_path):
+    handed_in = notebook(RIGHT)
+    handed_in["cells"].reverse()
+    copied = [copy.deepcopy(cell) for cell in handed_in["cells"] if is_exercise(cell)]
+    stubs = [cell for cell in notebook([])["cells"] if is_exercise(cell)]
+    assert states({**handed_in, "cells": handed_in["cells"] + copied + stubs}, tmp_path) == SOLVED
+
+
+@protected
+def test_a_deleted_cell_is_not_done_and_a_copy_under_another_id_counts(tmp_path):
+    handed_in = notebook(RIGHT)
+    positions = [index for index, cell in enumerate(handed_in["cells"]) if is_exercise(cell)]
+    handed_in["cells"][positions[0]]["id"] = "another"
+    del handed_in["cells"][positions[2]]
+    assert states(handed_in, tmp_path) == ["solved", "solved", "open", "solved"]
+
+
+@protected
+def test_another_chapters_notebook_is_graded_as_what_it_is(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "08_verify.ipynb").write_text(
+        json.dumps(notebook(["layer_macs = 442368"], "00_start_here"))
+    )
+    grades = grading.grade(tmp_path / "in", tmp_path / "out", limits=QUICK)
+    assert list(grades.frame["exercise"]) == ["00.1"] and list(grades.frame["state"]) == ["solved"]
+
+
+@protected
+def test_helpers_in_own_cells_and_in_other_answers_are_found(tmp_path):
+    handed_in = notebook([
+        "def verdict(low, high, threshold):\n    return helper(low, high, threshold)",
+        None,
+        None,
+        "%matplotlib inline\ndef f1_score(m, c):\n    return shared(m, c)",
+    ])  # fmt: skip
+    own = {"cell_type": "code", "id": "own", "metadata": {}, "outputs": [], "source": (
+        VERDICT.replace("verdict", "helper") + F1.replace("f1_score", "shared")
+    )}  # fmt: skip
+    handed_in["cells"].append(own)
+    assert states(handed_in, tmp_path) == ["solved", "open", "open", "solved"]
+
+
+def solutions(name):
+    """The right answers of a chapter, from its solution cells."""
+    import ast
+
+    answers = []
+    for cell in chapter(name)["cells"]:
+        if is_exercise(cell):
+            stub = "".join(cell["source"])
+            imports = [line for line in stub.splitlines() if line.startswith(("import ", "from "))]
+        if "solution" in cell["metadata"].get("tags", []):
+            body = ast.parse("".join(cell["source"])).body[0].body
+            answers.append("\n".join([*imports, *map(ast.unparse, body)]))
+    return answers
+
+
+@protected
+def test_the_solutions_of_every_chapter_pass(tmp_path):
+    """All that is asked for can be graded: kernels, callbacks, arguments changed in place."""
+    (tmp_path / "in").mkdir()
+    tasks = {
+        entry.name: [task.key for task in entry.tasks] for entry in submissions.chapters() if entry.tasks
+    }
+    for name in tasks:
+        (tmp_path / "in" / f"{name}.ipynb").write_text(json.dumps(notebook(solutions(name), name)))
+    frame = grading.grade(tmp_path / "in", tmp_path / "out").frame
+    assert list(frame["exercise"]) == [key for keys in tasks.values() for key in keys]
+    assert set(frame["state"]) == {"solved"}, frame[frame["state"] != "solved"].to_string()
+
+
+def test_without_protection_nothing_is_run(tmp_path, monkeypatch):
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook(RIGHT)))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(InputError, match="cannot lock a student's code in"):
+        grading.grade(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_trusted_submissions_are_graded_without_protection(tmp_path, capsys):
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook(["layer_macs = 442368"], "00_start_here")))
+    arguments = ["grade", str(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "1", "--trust-submissions"]
+    assert command_line.main(arguments) == 0
+    assert "1 submissions of 1 students, 1 graded now: 1 of 1 exercises solved." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", ["absent", "."])
+def test_nothing_to_grade_is_said(tmp_path, folder):
+    with pytest.raises(InputError, match=r"no folder|no notebook"):
+        grading.grade(tmp_path / folder, tmp_path / "out", trusted=True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"": "record", "module": "os", "name": "system", "fields": {"command": "true"}},
+        {"": "array", "dtype": "O", "shape": [1], "data": "AAAAAAAAAAA="},
+        {"": "array", "dtype": "<f4", "shape": [9], "data": "AAAA"},
+        {"": "dict", "items": [[str(number), 0] for number in range(10_000)]},
+        {"": "list", "items": 3},
+        {"": "unknown", "items": []},
+        {},
+        [1],
+    ],
+)
+def test_messages_that_break_the_rules_are_refused(message):
+    with pytest.raises(wire.WireError):
+        wire.decode(message, lambda number: None)
+
+
+def test_values_come_back_as_they_were():
+    import collections
+
+    import numpy as np
+
+    values = [1, -0.5, True, None, ..., "é", (1, [2]), {1: "a"}, {2, 3}, b"x", 1j, range(3), float("inf")]
+    values += [collections.deque([1, 2]), np.float32(0.5), np.arange(6).reshape(2, 3), np.array([], np.uint8)]
+    for value in values:
+        line = wire.to_line({"value": wire.encode(value, lambda function: 0)})
+        back = wire.decode(wire.from_line(line)["value"], lambda number: None)
+        assert type(back) is type(value)
+        assert np.array_equal(back, value) if isinstance(value, np.ndarray) else back == value
+        assert getattr(back, "dtype", None) == getattr(value, "dtype", None)
+
+
+def test_the_sandbox_is_told_nothing_of_this_machine(monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    from edgelab.grading.answers import readable_files
+
+    readable, listable = readable_files()
+    hidden = [artifacts.PROJECT_ROOT / name for name in ("notebooks", "edgelab/exercises", "tests", ".git")]
+    hidden += [Path.home() / ".ssh", Path("/etc/passwd"), Path("/proc"), Path("/tmp")]
+    for path in hidden:
+        assert not any(path.is_relative_to(allowed) for allowed in readable), path
+    assert os.fspath(artifacts.PROJECT_ROOT) not in listable
