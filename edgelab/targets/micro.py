@@ -17,7 +17,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -431,19 +431,25 @@ def all_tensors_bytes(found: graph.Graph) -> int:
     return sum(tensor.size_bytes for tensor in found.tensors if not tensor.is_constant)
 
 
-def attempt(model: Path, arena_bytes: int) -> Attempt:
-    """Run a model once in an arena of that size, in a child process that may die of it.
+def attempts(model: Path, sizes: Iterable[int]) -> tuple[Attempt, ...]:
+    """Run a model once in an arena of each size, in a child process that may die of it.
+
+    Args:
+        model: a `.tflite` file.
+        sizes: in bytes, `STEP_BYTES` or more.
 
     Raises:
-        InputError: less than `STEP_BYTES`.
+        InputError: a size below `STEP_BYTES`.
         ModelError: the file cannot be read.
         TargetError: the runtime is missing.
     """
-    _check_size(arena_bytes)
+    sizes = tuple(sizes)
+    for size in sizes:
+        _check_size(size)
     found = _checked(Path(model))
     _require()
     with _Child(Path(model).resolve()) as process:
-        return _attempt(process, found, arena_bytes)[0]
+        return tuple(_attempt(process, found, size)[0] for size in sizes)
 
 
 def _attempt(
@@ -478,30 +484,37 @@ def smallest_arena(model: Path) -> Arena:
         TargetError: the runtime is missing.
     """
     model = Path(model)
-    with MicroSession(model, None) as session:
-        found = session._graph
-        expected = session.run(*map(trial_input, session.inputs))
-        record = session._child.ask("record")["text"]
-    totals = {match["part"]: int(match["used"]) for match in TOTAL_LINE.finditer(record)}
-    if set(totals) != {"total", "head", "tail"}:
-        raise TargetError(
-            "The allocator's record cannot be read.",
-            why=record[:200] or "it is empty",
-            fix="use the tested version: pip install --force-reinstall tflite-micro",
-        )
-    attempts: list[Attempt] = []
+    found = _checked(model)
+    _require()
+    tried: list[Attempt] = []
     with _Child(model.resolve()) as process:
+        plenty = _generous(found)
+        try:
+            specs = _specs(
+                process.load(plenty, (len(found.inputs), len(found.outputs)))["inputs"], found, found.inputs
+            )
+            expected = process.run(tuple(map(trial_input, specs)), len(found.outputs))
+            record = process.ask("record")["text"]
+        except (_RefusedError, TargetError) as error:
+            raise _explained(error, model, found, plenty) from error
+        totals = {match["part"]: int(match["used"]) for match in TOTAL_LINE.finditer(record)}
+        if set(totals) != {"total", "head", "tail"}:
+            raise TargetError(
+                "The allocator's record cannot be read.",
+                why=record[:200] or "it is empty",
+                fix="use the tested version: pip install --force-reinstall tflite-micro",
+            )
 
         def runs(steps: int) -> bool:
-            tried, output = _attempt(process, found, steps * STEP_BYTES)
-            attempts.append(tried)
+            attempt, output = _attempt(process, found, steps * STEP_BYTES)
+            tried.append(attempt)
             return output is not None and all(map(np.array_equal, output, expected))
 
         smallest = _smallest(runs, -(-totals["total"] // STEP_BYTES))
     parts = tuple(
         (match["part"], int(match["used"]), int(match["count"])) for match in RECORD_LINE.finditer(record)
     )
-    return Arena(smallest * STEP_BYTES, totals["head"], totals["tail"], parts, tuple(attempts))
+    return Arena(smallest * STEP_BYTES, totals["head"], totals["tail"], parts, tuple(tried))
 
 
 def _smallest(runs: Callable[[int], bool], guess: int) -> int:

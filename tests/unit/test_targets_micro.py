@@ -253,8 +253,9 @@ def test_its_time_is_not_a_microcontrollers(int8_path):
 def test_the_smallest_arena_is_the_smallest(int8_path, nothing_left):
     arena = micro.smallest_arena(int8_path)
     assert arena.smallest_bytes % micro.STEP_BYTES == 0
-    assert micro.attempt(int8_path, arena.smallest_bytes).outcome == "runs"
-    assert micro.attempt(int8_path, arena.smallest_bytes - micro.STEP_BYTES).outcome != "runs"
+    sizes = (arena.smallest_bytes, arena.smallest_bytes - micro.STEP_BYTES)
+    fits, too_small = micro.attempts(int8_path, sizes)
+    assert fits.outcome == "runs" and too_small.outcome != "runs"
     found = graph.read(int8_path)
     assert found.peak_activation_bytes <= arena.head_bytes < arena.smallest_bytes
     assert arena.head_bytes + arena.tail_bytes <= arena.smallest_bytes
@@ -281,12 +282,13 @@ def test_the_search_needs_no_good_guess(answer, guess):
 def test_an_arena_too_small_ends_the_child_and_not_us(int8_path, nothing_left):
     arena = micro.smallest_arena(int8_path)
     sizes = [16, 1024, arena.smallest_bytes // 2, arena.smallest_bytes - 16]
-    outcomes = {micro.attempt(int8_path, size).outcome for size in sizes}
-    assert outcomes == {"crashed", "refused"}
+    tried = micro.attempts(int8_path, sizes)
+    assert {one.outcome for one in tried} == {"crashed", "refused"}
+    assert all("available" in one.detail for one in tried), "the allocator's last words"
     with pytest.raises(TargetError, match=r"died of|does not fit into an arena of 1,024 bytes"):
         targets.get("micro", arena_size_bytes=1024).open(int8_path)
     with pytest.raises(InputError, match="holds nothing"):
-        micro.attempt(int8_path, 0)
+        micro.attempts(int8_path, [4096, 0])
 
 
 @installed
