@@ -1,4 +1,4 @@
-"""On a Rockchip board: outputs near the simulator's and the CPU's, cores used at once, nothing left behind."""
+"""On a Rockchip board: outputs near the CPU's, all cores at once, nothing left behind."""
 
 from __future__ import annotations
 
