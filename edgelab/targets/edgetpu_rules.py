@@ -473,7 +473,7 @@ def _refusal(nodes: list[_Node], inputs: list[graph.Tensor]) -> str:
     if not any(
         tensor.dtype in EIGHT_BIT and tensor.is_quantized for node in nodes for tensor in node.activations
     ):
-        return "the model is not quantized: nothing that flows through it is an 8-bit integer"
+        return "the model is not quantized to 8 bits: nothing that flows through it is an 8-bit integer"
     return ""
 
 
