@@ -27,7 +27,8 @@ PANELS = (
     ("accuracy", "accuracy in % (higher is better)", 100.0),
 )
 STYLE = """body{font-family:sans-serif;max-width:90em;margin:2em auto;padding:0 1em;color:#1a1a1a}
-th,td{padding:.2em .8em;border-bottom:1px solid #bbb}img{max-width:100%}caption{text-align:left}"""
+th,td{padding:.2em .8em;border-bottom:1px solid #bbb;white-space:nowrap}
+img{max-width:100%}caption{text-align:left}"""
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,16 @@ def _points(axes: Axes, part: pd.DataFrame, height: int) -> None:
         marker = results.PROVENANCE_MARKERS[provenance]
         axes.scatter(group["value"], [height] * len(group), marker=marker, color="C0", alpha=0.7)
     median = part["value"].median()
-    axes.plot([median, median], [height - 0.25, height + 0.25], color="0.2", lw=2)
+    axes.plot([median, median], [height - 0.25, height + 0.25], color="0.2", lw=2, ls="-")
     named = part if len(part) <= MOST_NAMES else part.iloc[[0, -1]]
+    if len(part) > 1 and part["value"].nunique() == 1:
+        where = (part["value"].iloc[0], height)
+        axes.annotate(f"all {len(part)}", where, (8, 6), textcoords="offset points", fontsize=8)
+        return
     for level, (value, student) in enumerate(zip(named["value"], named["student"], strict=True)):
         # Neighbours' names go above and below in turn.
-        offset = (0, 7 if level % 2 == 0 else -15)
-        axes.annotate(student, (value, height), offset, textcoords="offset points", ha="center", fontsize=7)
+        offset = (0, 8 if level % 2 == 0 else -15)
+        axes.annotate(student, (value, height), offset, textcoords="offset points", ha="center", fontsize=8)
 
 
 def write(folder: Path, out: Path) -> Board:

@@ -193,7 +193,8 @@ class Sandbox:
         except (wire.WireError, KeyError, TypeError, ValueError) as error:
             if getattr(error, "of_student", False):
                 raise
-            raise self._end(f"sent {error}") from error
+            text = str(error) if isinstance(error, wire.WireError) else "not a value that can be graded"
+            raise self._end(f"sent {text}") from error
 
     def _error(self, facts: dict[str, Any]) -> BaseException:
         name, message = str(facts["name"])[:80], str(facts["message"])[:500]

@@ -282,10 +282,11 @@ def _overview(frame: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for (student, notebook), part in frame.groupby(["student", "notebook"], sort=True):
-        marks = "  ".join(
-            f"{row.exercise} {MARKS[row.state]}".strip() for row in part.itertuples(index=False)
-        )
-        total = f"{part['score'].sum()} of {len(part)}" if part["exercise"].iloc[0] else "0"
-        note = part["error"].iloc[0] if not part["exercise"].iloc[0] else ""
-        rows.append({"student": student, "notebook": notebook, "points": total, "exercises": marks, "": note})
+        total, marks = "0", f"{MARKS['refused']} {part['error'].iloc[0]}"
+        if part["exercise"].iloc[0]:
+            total = f"{part['score'].sum()} of {len(part)}"
+            marks = "   ".join(
+                f"{row.exercise}\N{NO-BREAK SPACE}{MARKS[row.state]}" for row in part.itertuples()
+            )
+        rows.append({"student": student, "notebook": notebook, "points": total, "exercises": marks})
     return pd.DataFrame(rows)
