@@ -149,6 +149,8 @@ def compile_model(
     accelerators = litert.HardwareAccelerator.GPU
     if fallback:
         accelerators |= litert.HardwareAccelerator.CPU
+    # Tried, when this is not set, for sharing buffers with OpenCL; what it finds it prints to stdout.
+    os.environ.setdefault("LITERT_DISABLE_OPENCL", "1")
     with selected(folder):
         return litert.CompiledModel.from_buffer(
             content,

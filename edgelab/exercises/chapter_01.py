@@ -1,4 +1,4 @@
-"""The checks of chapter 1: a kernel, tiled loads, a MAC array's utilisation, arithmetic intensity."""
+"""The checks of chapter 1: a kernel, tiled loads, a MAC array's utilisation, arithmetic intensity, a GPU."""
 
 from __future__ import annotations
 
@@ -172,3 +172,51 @@ def check_intensity(answer: Callable[[int, int, int], float]) -> None:
             f"batch {batch}, {inputs} inputs, {outputs} outputs: {expected:.4g} FLOP/byte, got {got:.4g}",
             hint,
         )
+
+
+def _pairs() -> tuple[tuple[str, np.ndarray, np.ndarray, bool], ...]:
+    """What happened, the CPU's results, the GPU's, and whether they agree."""
+    scores = np.array([[-4.0, 3.0, 0.5, 2.0, -1.0, 2.5]])
+    missing = scores.copy()
+    missing[0, 3] = np.nan
+    return (
+        ("the GPU gives the CPU's results", scores, scores.copy(), True),
+        ("the GPU rounds in another order", scores, scores * (1 + 1e-6), True),
+        ("large results differ by a millionth", scores * 1e4, scores * 1e4 * (1 + 1e-6), True),
+        ("the GPU gives zeros only", scores, np.zeros_like(scores), False),
+        ("all scores are 20 % too small", scores, scores * 0.8, False),
+        ("tiny results are twice too large", scores * 1e-5, scores * 2e-5, False),
+        ("a shader's constant is missing", scores, scores + np.tile([0.5, -0.5], 3), False),
+        ("one result is not a number", scores, missing, False),
+    )
+
+
+_RELATIVE = "0.1 % is relative: divide by the size of the CPU's results."
+_AGREEMENT_HINTS = {
+    "the GPU rounds in another order": "Added in another order, floats differ in the last bits: allow 0.1 %.",
+    "large results differ by a millionth": _RELATIVE,
+    "all scores are 20 % too small": "The largest score stands in the same place, yet all are wrong: compare "
+    "the values.",
+    "tiny results are twice too large": _RELATIVE,
+    "a shader's constant is missing": "Errors of both signs cancel in a mean: square them first.",
+    "one result is not a number": "Every comparison with NaN is false: ask whether the error is small, not "
+    "whether it is large.",
+}
+
+
+@exercise(
+    "01.5",
+    "When may a GPU be timed?",
+    hints=(
+        "The root mean square of x: np.sqrt(np.mean(x ** 2)).",
+        "Take it of the difference, and of the CPU's results; the first may be 0.001 times the second.",
+        "np.sqrt(np.mean((found - expected) ** 2)) <= 1e-3 * np.sqrt(np.mean(expected ** 2))",
+    ),
+    read="the section “A network on a GPU” of this chapter",
+)
+def check_agreement(answer: Callable[[np.ndarray, np.ndarray], bool]) -> None:
+    """Whether a GPU's results agree with the CPU's."""
+    for what, expected, found, agrees in _pairs():
+        got = answer(expected.copy(), found.copy())
+        if bool(got) != agrees:
+            raise Mistake(f"{what}: expected {agrees}, got {got}", _AGREEMENT_HINTS.get(what, ""))

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from edgelab import exercises, simt
@@ -28,7 +29,11 @@ def intensity(batch, inputs, outputs):
     return 2 * batch * inputs * outputs / (4 * (inputs * outputs + batch * inputs + batch * outputs))
 
 
-SOLUTIONS = {"01.1": invert, "01.2": loads, "01.3": utilisation, "01.4": intensity}
+def agrees(expected, found):
+    return np.sqrt(np.mean((found - expected) ** 2)) <= 1e-3 * np.sqrt(np.mean(expected**2))
+
+
+SOLUTIONS = {"01.1": invert, "01.2": loads, "01.3": utilisation, "01.4": intensity, "01.5": agrees}
 
 
 @pytest.mark.parametrize("key", SOLUTIONS)
@@ -95,6 +100,12 @@ WRONG = (
     ("01.4", lambda b, i, o: 2 * b * i * o / (4 * i * o), "inputs and outputs travel"),
     ("01.4", lambda b, i, o: 2 * b * i * o / (4 * b * (i + o)), "weights travel"),
     ("01.4", lambda b, i, o: 1 / intensity(b, i, o), "not bytes per operation"),
+    ("01.5", lambda e, f: np.array_equal(e, f), "another order"),
+    ("01.5", lambda e, f: np.abs(f - e).max() < 1e-3, "relative"),
+    ("01.5", lambda e, f: e.argmax() == f.argmax(), "compare the values"),
+    ("01.5", lambda e, f: np.allclose(e, f, atol=1e-3), "relative"),
+    ("01.5", lambda e, f: abs(np.mean(f - e)) <= 1e-3 * np.sqrt(np.mean(e**2)), "square them first"),
+    ("01.5", lambda e, f: not np.sqrt(np.mean((f - e) ** 2)) > 1e-3 * np.sqrt(np.mean(e**2)), "with NaN"),
 )
 
 
