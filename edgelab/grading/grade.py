@@ -198,8 +198,9 @@ def grade(
             graded += is_new
             on_submission(running[finished])
     finally:
-        pool.shutdown(cancel_futures=True)
-        judges.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+        judges.close()  # what they are at, when grading is interrupted, is not waited for
+        pool.shutdown()
     rows = [row for submission in found for row in _rows(submission, records[submission.name])]
     return _write(rows, out, graded)
 

@@ -39,11 +39,6 @@ class Verdict:
     message: str = ""
     duration_s: float = 0.0
 
-    @property
-    def score(self) -> int:
-        """1 for a right answer, else 0."""
-        return int(self.state == "solved")
-
 
 def grade(
     cells: list[dict[str, Any]], chapter: submissions.Chapter, limits: Limits, *, locked: bool = True

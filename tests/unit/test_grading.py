@@ -385,3 +385,24 @@ def test_the_sandbox_is_told_nothing_of_this_machine(monkeypatch):
     for path in hidden:
         assert not any(path.is_relative_to(allowed) for allowed in readable), path
     assert os.fspath(artifacts.PROJECT_ROOT) not in listable
+
+
+@protected
+def test_an_interrupted_grading_goes_on_where_it_stopped(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        answers = [f"{VERDICT}# {number}"]
+        (tmp_path / "in" / f"s{number}.ipynb").write_text(json.dumps(notebook(answers)))
+
+    def interrupt(submission):
+        raise KeyboardInterrupt
+
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(KeyboardInterrupt):
+        grading.grade(tmp_path / "in", tmp_path / "out", jobs=1, limits=QUICK, on_submission=interrupt)
+    assert set(psutil.Process().children(recursive=True)) <= before
+    kept = list((tmp_path / "out" / "verdicts").iterdir())
+    assert 1 <= len(kept) < 4
+    grades = grading.grade(tmp_path / "in", tmp_path / "out", jobs=1, limits=QUICK)
+    assert grades.graded == 4 - len(kept)
+    assert list(grades.frame["score"]) == [1, 0, 0, 0] * 4
