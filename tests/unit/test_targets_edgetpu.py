@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import flatbuffers
@@ -18,7 +17,7 @@ import psutil
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgelab import child, graph, targets
+from edgelab import graph, targets
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets import edgetpu, edgetpu_log, edgetpu_rules, edgetpu_worker
 from edgelab.targets.cache import compiled
@@ -695,11 +694,8 @@ def test_pypis_pycoral_is_told_from_googles(tmp_path, monkeypatch, compiled_file
     assert edgetpu.pycoral_state() == "pycoral"
 
 
-def test_probe_is_quick_and_tells_what_is_missing():
-    targets.get("edgetpu").probe()
-    started = time.perf_counter()
+def test_probe_tells_what_is_missing():
     found = targets.get("edgetpu").probe()
-    assert time.perf_counter() - started < child.TIME_TO_END_S
     if not shutil.which("edgetpu_compiler"):
         assert not found.can_compile
         assert "edgetpu-compiler" in found.fix
