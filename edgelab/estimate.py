@@ -34,6 +34,7 @@ __all__ = [
     "Estimate",
     "costs",
     "fit",
+    "held_back",
     "latency",
     "layers",
     "leave_one_out",
@@ -70,6 +71,7 @@ class Costs:
         figures: how many the costs are fitted on.
         median_error_percent: of the figures that were left out.
         shortest_ms, longest_ms: the range of those figures.
+        most_operators: of the networks behind them.
     """
 
     fitted: dict[str, float]
@@ -81,6 +83,7 @@ class Costs:
     median_error_percent: float
     shortest_ms: float
     longest_ms: float
+    most_operators: int
 
     def per_quantity(self, device: Device) -> pd.Series:
         """The cost of each of `QUANTITIES` in ms; 0 for those that do not count on this device."""
@@ -103,9 +106,9 @@ def _device(name: str) -> Device:
 
 
 @cache
-def _figures() -> pd.DataFrame:
-    """The published latencies: model, device, value in ms, source."""
-    return results.to_frame(results.published("estimate"))[["model", "device", "value", "source"]]
+def _figures(file: str = "estimate") -> pd.DataFrame:
+    """The published latencies in a file: model, device, value in ms, source."""
+    return results.to_frame(results.published(file))[["model", "device", "value", "source"]]
 
 
 @cache
@@ -161,10 +164,10 @@ def _cpu_rows(device: Device) -> pd.DataFrame:
     return _figures()[_figures()["device"] == device.processor].assign(name=device.name)
 
 
-def _device_rows(device: Device) -> pd.DataFrame:
+def _device_rows(device: Device, file: str = "estimate") -> pd.DataFrame:
     """The figures of a family; `name` tells which device each is of."""
     chips = {other.chip: other.name for other in DEVICES.values() if other.family == device.family}
-    rows = _figures()[_figures()["device"].isin(chips)]
+    rows = _figures(file)[_figures(file)["device"].isin(chips)]
     return rows.assign(name=rows["device"].map(chips)).reset_index(drop=True)
 
 
@@ -212,8 +215,9 @@ def leave_one_out(device: str) -> pd.DataFrame:
         device: a name in `DEVICES`.
 
     Returns:
-        One row per figure: `model`, `device`, `published_ms`, `estimate_ms`, `error_percent` (signed) and
-        `source`. The network's own figures, the CPU's too, take no part in its estimate.
+        One row per figure: `model`, `device`, `published_ms`, `estimate_ms`, `error_percent` (signed),
+        `peak_ms`, the time if every multiplier worked in every cycle, and `source`. The network's own
+        figures, the CPU's too, take no part in its estimate.
 
     Raises:
         InputError: no such device.
@@ -224,15 +228,43 @@ def leave_one_out(device: str) -> pd.DataFrame:
     for network in rows["model"].unique():
         cpu = _fit_cpu(_without(cpu_rows, network))
         fitted = _fit_device(chosen, _without(rows, network), cpu)
-        left_out = Costs(fitted, cpu, 1, 1, 0, 0, 0, 0, 0)
+        left_out = Costs(fitted, cpu, 1, 1, 0, 0, 0, 0, 0, 0)
         for name in rows.loc[rows["model"] == network, "name"]:
             cost = left_out.per_quantity(DEVICES[name])
             estimates[network, name] = float((_known_needs(network, name, False) * cost).sum())
-    found = rows.rename(columns={"value": "published_ms"})
-    keys = zip(rows["model"], rows["name"], strict=True)
-    found["estimate_ms"] = [estimates[key] for key in keys]
+    return _compared(rows, [estimates[key] for key in zip(rows["model"], rows["name"], strict=True)])
+
+
+def held_back(device: str) -> pd.DataFrame:
+    """Published figures that no cost was fitted on and no choice was made by, beside their estimates.
+
+    Args:
+        device: a name in `DEVICES`.
+
+    Returns:
+        As `leave_one_out`, for the figures in `data/published/estimate_check.csv`; empty where it has none.
+
+    Raises:
+        InputError: no such device.
+    """
+    rows, known = _device_rows(_device(device), "estimate_check"), costs(device)
+    names = zip(rows["model"], rows["name"], strict=True)
+    needs = [(_known_needs(model, name, False), DEVICES[name]) for model, name in names]
+    return _compared(rows, [float((need * known.per_quantity(of)).sum()) for need, of in needs])
+
+
+def _compared(rows: pd.DataFrame, estimates_ms: list[float]) -> pd.DataFrame:
+    """Published figures beside their estimates."""
+    found = rows.rename(columns={"value": "published_ms"}).assign(estimate_ms=estimates_ms)
     found["error_percent"] = 100 * (found["estimate_ms"] / found["published_ms"] - 1)
-    return found[["model", "device", "published_ms", "estimate_ms", "error_percent", "source"]]
+    found["peak_ms"] = [_peak_ms(*key) for key in zip(rows["model"], rows["name"], strict=True)]
+    return found[["model", "device", "published_ms", "estimate_ms", "error_percent", "peak_ms", "source"]]
+
+
+def _peak_ms(network: str, device_name: str) -> float:
+    table = _layer_table()
+    macs = table.loc[table["network"] == network, "macs"].sum()
+    return 2 * macs / DEVICES[device_name].peak_tops / 1e9
 
 
 def _leave_one_out_cpu(device: Device) -> np.ndarray:
@@ -272,6 +304,7 @@ def fit(device: str) -> Costs:
         median_error_percent=float(errors["error_percent"].abs().median()),
         shortest_ms=float(rows["value"].min()),
         longest_ms=float(rows["value"].max()),
+        most_operators=max(int((_layer_table()["network"] == model).sum()) for model in rows["model"]),
     )
 
 
@@ -406,7 +439,7 @@ def latency(model: Path | str | bytes, device: str) -> Estimate:
         placement=_placement(frame),
         parts=parts,
         per_layer=_per_layer(frame, spent, chosen),
-        note=_note(accelerator_ms, cpu_ms, chosen, known),
+        note=_note(accelerator_ms, cpu_ms, len(frame), chosen, known),
     )
 
 
@@ -432,7 +465,7 @@ def _per_layer(frame: pd.DataFrame, spent: pd.DataFrame, device: Device) -> pd.D
     )
 
 
-def _note(accelerator_ms: float, cpu_ms: float, device: Device, known: Costs) -> str:
+def _note(accelerator_ms: float, cpu_ms: float, operators: int, device: Device, known: Costs) -> str:
     """What to know before using the number."""
     notes = []
     if cpu_ms > accelerator_ms:
@@ -445,4 +478,9 @@ def _note(accelerator_ms: float, cpu_ms: float, device: Device, known: Costs) ->
         )
     if total_ms > known.longest_ms * 2:
         notes.append(f"Extrapolated: the longest published figure is {known.longest_ms:.3g} ms.")
+    if operators > 1.5 * known.most_operators:
+        notes.append(
+            f"It has {operators} operators, the networks behind the published figures at most "
+            f"{known.most_operators}: the interval may be too narrow."
+        )
     return " ".join(notes)

@@ -635,7 +635,12 @@ BUILDERS = {
     "wav2letter": wav2letter,
     "mobilenet_v2_035_128": application("MobileNetV2", 128, alpha=0.35),
     "resnet8_32": resnet8,
+    "densenet121_224": application("DenseNet121", 224),
+    "resnet50_v2_299": application("ResNet50V2", 299),
+    "inception_resnet_v2_299": application("InceptionResNetV2", 299),
+    "resnet152_v2_299": application("ResNet152V2", 299),
     "vgg16_224": application("VGG16", 224),
+    "vgg19_224": application("VGG19", 224),
 }
 
 
