@@ -163,3 +163,51 @@ def check_amdahl(answer: Callable[[float, float], float]) -> None:
         raise Mistake(
             f"{share:.0%} of the time made {factor:g} times faster gives {expected:.3f}, got {got!r}", hint
         )
+
+
+# Need and published time of six networks; one of them is far off the rule.
+NEEDS = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0])
+PUBLISHED_MS = np.array([2.1, 3.9, 6.3, 9.5, 30.0, 27.0])
+
+
+def _left_out(fit_on_others: bool, sign: float = 1.0, inverse: bool = False) -> np.ndarray:
+    errors = []
+    for index in range(len(NEEDS)):
+        rows = np.arange(len(NEEDS)) != index if fit_on_others else np.full(len(NEEDS), True)
+        estimate_ms = np.median(PUBLISHED_MS[rows] / NEEDS[rows]) * NEEDS[index]
+        ratio = PUBLISHED_MS[index] / estimate_ms if inverse else estimate_ms / PUBLISHED_MS[index]
+        errors.append(sign * 100 * (ratio - 1))
+    return np.array(errors)
+
+
+@exercise(
+    "09.5",
+    "Leave one out",
+    hints=(
+        "For figure i, compute the cost from all figures but i: np.delete(needs, i) leaves one out.",
+        "cost = np.median(np.delete(published_ms, i) / np.delete(needs, i)); estimate = cost * needs[i].",
+        "The error is 100 * (estimate / published_ms[i] - 1); collect it for every i in one array.",
+    ),
+    read="the section “Devices you do not own” of this chapter",
+)
+def check_left_out(answer: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+    """Signed errors in percent of figures that were left out of the fit."""
+    got = np.asarray(answer(NEEDS.copy(), PUBLISHED_MS.copy()), dtype=float)
+    expected = _left_out(fit_on_others=True)
+    if got.shape != expected.shape:
+        raise Mistake(f"expected {len(NEEDS)} errors, got shape {got.shape}", "One error for each figure.")
+    if np.allclose(got, expected, atol=1e-6):
+        return
+    hint = ""
+    if np.allclose(got, _left_out(fit_on_others=False), atol=1e-6):
+        hint = "The figure that you estimate took part in the fit: that is peeking. Leave it out."
+    elif np.allclose(got, np.abs(expected), atol=1e-6):
+        hint = "Keep the sign: it tells whether the estimate is too long or too short."
+    elif np.allclose(got, expected / 100, atol=1e-6):
+        hint = "In percent: times 100."
+    elif np.allclose(got, _left_out(fit_on_others=True, inverse=True), atol=1e-6):
+        hint = "The error of the estimate: estimate / published - 1, not the other way round."
+    elif np.allclose(got, -expected, atol=1e-6):
+        hint = "Too long an estimate is a positive error."
+    wrong = int(np.argmax(np.abs(got - expected)))
+    raise Mistake(f"the error of figure {wrong} is {expected[wrong]:.2f} %, got {got[wrong]:.2f}", hint)

@@ -27,7 +27,19 @@ def amdahl(share, factor):
     return 1 / ((1 - share) + share / factor)
 
 
-SOLUTIONS = {"09.1": summary, "09.3": verdict, "09.2": best_batch, "09.4": amdahl}
+def left_out_errors(needs, published_ms):
+    errors = []
+    for i in range(len(needs)):
+        cost = np.median(np.delete(published_ms, i) / np.delete(needs, i))
+        errors.append(100 * (cost * needs[i] / published_ms[i] - 1))
+    return np.array(errors)
+
+
+def peeking(needs, published_ms):
+    return 100 * (np.median(published_ms / needs) * needs / published_ms - 1)
+
+
+SOLUTIONS = {"09.1": summary, "09.3": verdict, "09.2": best_batch, "09.4": amdahl, "09.5": left_out_errors}
 
 
 @pytest.mark.parametrize("key", SOLUTIONS)
@@ -77,6 +89,17 @@ WRONG = [
     ("09.4", lambda share, factor: share * factor, "takes time too"),
     ("09.4", lambda share, factor: (1 - share) + share / factor, "inverse"),
     ("09.4", lambda share, factor: 1 + share * (factor - 1), "Times add up"),
+    ("09.5", peeking, "peeking"),
+    ("09.5", lambda needs, times: np.abs(left_out_errors(needs, times)), "Keep the sign"),
+    ("09.5", lambda needs, times: left_out_errors(needs, times) / 100, "times 100"),
+    (
+        "09.5",
+        lambda needs, times: 100 * (1 / (left_out_errors(needs, times) / 100 + 1) - 1),
+        "not the other way",
+    ),
+    ("09.5", lambda needs, times: -left_out_errors(needs, times), "positive error"),
+    ("09.5", lambda needs, times: left_out_errors(needs, times).mean(), "One error for each"),
+    ("09.5", lambda needs, times: left_out_errors(needs, times) + 1, "the error of figure"),
 ]
 
 

@@ -1,0 +1,320 @@
+"""One question to every target: the same model, the same pictures; what does it cost, and is it still right?
+
+Every target compiles the model from the conversion that it takes, and runs it wherever it can: on the device,
+in the vendor's simulator. What cannot run says why; what runs is compared with the CPU before it is timed.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from edgelab import benchmark, divergence, estimate, results, targets
+from edgelab.errors import EdgelabError
+from edgelab.pipeline import Pipeline
+from edgelab.targets.base import Session, Target, predict
+from edgelab.verification import THRESHOLD_POINTS, Comparison, compare_outputs
+
+IMAGE_COUNT = 200
+SECONDS_EACH = 0.5  # of timing, per target
+IMAGES_FOR_CUTS = 8
+# Both are tried on a GPU: it takes either, and gets one of them wrong on some drivers.
+MODES = {"gpu": ("float32", "int8")}
+# The device that stands for a target while none is here: a name in `estimate.DEVICES`.
+DEVICES = {"edgetpu": "edgetpu", "rknn": "rk3588", "ethosu": "ethos-u55-128"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one target made of the model.
+
+    Attributes:
+        target, precision: which, and in what precision it computes.
+        device: the chip or simulator, in words.
+        placement: "N of M operators"; empty for the CPU itself and where nobody can tell.
+        size_bytes: of the compiled file; None where nothing compiled.
+        comparison: with the CPU's int8 model, on the same pictures; None where nothing ran.
+        run_provenance: "measured" on a device, "simulated" by the vendor's tool.
+        latency: the record of it, whatever its provenance; None where there is none.
+        divergence: for a wrong result, the operator where it starts, or why that is unknown.
+        note: for what is missing: what, and how to mend it.
+    """
+
+    target: str
+    precision: str
+    device: str = ""
+    placement: str = ""
+    size_bytes: int | None = None
+    comparison: Comparison | None = None
+    run_provenance: str = ""
+    latency: results.Result | None = None
+    divergence: str = ""
+    note: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the accuracy is off by more than three points, up or down."""
+        return self.comparison is not None and abs(self.comparison.loss_points) > THRESHOLD_POINTS
+
+
+@dataclass(frozen=True, repr=False)
+class Survey:
+    """What all targets made of one model.
+
+    Attributes:
+        model, dataset: which.
+        image_count: test pictures that each was tried on.
+        entries: one per target and precision, the CPU first.
+        machine: calm or noisy while the latencies were measured; empty when none was.
+    """
+
+    model: str
+    dataset: str
+    image_count: int
+    entries: tuple[Entry, ...]
+    machine: str
+
+    @property
+    def wrong(self) -> tuple[Entry, ...]:
+        """Targets whose accuracy is off by more than three points."""
+        return tuple(entry for entry in self.entries if entry.is_wrong)
+
+    def records(self) -> tuple[results.Result, ...]:
+        """Everything found, for `results.append`; wrong results are left out, they are no result."""
+        found = []
+        for entry in self.entries:
+            if entry.is_wrong:
+                continue
+            common = {
+                "target": entry.target,
+                "device": entry.device,
+                "model": self.model,
+                "precision": entry.precision,
+                "dataset": self.dataset,
+                "placement": entry.placement,
+            }
+            if entry.size_bytes is not None:
+                found.append(results.Result("size", entry.size_bytes, **common))
+            if entry.comparison is not None and entry.target != "cpu":  # which has seen all test pictures
+                origin = {
+                    "provenance": entry.run_provenance,
+                    "source": f"{self.image_count} test images",
+                }
+                found.append(
+                    results.Result("accuracy", entry.comparison.candidate_accuracy, **common, **origin)
+                )
+                agreement = entry.comparison.agreement
+                found.append(results.Result("agreement", agreement, "fraction", **common, **origin))
+            if entry.latency is not None:
+                found.append(entry.latency)
+        return tuple(found)
+
+    def __str__(self) -> str:
+        lines = [COLUMNS, *(_cells(entry) for entry in self.entries)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS) - 1)]
+        text = []
+        for line in lines:
+            cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+            text.append("  ".join([*cells, line[-1].replace("\n", " ")]).rstrip())
+        return "\n".join([self.caption, *text, LEGEND])
+
+    __repr__ = __str__
+
+    @property
+    def caption(self) -> str:
+        """What was asked, and under which conditions."""
+        calm = f", {self.machine} machine" if self.machine else ""
+        return f"{self.model} on {self.image_count} pictures of {self.dataset}{calm}"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in COLUMNS)
+        body = ""
+        for entry in self.entries:
+            style = f"text-align:left;{WRONG_STYLE if entry.is_wrong else ''}"
+            cells = "".join(
+                f'<td style="{style}">{html.escape(cell).replace(chr(10), "<br>")}</td>'
+                for cell in _cells(entry)
+            )
+            body += f"<tr>{cells}</tr>"
+        return (
+            f"<table><caption>{html.escape(self.caption)}. {LEGEND}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+COLUMNS = (
+    "target", "precision", "device", "placement", "accuracy", "against the CPU", "same answer", "cosine",
+    "latency", "size", "remark",
+)  # fmt: skip
+LEGEND = ", ".join(f"{glyph} {name}" for name, glyph in results.PROVENANCE_GLYPHS.items())
+WRONG_STYLE = "color:#A40000;background:#FDECEC;font-weight:600"
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    accuracy = against = same = cosine = latency = size = "–"
+    remark = entry.note
+    if (found := entry.comparison) is not None:
+        glyph = results.PROVENANCE_GLYPHS[entry.run_provenance]
+        accuracy = f"{glyph} {100 * found.candidate_accuracy:.1f} %"
+        against = f"{0.0 - found.loss_points:+.1f} points"
+        same, cosine = f"{100 * found.agreement:.1f} %", f"{found.output_error.cosine:.4f}"
+    if entry.is_wrong:
+        remark = f"WRONG RESULT. It starts at: {entry.divergence}"
+    if (record := entry.latency) is not None:
+        glyph = results.PROVENANCE_GLYPHS[record.provenance]
+        latency = f"{glyph} {results.format_value(record.value, 'ms')}"
+        if record.samples:
+            latency += f" [{record.samples.low:.3g}, {record.samples.high:.3g}]"
+    if entry.size_bytes is not None:
+        size = results.format_value(entry.size_bytes, "bytes")
+    return (
+        entry.target, entry.precision, entry.device or "–", entry.placement or "–", accuracy, against, same,
+        cosine, latency, size, remark,
+    )  # fmt: skip
+
+
+def run(
+    chain: Pipeline,
+    names: Sequence[str] | None = None,
+    *,
+    image_count: int = IMAGE_COUNT,
+    progress: bool = False,
+) -> Survey:
+    """Compile the chain's model for every target, run it on the same test pictures, compare, then time.
+
+    Args:
+        chain: the data and the trained model.
+        names: targets to ask; None for all but Keras, with the CPU first, which the others are compared with.
+        image_count: test pictures, the first of the set.
+        progress: show a progress bar.
+
+    Returns:
+        One entry per target and precision. A target that is missing or fails is an entry with a note.
+    """
+    names = [name for name in names or targets.names() if name not in ("keras", "cpu")]
+    tasks = [("cpu", "int8"), *((name, mode) for name in names for mode in MODES.get(name, (None,)))]
+    images, labels = chain.dataset.test_images[:image_count], chain.dataset.test_labels[:image_count]
+    entries: list[Entry] = []
+    with ExitStack() as open_sessions, tqdm(total=len(tasks), disable=not progress, leave=False) as bar:
+        sessions: dict[int, Session] = {}
+        reference = None
+        for name, mode in tasks:
+            bar.set_description(f"trying {name}")
+            target = targets.get(name)
+            entry, session = _try_target(chain, target, mode or target.takes, mode or "int8")
+            if session is not None:
+                open_sessions.enter_context(session)
+                entry, outputs = _judge(chain, target, entry, session, images, labels, reference)
+                reference = outputs if reference is None else reference
+                if entry.comparison and not entry.is_wrong and _can_be_timed(session):
+                    sessions[len(entries)] = session
+            entries.append(entry)
+            bar.update()
+        bar.set_description("timing")
+        ranking = benchmark.compare(
+            {str(index): session for index, session in sessions.items()},
+            max_seconds=SECONDS_EACH,
+            seed=chain.seed,
+        )
+    for index in sessions:
+        timed = ranking.measurements[str(index)]
+        [latency, *_] = results.from_measurement(timed, **_identity(chain, entries[index]))
+        entries[index] = replace(entries[index], latency=latency)
+    entries = [_with_estimate(chain, entry) for entry in entries]
+    return Survey(chain.model_name, chain.dataset.name, len(images), tuple(entries), ranking.machine.verdict)
+
+
+def _identity(chain: Pipeline, entry: Entry) -> dict[str, str]:
+    return {"model": chain.model_name, "precision": entry.precision, "dataset": chain.dataset.name}
+
+
+def _try_target(chain: Pipeline, target: Target, mode: str, precision: str) -> tuple[Entry, Session | None]:
+    """Compile and open as far as it goes; the entry tells how far, and why no further."""
+    found = target.probe()
+    chip = estimate.DEVICES[DEVICES[target.name]].chip if target.name in DEVICES else ""
+    entry = Entry(target.name, precision, chip, note="" if found.can_run else found.fix or found.detail)
+    if not found.can_compile:
+        return entry, None
+    try:
+        made = chain.compiled(target, mode)
+        entry = replace(entry, placement=str(made.placement), size_bytes=made.size_bytes)
+        if made.vendor_latency_ms is not None:
+            latency = results.Result(
+                "latency",
+                made.vendor_latency_ms,
+                target=target.name,
+                device=entry.device,
+                provenance="simulated",
+                source=made.vendor_note,
+                placement=entry.placement,
+                **_identity(chain, entry),
+            )
+            entry = replace(entry, latency=latency)
+        if not found.can_run:
+            return entry, None
+        session = target.open(made)
+    except EdgelabError as error:
+        return replace(entry, note=str(error)), None
+    placement = str(session.placement or "") if target.name != "cpu" else ""
+    device = entry.device if session.provenance == "simulated" and entry.device else session.device
+    return replace(entry, device=device, placement=placement), session
+
+
+def _can_be_timed(session: Session) -> bool:
+    return session.provenance == "measured" and not session.fault
+
+
+def _judge(
+    chain: Pipeline,
+    target: Target,
+    entry: Entry,
+    session: Session,
+    images: np.ndarray,
+    labels: np.ndarray,
+    reference: np.ndarray | None,
+) -> tuple[Entry, np.ndarray | None]:
+    """The entry with the comparison, and the outputs; the first target to come is its own reference."""
+    try:
+        outputs = predict(session, images)
+        reference = outputs if reference is None else reference
+        comparison = compare_outputs(reference, outputs, labels, chain.dataset.class_names)
+    except EdgelabError as error:
+        return replace(entry, note=str(error)), None
+    entry = replace(
+        entry, comparison=comparison, run_provenance=session.provenance, note=session.fault or entry.note
+    )
+    if entry.is_wrong:
+        model = chain.converted(entry.precision if target.name in MODES else target.takes).path
+        entry = replace(entry, divergence=_where(chain, target, model, images[:IMAGES_FOR_CUTS]))
+    return entry, outputs
+
+
+def _where(chain: Pipeline, target: Target, model: Path, images: np.ndarray) -> str:
+    """The operator where a target's results become wrong, in words."""
+    calibration = chain.calibration_for(target)
+
+    def open_on_target(path: Path) -> Session:
+        made = target.compile(path, path.with_suffix(f".out{target.suffix}"), calibration=calibration)
+        return target.open(made)
+
+    try:
+        found = divergence.first_wrong(model, open_on_target, images)
+    except EdgelabError as error:
+        return f"unknown, {error.what}"
+    return str(found) if found else "no single operator, the errors of many add up"
+
+
+def _with_estimate(chain: Pipeline, entry: Entry) -> Entry:
+    """The entry with an estimated latency, where no better one is known and the device has been fitted."""
+    device = DEVICES.get(entry.target)
+    if device is None or entry.latency is not None or entry.is_wrong:
+        return entry
+    found = estimate.latency(chain.converted("int8").path, device)
+    entry = replace(entry, placement=entry.placement or str(found.placement))
+    return replace(entry, latency=found.result(**_identity(chain, entry)))
