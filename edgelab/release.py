@@ -25,7 +25,8 @@ from edgelab.errors import InputError
 STUDENT_DIR = artifacts.PROJECT_ROOT / "build" / "student"
 LEFT_OUT = ("tests", ".ci", ".github", "docs/instructors.md", "docs/instructors")
 MADE = {"artifacts", "build", "__pycache__"}  # what a folder without git may hold besides the course
-SHORTEST_TELLING_LINE = 16  # characters; shorter ones, such as "return None", stand everywhere
+# Characters: of a line that says something, of a solution that is its own, of a line that tells it alone.
+SHORTEST_LINE, SHORTEST_SOLUTION, TELLING_LINE = 12, 20, 30
 CHECKS = "edgelab/exercises/chapter_*.py"
 FOLDED = '''"""The checks of chapter {number}, folded up so that nobody reads an answer by accident."""
 
@@ -105,29 +106,19 @@ def _is_left_out(file: Path) -> bool:
     return any(name == left_out or name.startswith(f"{left_out}/") for left_out in LEFT_OUT)
 
 
-def _telling_lines(source: str) -> set[str]:
-    """Lines that tell a solution, less their indents and comments."""
+def _lines(source: str) -> set[str]:
+    """What a solution says, less indents and comments, and what every solution has."""
     lines = (re.sub(r"\s+#.*", "", line).strip() for line in source.splitlines())
-    return {
-        line
-        for line in lines
-        if len(line) >= SHORTEST_TELLING_LINE
-        and not line.startswith(("#", "def ", "import ", "from ", "if exercises.untouched("))
-    }
+    common = ("#", "def ", "import ", "from ", "if exercises.untouched(")
+    return {line for line in lines if len(line) >= SHORTEST_LINE and not line.startswith(common)}
 
 
-def solution_lines(notebooks: list[dict[str, Any]]) -> set[str]:
-    """Lines that stand in solution cells, and in no cell that students get."""
-    hidden: set[str] = set()
-    shown = ""
-    for notebook in notebooks:
-        for cell in notebook["cells"]:
-            source = "".join(cell["source"])
-            if "solution" in tags(cell):
-                hidden |= _telling_lines(source)
-            elif _is_for_students(cell):
-                shown += source + "\n"
-    return {line for line in hidden if line not in shown}
+def solution_lines(notebooks: list[dict[str, Any]]) -> list[set[str]]:
+    """For each solution cell the lines that stand in no cell that students get."""
+    cells = [cell for notebook in notebooks for cell in notebook["cells"]]
+    shown = "\n".join("".join(cell["source"]) for cell in cells if _is_for_students(cell))
+    hidden = [_lines("".join(cell["source"])) for cell in cells if "solution" in tags(cell)]
+    return [{line for line in lines if line not in shown} for lines in hidden]
 
 
 def folded(checks: Path) -> str:
@@ -154,14 +145,17 @@ def _texts(folder: Path) -> Iterator[tuple[Path, str]]:
         yield path, text
 
 
-def leaks(folder: Path, lines: set[str]) -> list[str]:
-    """Where lines of solutions stand in a folder, as "file: line"."""
-    return [
-        f"{path.relative_to(folder).as_posix()}: {line}"
-        for path, text in _texts(folder)
-        for line in sorted(lines)
-        if line in text
-    ]
+def leaks(folder: Path, solutions: list[set[str]]) -> list[str]:
+    """Where solutions stand in a folder, as "file: line": a long line of one, or all its lines."""
+    found = []
+    for path, text in _texts(folder):
+        name = path.relative_to(folder).as_posix()
+        for lines in solutions:
+            here = {line for line in lines if line in text}
+            whole = here == lines and sum(map(len, lines)) >= SHORTEST_SOLUTION
+            telling = here if whole else {line for line in here if len(line) >= TELLING_LINE}
+            found += [f"{name}: {line}" for line in sorted(telling)]
+    return found
 
 
 def write(folder: Path = STUDENT_DIR, root: Path = artifacts.PROJECT_ROOT) -> Released:

@@ -58,7 +58,7 @@ def test_no_released_file_holds_a_line_of_a_solution(edition):
                 lines |= {re.sub(r"  #.*", "", line).strip() for line in source.splitlines()[1:]}
             else:
                 taught += source
-    lines = {line for line in lines if len(line) >= 20 and not line.startswith(("def ", "import ", "from "))}
+    lines = {line for line in lines if len(line) >= 30 and not line.startswith(("def ", "import ", "from "))}
     lines = {line for line in lines if line not in taught}
     assert len(lines) > 20
     for path in edition.rglob("*"):
@@ -140,6 +140,15 @@ def test_without_git_what_was_made_stays_behind_and_outputs_are_cleared(small_co
     (notebook,) = notebooks(released.folder).values()
     assert [cell["source"] for cell in notebook["cells"]] == [["answer = ..."], ["print(40 + 2)"]]
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in notebook["cells"])
+
+
+def test_a_short_line_that_stands_everywhere_is_no_leak(small_course, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    notebook = json.loads((small_course / "notebooks" / "77_small.ipynb").read_text())
+    notebook["cells"][1]["source"] = ["for size in sizes:\n    answer = largest_of_them_all(size, sizes)"]
+    (small_course / "notebooks" / "77_small.ipynb").write_text(json.dumps(notebook))
+    (small_course / "helper.py").write_text("for size in sizes:\n    pass")
+    assert release.write(tmp_path / "student", small_course).files == 2
 
 
 @pytest.mark.parametrize("place", ["notes.md", "edgelab/helper.py"])
