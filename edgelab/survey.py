@@ -317,4 +317,5 @@ def _with_estimate(chain: Pipeline, entry: Entry) -> Entry:
         return entry
     found = estimate.latency(chain.converted("int8").path, device)
     entry = replace(entry, placement=entry.placement or str(found.placement))
-    return replace(entry, latency=found.result(**_identity(chain, entry)))
+    latency = replace(found.result(**_identity(chain, entry)), placement=entry.placement)
+    return replace(entry, latency=latency)
