@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -34,16 +33,16 @@ def compiled(int8_path, tmp_path_factory):
 
 
 @pytest.fixture
-def nothing_left():
+def nothing_left(tmp_path_factory, monkeypatch):
     """Afterwards no process and no folder is left over."""
-    folder = Path(tempfile.gettempdir())
-    before = set(folder.glob("vela-*"))
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield
     left = [
         process for process in psutil.Process().children(recursive=True) if "vela" in str(process.cmdline())
     ]
     assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
-    assert not set(folder.glob("vela-*")) - before
+    assert not list(folder.iterdir())
 
 
 def plain(outputs, path, quantize=True):

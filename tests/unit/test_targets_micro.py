@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -101,16 +100,16 @@ def top_k(tmp_path_factory):
 
 
 @pytest.fixture
-def nothing_left():
+def nothing_left(tmp_path_factory, monkeypatch):
     """Afterwards no process and no folder is left over."""
-    folder = Path(tempfile.gettempdir())
-    before = set(folder.glob("micro-*"))
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield
     left = [
         p for p in psutil.Process().children(recursive=True) if "edgelab.targets.micro_child" in p.cmdline()
     ]
     assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
-    assert not set(folder.glob("micro-*")) - before
+    assert not list(folder.iterdir())
 
 
 # ---- the same bits
