@@ -60,6 +60,37 @@ def check_placement(answer: Callable[[Sequence[dict[str, str]]], tuple[int, int]
 
 @exercise(
     "06.2",
+    "The least time",
+    hints=(
+        "While a layer computes, the next data can be on its way: the slower of the two decides, per layer.",
+        "max(ddr, npu) for each layer, added up, is a number of cycles; cycles / hertz is seconds.",
+        "1000 * sum(max(ddr, npu) for ddr, npu in layers) / clock_hz",
+    ),
+    read="the section “Cycles are not milliseconds” of this chapter",
+)
+def check_least_time(answer: Callable[[Sequence[tuple[int, int]], float], float]) -> None:
+    """Milliseconds, from (DDR cycles, NPU cycles) per layer and the clock."""
+    layers = [(831, 4096), (2644, 2304), (7000, 1000), (500, 500)]
+    for clock_hz in (1e9, 0.6e9):
+        pairs = [max(pair) for pair in layers]
+        expected = 1000 * sum(pairs) / clock_hz
+        got = float(answer(list(layers), clock_hz))
+        if math.isclose(got, expected, rel_tol=1e-9):
+            continue
+        ddr, npu = (sum(pair[side] for pair in layers) for side in (0, 1))
+        known = {
+            1000 * (ddr + npu) / clock_hz: "Moving and computing happen at the same time: the larger counts.",
+            1000 * max(ddr, npu) / clock_hz: "The larger of the two sums: but each layer waits for its own.",
+            1000 * npu / clock_hz: "Some layers wait for memory longer than they compute.",
+            expected / 1000: "That is seconds.",
+            1000 * sum(pairs) / 1e9: "The clock is the second argument, not always 1 GHz.",
+        }
+        hint = next((text for value, text in known.items() if math.isclose(got, value, rel_tol=1e-9)), "")
+        raise Mistake(f"at {clock_hz / 1e9:g} GHz it is {expected:.6f} ms, got {got:.6f}", hint)
+
+
+@exercise(
+    "06.3",
     "Calibration images for an NCHW model",
     hints=(
         "The axes change places: image, row, column, colour becomes image, colour, row, column.",
@@ -91,34 +122,3 @@ def check_layout(answer: Callable[[np.ndarray], np.ndarray]) -> None:
     else:
         hint = ""
     raise Mistake("the values are not those of the pictures in the new order of axes", hint)
-
-
-@exercise(
-    "06.3",
-    "The least time",
-    hints=(
-        "While a layer computes, the next data can be on its way: the slower of the two decides, per layer.",
-        "max(ddr, npu) for each layer, added up, is a number of cycles; cycles / hertz is seconds.",
-        "1000 * sum(max(ddr, npu) for ddr, npu in layers) / clock_hz",
-    ),
-    read="the section “Cycles are not milliseconds” of this chapter",
-)
-def check_least_time(answer: Callable[[Sequence[tuple[int, int]], float], float]) -> None:
-    """Milliseconds, from (DDR cycles, NPU cycles) per layer and the clock."""
-    layers = [(831, 4096), (2644, 2304), (7000, 1000), (500, 500)]
-    for clock_hz in (1e9, 0.6e9):
-        pairs = [max(pair) for pair in layers]
-        expected = 1000 * sum(pairs) / clock_hz
-        got = float(answer(list(layers), clock_hz))
-        if math.isclose(got, expected, rel_tol=1e-9):
-            continue
-        ddr, npu = (sum(pair[side] for pair in layers) for side in (0, 1))
-        known = {
-            1000 * (ddr + npu) / clock_hz: "Moving and computing happen at the same time: the larger counts.",
-            1000 * max(ddr, npu) / clock_hz: "The larger of the two sums: but each layer waits for its own.",
-            1000 * npu / clock_hz: "Some layers wait for memory longer than they compute.",
-            expected / 1000: "That is seconds.",
-            1000 * sum(pairs) / 1e9: "The clock is the second argument, not always 1 GHz.",
-        }
-        hint = next((text for value, text in known.items() if math.isclose(got, value, rel_tol=1e-9)), "")
-        raise Mistake(f"at {clock_hz / 1e9:g} GHz it is {expected:.6f} ms, got {got:.6f}", hint)

@@ -33,7 +33,7 @@ D RKNN: [10:00:00.1] 1  ConvRelu  INT8  NPU  (1,3,8,8),(9,3,1,1),(9)  (1,9,8,8) 
 D RKNN: [10:00:01]                     Network Layer Information Table
 D RKNN: [10:00:01] ID OpType DataType Target InputShape OutputShape Cycles(DDR/NPU/Total) RW(KB) FullName
 D RKNN: [10:00:01] 0  InputOperator  INT8  CPU  \\  (1,3,8,8)  0/0/0  0  InputOperator:x
-\x1b[36mD RKNN: [10:00:01] 1  ConvRelu  INT8 NPU (1,3,8,8),(9,3,1,1) (1,9,8,8)  31/96/96  2.5  Conv:first\x1b[0m
+\x1b[36mD RKNN: [10:00:01] 1  ConvRelu  INT8 NPU (1,3,8,8),(9,3,1,1) (1,9,8,8)  31/96/96 2.5 Conv:first\x1b[0m
 progress 50%\rD RKNN: [10:00:01] 2  Conv  INT8 NPU (1,9,8,8),(9,9,1,1) (1,9,8,8)  70/64/70  0%  3  Conv:second
 D RKNN: [10:00:01] 3  Sine  FLOAT16  CPU  (1,9,8,8)  (1,9,8,8)  0/0/0  1
 D RKNN: [10:00:01] 4  OutputOperator  FLOAT16  CPU  (1,9,8,8)  \\  0/0/0  0  OutputOperator:y
