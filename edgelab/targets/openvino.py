@@ -261,6 +261,8 @@ class OpenVinoTarget:
         if self.device == "CPU":
             # Float stays float32: by itself it would take bfloat16 where the processor has it.
             options |= {"INFERENCE_NUM_THREADS": self.threads, "INFERENCE_PRECISION_HINT": "f32"}
+            # A thread tied to one processor waits for whatever else runs there: ten times as long was seen.
+            options["ENABLE_CPU_PINNING"] = False
         try:
             with onnx_model.silence():
                 return core.compile_model(network, self.device, options)
