@@ -88,13 +88,13 @@ def test_folded_checks_still_check(edition, tmp_path):
     assert int(run.stdout.split()[-1]) >= 29
 
 
-def test_it_is_the_same_again_and_replaces_the_old_one_whole(edition, tmp_path):
-    folder = tmp_path / "student"
-    release.write(folder)
-    (folder / "stray.txt").write_text("left by somebody")
-    release.write(folder)
-    assert contents(folder) == contents(edition)
-    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+def test_it_is_the_same_again_and_replaces_the_old_one_whole(tmp_path):
+    first = release.write(tmp_path / "first").folder
+    release.write(tmp_path / "again")
+    (tmp_path / "again" / "stray.txt").write_text("left by somebody")
+    release.write(tmp_path / "again")
+    assert contents(first) == contents(tmp_path / "again")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "first"]
 
 
 def test_it_does_not_replace_a_folder_of_something_else(tmp_path):
