@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,18 +61,22 @@ class Verdict:
         detail: the runtime's message.
         error: root mean square of the difference from the CPU's outputs, relative to theirs; of the worst.
         left_on_cpu: operators that the GPU does not take, by LiteRT's own count.
+        counted: operators in that count; 0 where LiteRT did not count, since the GPU takes all.
         reasons: (operator, reason) for each kind that the GPU does not take.
         parts: pieces that the GPU runs, with operators on the CPU between them.
         complaints: what the GPU library wrote in its log as errors.
+        duration_s: of the trial: compiling for the GPU, and the samples on both.
     """
 
     status: str
     detail: str = ""
     error: float = 0.0
     left_on_cpu: int = 0
+    counted: int = 0
     reasons: tuple[tuple[str, str], ...] = ()
     parts: int = 0
     complaints: tuple[str, ...] = ()
+    duration_s: float = 0.0
 
 
 def sample_inputs(specs: tuple[TensorSpec, ...], count: int = SAMPLES) -> Iterator[tuple[np.ndarray, ...]]:
@@ -281,15 +284,12 @@ class GpuTarget:
             TargetError: no GPU, or its library ends or hangs on this model.
             StorageError: `out` cannot be written.
         """
-        started = time.perf_counter()
         content, verdict = self._checked(Path(model))
         with artifacts.atomic_path(out) as temporary:
             temporary.write_bytes(content)
         rows = tuple({"message": text} for text in verdict.complaints)
-        duration_s = time.perf_counter() - started
-        return Compiled(
-            Path(out), self.name, rows, self._placement(content, verdict), duration_s, len(content)
-        )
+        placement = self._placement(content, verdict)
+        return Compiled(Path(out), self.name, rows, placement, verdict.duration_s, len(content))
 
     def open(self, model: Path | Compiled) -> GpuSession:
         """Load a model, after it has run in a child process and its results were compared with the CPU's.
@@ -352,7 +352,8 @@ class GpuTarget:
                 why=complaints[-1] if complaints else done.tail,
                 fix="run it on another target, or find the operator to blame: GpuTarget(keep_on_cpu=...)",
             )
-        return _verdict(json.loads(answers[0][len(VERDICT_MARK) :]) | _read_log(done.stderr, complaints))
+        record = json.loads(answers[0][len(VERDICT_MARK) :]) | _read_log(done.stderr, complaints)
+        return _verdict(record | {"duration_s": done.duration_s})
 
     def _placement(self, content: bytes, verdict: Verdict) -> Placement:
         operators = graph.read(content).operators
@@ -361,8 +362,11 @@ class GpuTarget:
             for index in self.keep_on_cpu
             if 0 <= index < len(operators)
         )
-        on_cpu = len(kept) + verdict.left_on_cpu
-        return Placement(len(operators) - on_cpu, len(operators), verdict.reasons + kept)
+        total, reasons = len(operators), verdict.reasons + kept
+        if verdict.counted not in (0, total):
+            text = f"LiteRT counts {verdict.counted} operators, the file holds {total}: the split is unsure"
+            reasons += (("unknown", text),)
+        return Placement(max(0, total - len(kept) - verdict.left_on_cpu), total, reasons)
 
     def _fault(self, content: bytes, verdict: Verdict) -> str:
         kind = "quantized" if _is_quantized(content) else self.precision
@@ -390,8 +394,10 @@ def _read_log(text: str, complaints: tuple[str, ...]) -> dict[str, Any]:
     rows = (row.partition(": ") for row in (unsupported["rows"].splitlines() if unsupported else []))
     # Behind the sentence stands the tensor's name, another for each operator of a kind.
     reasons = dict.fromkeys((operator, reason.partition(". ")[0].strip(". ")) for operator, _, reason in rows)
+    on_gpu, on_cpu = (int(counts[key]) if counts and counts[key] != "No" else 0 for key in ("gpu", "cpu"))
     return {
-        "left_on_cpu": int(counts["cpu"]) if counts else 0,
+        "left_on_cpu": on_cpu,
+        "counted": on_gpu + on_cpu,
         "reasons": tuple(reasons),
         "parts": text.count("Initializing WebGPU-based API from graph"),
         "complaints": tuple(text for text in complaints if not text.startswith("Following operations")),

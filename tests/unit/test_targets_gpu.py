@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from edgelab import artifacts, benchmark, environment, gpu_adapter, graph, targets
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets import cache
+from edgelab.targets import gpu as gpu_module
 from edgelab.targets.base import predict
 from edgelab.targets.gpu import TOLERANCES, Verdict, difference, sample_inputs
 
@@ -96,6 +98,7 @@ def trained(small_model, patterns, tmp_path_factory):
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(pixels, small_model(pixels)))
     (folder / "float32.tflite").write_bytes(converter.convert())
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    (folder / "partly.tflite").write_bytes(converter.convert())  # integer weights, float activations
     converter.representative_dataset = lambda: (
         [image[np.newaxis].astype(np.float32)] for image in patterns.train_images[:100]
     )
@@ -120,7 +123,7 @@ def remembered():
 # ---- results
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("float32", 1e-4), ("int8", 0.1)])
+@pytest.mark.parametrize(("name", "tolerance"), [("float32", 1e-4), ("partly", 0.05), ("int8", 0.1)])
 def test_results_equal_the_cpus(gpu, trained, patterns, name, tolerance):
     images = patterns.test_images[:60]
     with gpu.open(trained[name]) as session, targets.get("cpu").open(trained[name]) as reference:
@@ -153,6 +156,7 @@ def test_enqueue_and_read_are_a_run(gpu, trained):
 def test_compiled_once_then_reused(gpu, trained):
     first = cache.compiled(gpu, trained["float32"])
     assert first.path.read_bytes() == trained["float32"].read_bytes()
+    assert first.duration_s > 0.1  # the trial's
     assert str(first.placement) == f"{first.placement.total} of {first.placement.total} operators"
     before = remembered()
     assert cache.compiled(gpu, trained["float32"]) == first
@@ -426,12 +430,34 @@ def test_reasons_in_the_log():
     assert gpu_adapter.read_log("INTERNAL: No adapters found").reason == "no driver offers a GPU"
 
 
-def test_a_verdict_survives_its_file(tmp_path):
-    from dataclasses import asdict
+def test_placement_in_the_log():
+    log = (
+        "ERROR: Following operations are not supported by GPU delegate:\n"
+        "MUL: Can't parse inputs with const tensors.\nMUL: Can't parse inputs with const tensors.\n"
+        "QUANTIZE: Tensor type(INT16) is not supported. serving_default\n"
+        "2 operations will run on the GPU, and the remaining 3 operations will run on the CPU.\n"
+    )
+    found = gpu_module._read_log(log, ("Following operations are not supported", "Validation error: no"))
+    assert (found["left_on_cpu"], found["counted"]) == (3, 5)
+    assert found["reasons"] == (
+        ("MUL", "Can't parse inputs with const tensors"),
+        ("QUANTIZE", "Tensor type(INT16) is not supported"),
+    )
+    assert found["complaints"] == ("Validation error: no",)
+    none = gpu_module._read_log(
+        "No operations will run on the GPU, and all 2 operations will run on the CPU.", ()
+    )
+    assert (none["left_on_cpu"], none["counted"]) == (2, 2)
 
-    from edgelab.targets.gpu import _verdict
 
+def test_a_count_that_does_not_fit_is_told(trained):
+    content = trained["float32"].read_bytes()
+    placement = targets.get("gpu")._placement(content, Verdict("runs", left_on_cpu=1, counted=3))
+    assert placement.reasons[-1][0] == "unknown"
+
+
+def test_a_verdict_survives_its_file():
     verdict = Verdict(
         "runs", error=0.5, left_on_cpu=1, reasons=(("MUL", "no"),), parts=2, complaints=("bad",)
     )
-    assert _verdict(json.loads(json.dumps(asdict(verdict)))) == verdict
+    assert gpu_module._verdict(json.loads(json.dumps(asdict(verdict)))) == verdict
