@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -406,3 +407,24 @@ def test_an_interrupted_grading_goes_on_where_it_stopped(tmp_path):
     grades = grading.grade(tmp_path / "in", tmp_path / "out", jobs=1, limits=QUICK)
     assert grades.graded == 4 - len(kept)
     assert list(grades.frame["score"]) == [1, 0, 0, 0] * 4
+
+
+@protected
+@pytest.mark.parametrize(
+    ("processor", "header"),
+    [
+        ("x86_64", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+        ("aarch64", "/usr/include/asm-generic/unistd.h"),
+    ],
+)
+def test_system_calls_are_numbered_as_in_the_kernels_own_headers(processor, header):
+    from edgelab.grading import lockdown
+
+    if not Path(header).exists():
+        pytest.skip("the kernel's headers are not installed")
+    pattern = re.compile(r"#define __NR(?:3264)?_(\w+)\s+(\d+)")
+    numbers = {name: int(number) for name, number in pattern.findall(Path(header).read_text())}
+    numbers.setdefault("newfstatat", numbers.get("fstatat"))
+    known = {name: numbers[name] for name in lockdown.CALLS[processor]}
+    assert known == lockdown.CALLS[processor]
+    assert not {"socket", "connect", "execve", "fork", "kill", "ptrace", "unlinkat"} & known.keys()
