@@ -49,10 +49,10 @@ student: setup
 	@"$(RUN)" -m edgelab student $(ARGS)
 
 grade: setup
-	@"$(RUN)" -m edgelab grade "$(DIR)" $(ARGS)
+	@"$(RUN)" -m edgelab grade "$(or $(DIR),$(error Name the folder: make grade DIR=submissions))" $(ARGS)
 
 board: setup
-	@"$(RUN)" -m edgelab board "$(DIR)" $(ARGS)
+	@"$(RUN)" -m edgelab board "$(or $(DIR),$(error Name the folder: make board DIR=results))" $(ARGS)
 
 rknn:
 	@"$(PYTHON)" tools/make_rknn.py
