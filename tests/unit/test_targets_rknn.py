@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import runpy
 import subprocess
@@ -330,6 +331,50 @@ def test_fp16_needs_no_images_and_is_nearly_exact(toolkit, model, patterns, tmp_
     with target.open(made.path) as session, targets.get("cpu").open(model) as control:
         images = patterns.test_images[:20]
         assert np.abs(predict(session, images) - predict(control, images)).max() < 0.02
+
+
+def test_an_operator_that_the_npu_lacks_stays_on_the_cpu_and_is_named(toolkit, tmp_path):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 8, 8, 3), tf.float32)])
+    def sine(x):
+        return tf.nn.relu(tf.sin(x))
+
+    content = tf.lite.TFLiteConverter.from_concrete_functions([sine.get_concrete_function()]).convert()
+    path = tmp_path / "sine.tflite"
+    path.write_bytes(content)
+    target = targets.get("rknn", precision="fp16", where="simulator")
+    made = target.compile(path, tmp_path / "sine.rknn")
+    assert made.placement.accelerated < made.placement.total
+    assert any(operator.startswith("Sin ") for operator, _ in made.placement.reasons)
+    with target.open(made) as session:
+        pixels = np.linspace(0, 6, 192, dtype=np.float32).reshape(1, 8, 8, 3)
+        np.testing.assert_allclose(session.run(pixels)[0], np.maximum(np.sin(pixels), 0), atol=0.01)
+
+
+def test_two_compile_at_once(toolkit, model, images, tmp_path):
+    target, made = targets.get("rknn"), {}
+
+    def compile_one(name):
+        made[name] = target.compile(model, tmp_path / name, calibration=images)
+
+    threads = [threading.Thread(target=compile_one, args=(name,)) for name in ("a.rknn", "b.rknn")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made["a.rknn"].log_rows == made["b.rknn"].log_rows
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.rknn", "b.rknn"]
+
+
+def test_a_damaged_onnx_is_refused_in_words(toolkit, built):
+    recipe = rknn.Recipe.load(rknn._recipe_path(built.path.read_bytes()))
+    damaged = dataclasses.replace(recipe, onnx=recipe.onnx[:2000])
+    with rknn.Engine(environment.rknn_python()) as engine:
+        with pytest.raises(ModelError, match="Error parsing message"):
+            engine.build(damaged)
+        folder = engine.folder
+    assert not folder.exists()
 
 
 def test_a_file_from_elsewhere_cannot_be_simulated(built, tmp_path):
