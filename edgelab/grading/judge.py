@@ -6,6 +6,7 @@ own, so that a check that a strange answer keeps busy can be ended, too.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -19,6 +20,7 @@ from edgelab.grading import submissions
 from edgelab.grading.answers import AnswerError, Limits, Sandbox
 
 LONGEST_MESSAGE = 400
+MEMORY_BYTES = 8 << 30  # of a check that a strange answer makes use too much
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ def _judged(check: Callable[[Any], None], sandbox: Sandbox) -> tuple[str, str]:
 
 def main() -> None:
     """Answer requests until the input ends."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # where there are such limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     answers, sys.stdout = sys.stdout, sys.stderr
     known = {chapter.name: chapter for chapter in submissions.chapters()}
     for line in sys.stdin:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 LONGEST_MESSAGE_BYTES = 8_000_000
+LONGEST_RANGE = 1_000_000
 MOST_KEYS = 5_000  # of a dict or set: a student can choose numbers that collide
 DEEPEST = 40
 ARRAY_KINDS = "biufc"
@@ -139,7 +140,10 @@ def decode(message: Any, function: Callable[[int], Any], *, records: bool = Fals
         if kind == "bytes":
             return base64.b64decode(message["data"], validate=True)
         if kind == "range":
-            return range(*(int(part) for part in message["parts"]))
+            numbers = range(*(int(part) for part in message["parts"]))
+            if len(numbers) > LONGEST_RANGE:  # a few bytes that a check might make a list of
+                raise WireError("the range is too long")
+            return numbers
         if kind == "opaque":
             return Opaque(str(message["kind"]))
         if kind == "function":

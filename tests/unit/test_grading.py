@@ -350,6 +350,8 @@ def test_nothing_to_grade_is_said(tmp_path, folder):
         {"": "array", "dtype": "O", "shape": [1], "data": "AAAAAAAAAAA="},
         {"": "array", "dtype": "<f4", "shape": [9], "data": "AAAA"},
         {"": "dict", "items": [[str(number), 0] for number in range(10_000)]},
+        {"": "range", "parts": [0, 10**9, 1]},
+        {"": "range", "parts": [0, 10**30, 1]},
         {"": "list", "items": 3},
         {"": "unknown", "items": []},
         {},
