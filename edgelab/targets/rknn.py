@@ -16,6 +16,7 @@ import re
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -333,6 +334,7 @@ class RknnSession:
         provenance: str,
         placement: Placement | None,
         start: Mapping[str, Any],
+        adb_before: frozenset[int] | None = None,
     ) -> None:
         self.inputs, self.outputs = specs
         self._engine = engine
@@ -345,7 +347,7 @@ class RknnSession:
         engine.ask("start", START_LIMIT_S, inputs=self._paths, **start)
         self.device, self.provenance, self.placement = device, provenance, placement
         self.runtime_version = environment.rknn_version()
-        self._adb: frozenset[int] | None = None
+        self._adb = adb_before
 
     def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """One inference.
@@ -582,7 +584,14 @@ class RknnTarget:
                 f"in {stored.parent}",
                 fix="compile the .tflite file again on this machine, or run this one on a board",
             )
-        recipe = Recipe.load(stored)
+        try:
+            recipe = Recipe.load(stored)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ModelError(
+                f"What {name} was built from cannot be read.",
+                why=f"{stored.name} is damaged: {error}",
+                fix="delete both files and compile the model again",
+            ) from error
         return self._session(
             Engine(python),
             recipe,
@@ -599,9 +608,10 @@ class RknnTarget:
         engine = Engine(python)
         try:
             path = engine.folder / "model.rknn"
-            path.write_bytes(content)
+            with _storage(path):
+                path.write_bytes(content)
             engine.ask("load", START_LIMIT_S, path=str(path), runtime=runtime)
-            session = RknnSession(
+            return RknnSession(
                 engine,
                 (inputs, outputs),
                 device=f"{platform.upper()}{core}",
@@ -611,14 +621,13 @@ class RknnTarget:
                     "platform": platform if runtime == "adb" else None,
                     "core_mask": None if self.core is None else 1 << self.core,
                 },
+                adb_before=before,
             )
         except BaseException:
             engine.close()
             if before is not None:
                 _end_adb(except_for=before)
             raise
-        session._adb = before
-        return session
 
     def _session(self, engine: Engine, recipe: Recipe, **about: Any) -> RknnSession:
         try:

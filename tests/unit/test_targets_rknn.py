@@ -388,6 +388,10 @@ def test_a_file_from_elsewhere_cannot_be_simulated(built, tmp_path):
         target.open(other)
     with pytest.raises(ModelError, match="Cannot read"):
         target.open(tmp_path / "none.rknn")
+    other.write_bytes(b"RKNN, whose recipe is damaged")
+    rknn._recipe_path(other.read_bytes()).write_bytes(b"PK and no more")
+    with pytest.raises(ModelError, match="is damaged"):
+        target.open(other)
 
 
 def test_the_file_tells_a_board_what_it_takes(built):
