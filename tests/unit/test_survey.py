@@ -1,0 +1,150 @@
+"""One model on every target: right, wrong, simulated, refused and missing ones."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import pytest
+
+from edgelab import estimate, graph, pipeline, quantization, results, survey, targets
+from edgelab.errors import TargetError
+from edgelab.targets.base import Availability
+from edgelab.targets.cpu import CpuTarget
+
+FAULTY_KIND = "DEPTHWISE_CONV_2D"
+
+
+class Faulty(CpuTarget):
+    """A processor that computes depthwise convolutions with other weights."""
+
+    name = "faulty"
+
+    def open(self, model):
+        path = model.path
+        content, found = path.read_bytes(), graph.read(path)
+        weights = [found.tensors[node.inputs[1]] for node in found.operators if node.name == FAULTY_KIND]
+        changes = {t.index: np.where(t.values() < 0, 127, -127).astype(np.int8) for t in weights}
+        broken = path.with_name(f"broken-{path.name}")
+        broken.write_bytes(graph.with_values(content, changes))
+        return super().open(broken)
+
+
+class Simulated(CpuTarget):
+    """A vendor's tool: counts cycles when it compiles, and gives results but no time."""
+
+    name = "simulated"
+
+    def compile(self, model, out, *, calibration=None):
+        made = super().compile(model, out, calibration=calibration)
+        return replace(made, vendor_latency_ms=1.25, vendor_note="counted")
+
+    def open(self, model):
+        session = super().open(model)
+        session.provenance = "simulated"
+        return session
+
+
+class Refusing(CpuTarget):
+    """A compiler that takes no model."""
+
+    name = "refusing"
+
+    def compile(self, model, out, *, calibration=None):
+        raise TargetError("It takes no such model.", fix="another model")
+
+
+class Missing(CpuTarget):
+    """Not installed."""
+
+    name = "missing"
+
+    def probe(self):
+        return Availability(False, False, "not here", fix="install it")
+
+
+DOUBLES = (Faulty, Simulated, Refusing, Missing)
+
+
+@pytest.fixture(scope="module")
+def chain(patterns, small_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("survey") / "small.keras"
+    small_model.save(path)
+
+    class SmallChain(pipeline.Pipeline):
+        @cached_property
+        def dataset(self):
+            return patterns
+
+        def float_model(self):
+            return path, None
+
+        def converted(self, mode="int8", io_dtype=None):
+            images = patterns.calibration_images(100) if mode == "int8" else None
+            io_dtype = "uint8" if mode == "int8" else "float32"
+            return quantization.convert(path, mode, images, io_dtype=io_dtype, name="small")
+
+    return SmallChain("fast", "shapes", 0, "small")
+
+
+@pytest.fixture(scope="module")
+def found(chain):
+    with pytest.MonkeyPatch.context() as patch:
+        for double in DOUBLES:
+            patch.setitem(targets._CLASSES, double.name, f"{__name__}:{double.__name__}")
+        yield survey.run(chain, [double.name for double in DOUBLES], image_count=60)
+
+
+def entry(found, name):
+    [it] = [it for it in found.entries if it.target == name]
+    return it
+
+
+def test_the_processor_comes_first_and_is_timed(found):
+    first = found.entries[0]
+    assert first.target == "cpu"
+    assert first.comparison.agreement == 1
+    assert first.latency.provenance == "measured"
+
+
+def test_a_wrong_result_is_red_and_names_the_operator_where_it_starts(found):
+    wrong = entry(found, "faulty")
+    assert found.wrong == (wrong,)
+    assert FAULTY_KIND in wrong.divergence
+    assert wrong.latency is None
+    [row] = [row for row in found._repr_html_().split("<tr>") if ">faulty<" in row]
+    assert survey.WRONG_STYLE in row
+    assert "WRONG RESULT" in row
+    assert "WRONG RESULT" in str(found)
+
+
+def test_a_simulation_has_an_accuracy_and_the_vendors_latency(found):
+    simulated = entry(found, "simulated")
+    assert simulated.run_provenance == "simulated"
+    assert (simulated.latency.value, simulated.latency.provenance) == (1.25, "simulated")
+
+
+def test_what_fails_or_is_missing_says_why(found):
+    assert "It takes no such model" in entry(found, "refusing").note
+    assert entry(found, "missing").note == "install it"
+    for name in ("refusing", "missing"):
+        assert entry(found, name).comparison is None
+
+
+def test_records_say_where_they_come_from_and_leave_wrong_results_out(found):
+    frame = results.to_frame(found.records())
+    assert "faulty" not in set(frame["target"])
+    simulated = frame[frame["target"] == "simulated"].set_index("metric")
+    assert simulated.loc["accuracy", "provenance"] == simulated.loc["latency", "provenance"] == "simulated"
+    assert simulated.loc["size", "provenance"] == "measured"
+
+
+def test_a_device_that_is_not_here_is_estimated(chain):
+    found = survey.run(chain, ["edgetpu"], image_count=20)
+    it = entry(found, "edgetpu")
+    if it.run_provenance == "measured":
+        pytest.skip("there is an Edge TPU here")
+    assert it.latency.provenance == "estimated"
+    assert it.latency.value == pytest.approx(
+        estimate.latency(chain.converted("int8").path, "edgetpu").latency_ms
+    )
+    assert it.device == estimate.DEVICES["edgetpu"].chip
