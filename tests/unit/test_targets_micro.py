@@ -195,6 +195,36 @@ def test_fully_connected_rounds_twice_and_no_more_than_that(tmp_path, per_channe
 
 
 @installed
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("mobilenet_v1_0.25_128_quant", None), ("keras_lstm_mnist_ptq", 12), ("yamnet_spectra_in", 12)],
+)
+def test_models_from_elsewhere(real_data, name, steps):
+    """Another converter's models: an LSTM, an audio network, and uint8 weights, which it no longer takes."""
+    path = real_data / "edgetpu_pairs" / f"{name}.tflite"
+    if steps is None:
+        with pytest.raises(ModelError, match="cannot run on TensorFlow Lite Micro"):
+            targets.get("micro").open(path)
+        return
+    rng = np.random.default_rng(0)
+    with (
+        targets.get("micro").open(path) as session,
+        targets.get("cpu", kernels="reference").open(path) as arbiter,
+    ):
+        [spec] = arbiter.inputs
+        codes = rng.integers(0, 256, (20, *spec.shape)).astype(np.uint8)
+        inputs = codes.view(spec.dtype) if spec.dtype == np.int8 else codes.astype(spec.dtype)
+        if spec.dtype == np.float32:
+            inputs /= 255
+        found = np.concatenate([session.run(one)[0] for one in inputs]).astype(float)
+        expected = np.concatenate([arbiter.run(one)[0] for one in inputs]).astype(float)
+    step = 1 if np.issubdtype(arbiter.outputs[0].dtype, np.integer) else 1 / 256
+    assert np.std(expected) > 5 * step
+    assert np.mean(found != expected) < 0.05 and np.abs(found - expected).max() <= steps * step
+
+
+@installed
 def test_a_whole_classifier_gives_the_same_answers(int8_path, patterns):
     with targets.get("micro").open(int8_path) as session:
         found = predict(session, patterns.test_images)
