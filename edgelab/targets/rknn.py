@@ -540,6 +540,12 @@ class RknnTarget:
         )
         images = None
         if self.precision == "int8":
+            if len(inputs) != 1:
+                raise ModelError(
+                    f"{model.name} has {len(inputs)} inputs.",
+                    why="calibration feeds one image at a time",
+                    fix='join the inputs, or use precision="fp16"',
+                )
             images = _checked_images(calibration, inputs[0])
         onnx = onnx_model.from_tflite(model, channels_first=True).read_bytes()
         return Recipe(onnx, images, self.platform, self.mean, self.std, inputs, outputs)
