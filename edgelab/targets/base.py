@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -235,6 +236,13 @@ class Target(Protocol):
 
     def open(self, model: Path | Compiled) -> Session:
         """Load a model."""
+
+
+class ClosesAtEnd(AbstractContextManager):
+    """What sessions inherit: a `with` block gives the session itself, and closes it in the end."""
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def check_inputs(specs: tuple[TensorSpec, ...], arrays: tuple[np.ndarray, ...]) -> None:

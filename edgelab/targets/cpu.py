@@ -13,7 +13,6 @@ import platform
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar
 
 import numpy as np
@@ -22,7 +21,7 @@ from edgelab import artifacts, graph, quiet
 from edgelab.errors import InputError, ModelError, StorageError
 from edgelab.hardware import processor_name
 from edgelab.targets import probe
-from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 
 # "xnnpack": optimised kernels in one delegate; "builtin": LiteRT's own, operator by operator;
 # "reference": the plainest C++, slow, the arbiter when two others disagree.
@@ -49,7 +48,7 @@ def trial_input(spec: TensorSpec) -> np.ndarray:
     return np.zeros(spec.shape, spec.dtype)
 
 
-class CpuSession:
+class CpuSession(ClosesAtEnd):
     """A model loaded on the CPU. Made by `CpuTarget.open`; one thread at a time may run it."""
 
     target = "cpu"
@@ -128,17 +127,6 @@ class CpuSession:
     def close(self) -> None:
         """Free the model's memory. A second call does nothing."""
         self._interpreter = None
-
-    def __enter__(self) -> CpuSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<CPU session: {self.kernels}, {self.threads} threads, batch {self.batch_size}>"

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from edgelab import artifacts, child, environment, graph, hardware
 from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
 from edgelab.targets import edgetpu_worker
-from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.edgetpu_log import CompilerLog, parse
 from edgelab.targets.edgetpu_rules import COMPILED_OPERATOR, EdgeTpuPlacement, is_compiled, placement
 
@@ -97,7 +96,7 @@ def pycoral_state() -> str:
     return "pycoral" if any((folder / "utils" / "edgetpu.py").exists() for folder in folders) else "unrelated"
 
 
-class EdgeTpuSession:
+class EdgeTpuSession(ClosesAtEnd):
     """A compiled model on a device. Made by `EdgeTpuTarget.open`.
 
     A run hands the tensors to another process and back through shared memory: a few hundredths of a
@@ -153,17 +152,6 @@ class EdgeTpuSession:
         self._worker.close()
         self._sent = self._received = ()  # a mapped file cannot be deleted on Windows
         self._folder.cleanup()
-
-    def __enter__(self) -> EdgeTpuSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Edge TPU session: {self.device}, {self.placement}>"

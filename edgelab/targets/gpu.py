@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from edgelab.errors import InputError, ModelError, StorageError, TargetError
 from edgelab.gpu_adapter import Adapter
 from edgelab.hardware import version_of
 from edgelab.targets import cpu
-from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.probe import no_core_dumps
 
 TIME_LIMIT_S = 180.0  # a driver compiles a program for each operator
@@ -132,7 +131,7 @@ def _kept_on_cpu(operators: tuple[int, ...]) -> Iterator[None]:
             os.environ[EXCLUDE_VARIABLE] = before
 
 
-class GpuSession:
+class GpuSession(ClosesAtEnd):
     """A model loaded on the GPU. Made by `GpuTarget.open`; one thread at a time may run it."""
 
     target = "gpu"
@@ -216,17 +215,6 @@ class GpuSession:
         """Free the model and its buffers. A second call does nothing."""
         with quiet.native_stderr():
             self._model = self._buffers = self._given = self._wanted = None
-
-    def __enter__(self) -> GpuSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<GPU session: {self.device}, {self.placement}>"

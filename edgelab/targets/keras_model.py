@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
 from edgelab import quiet
 from edgelab.errors import ModelError
 from edgelab.hardware import processor_name
-from edgelab.targets.base import Availability, Placement, TensorSpec, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Placement, TensorSpec, check_inputs
 
 
-class KerasSession:
+class KerasSession(ClosesAtEnd):
     """A Keras model in TensorFlow, on the GPU where there is one. Takes any number of images at once."""
 
     target = "keras"
@@ -67,17 +66,6 @@ class KerasSession:
     def close(self) -> None:
         """Free the model. A second call does nothing."""
         self._function = None
-
-    def __enter__(self) -> KerasSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class KerasTarget:

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ import numpy as np
 from edgelab import artifacts, child, graph
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.hardware import processor_name
-from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.cpu import trial_input
 from edgelab.targets.micro_child import QUESTION_MARK
 
@@ -120,7 +119,7 @@ class CArray:
     size_bytes: int
 
 
-class _Child:
+class _Child(ClosesAtEnd):
     """A child that is started when it is needed, and again after it died."""
 
     def __init__(self, model: Path) -> None:
@@ -168,12 +167,6 @@ class _Child:
             self.worker = None
         self.folder.cleanup()
 
-    def __enter__(self) -> _Child:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
 
 class _RefusedError(Exception):
     """The interpreter's no: what Python saw, and what the native code wrote."""
@@ -189,7 +182,7 @@ def _words(stderr: str) -> str:
     return "; ".join(line.strip() for line in lines if line.strip())
 
 
-class MicroSession:
+class MicroSession(ClosesAtEnd):
     """A model in an arena, in a child process. Made by `MicroTarget.open`."""
 
     target = "micro"
@@ -238,17 +231,6 @@ class MicroSession:
         if self._child is not None:
             self._child.close()
             self._child = None
-
-    def __enter__(self) -> MicroSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class MicroTarget:

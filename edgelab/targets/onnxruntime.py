@@ -7,14 +7,13 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from edgelab import artifacts, hardware, onnx_model
 from edgelab.errors import InputError, ModelError
-from edgelab.targets.base import Availability, Compiled, Placement, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, check_inputs
 from edgelab.targets.cpu import MOST_DEFAULT_THREADS, available_cpus
 
 PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
@@ -61,7 +60,7 @@ def _load(content: bytes, options: Any, name: str) -> Any:
         ) from error
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(ClosesAtEnd):
     """An ONNX model loaded on the CPU. Made by `OnnxRuntimeTarget.open`."""
 
     target = "onnxruntime"
@@ -97,17 +96,6 @@ class OnnxRuntimeSession:
     def close(self) -> None:
         """Free the model's memory and threads. A second call does nothing."""
         self._session = None
-
-    def __enter__(self) -> OnnxRuntimeSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def executed_kernels(model: Path) -> tuple[dict[str, Any], ...]:

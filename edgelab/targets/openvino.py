@@ -8,14 +8,13 @@ import time
 import zipfile
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from edgelab import artifacts, graph, hardware, onnx_model, quantization
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.cpu import MOST_DEFAULT_THREADS, CpuTarget, available_cpus
 
 HINTS = ("LATENCY", "THROUGHPUT")
@@ -37,7 +36,7 @@ def _first_line(error: Exception) -> str:
     return (told or lines or [type(error).__name__])[0]
 
 
-class OpenVinoSession:
+class OpenVinoSession(ClosesAtEnd):
     """A model compiled for one of OpenVINO's devices. Made by `OpenVinoTarget.open`."""
 
     target = "openvino"
@@ -129,17 +128,6 @@ class OpenVinoSession:
     def close(self) -> None:
         """Free the model and the device. A second call does nothing."""
         self._requests, self._request, self._compiled = [], None, None
-
-    def __enter__(self) -> OpenVinoSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class OpenVinoTarget:

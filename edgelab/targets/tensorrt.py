@@ -11,14 +11,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from edgelab import artifacts, child, hardware, onnx_model
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 
 PRECISIONS = ("int8", "fp16")
 # Wheels of the full library; "tensorrt-lean" and "tensorrt-dispatch" run engines but cannot build any.
@@ -90,7 +89,7 @@ def _python_path() -> str:
     return os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH", ""))))
 
 
-class TensorRtSession:
+class TensorRtSession(ClosesAtEnd):
     """An engine loaded on the GPU, in a child process. Made by `TensorRtTarget.open`.
 
     Arrays reach the child process as files, which takes longer than many an inference: `benchmark` therefore
@@ -152,17 +151,6 @@ class TensorRtSession:
         if self._is_open:
             self._is_open = False
             self._engine.close()
-
-    def __enter__(self) -> TensorRtSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class TensorRtTarget:
