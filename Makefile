@@ -5,7 +5,7 @@ RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 # Last chapter first: each then runs without those before it, and makes for itself what it needs.
 NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
 
-.PHONY: help setup lab run test check targets student grade board rknn lint clean lock
+.PHONY: help setup lab run test check targets slides site student grade board rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
