@@ -93,6 +93,7 @@ class Availability:
         detail: what was found.
         why_it_matters: what one loses without it.
         fix: the command or page that mends it; empty when nothing is missing.
+        is_simulated: running means in a simulator here, not on the device.
     """
 
     can_compile: bool
@@ -100,6 +101,7 @@ class Availability:
     detail: str
     why_it_matters: str = ""
     fix: str = ""
+    is_simulated: bool = False
 
     def __str__(self) -> str:
         status = f"compile: {'yes' if self.can_compile else 'no'}, run: {'yes' if self.can_run else 'no'}"

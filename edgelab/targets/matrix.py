@@ -42,8 +42,9 @@ class Row:
         """Target, compiles here, runs here, with hardware, why, mend: as text."""
         found = self.availability
         why = "\n".join(filter(None, (found.detail, found.why_it_matters)))
-        words = {True: "yes", False: "no"}
-        return (self.name, words[found.can_compile], words[found.can_run], self.hardware, why, found.fix)
+        compiles = "yes" if found.can_compile else "no"
+        runs = "no" if not found.can_run else "simulated" if found.is_simulated else "yes"
+        return (self.name, compiles, runs, self.hardware, why, found.fix)
 
 
 COLUMNS = ("target", "compiles here", "runs here", "with hardware", "why", "what to do")
@@ -60,7 +61,7 @@ class Matrix:
         lines = [f"{'target':{width}}  compiles here  runs here"]
         for row in self.rows:
             name, compiles, runs, hardware, why, fix = row.cells
-            lines.append(f"{name:{width}}  {compiles:13}  {runs:9}")
+            lines.append(f"{name:{width}}  {compiles:13}  {runs}")
             notes = {"with hardware": hardware, "why": why, "what to do": fix}
             for title, text in notes.items():
                 for number, line in enumerate(text.splitlines()):

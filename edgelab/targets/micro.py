@@ -258,7 +258,7 @@ class MicroTarget:
         """Whether the interpreter is installed; there are wheels for Linux on x86-64 alone."""
         version = _version()
         if version:
-            return Availability(True, True, f"tflite-micro {version}, on this computer")
+            return Availability(True, True, f"tflite-micro {version}, on this computer", is_simulated=True)
         fits = sys.platform == "linux" and platform.machine() == "x86_64"
         return Availability(
             can_compile=False,

@@ -20,7 +20,6 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +27,7 @@ import psutil
 
 from edgelab import artifacts, child, environment, graph, hardware, onnx_model
 from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
-from edgelab.targets.base import Availability, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,7 +206,7 @@ def _described(content: bytes) -> tuple[str, tuple[TensorSpec, ...], tuple[Tenso
     return about["platform"], inputs, outputs
 
 
-class Engine:
+class Engine(ClosesAtEnd):
     """Rockchip's software in a process and a temporary folder of its own; both go when it is closed.
 
     Args:
@@ -293,12 +292,6 @@ class Engine:
         self._worker.close()
         self._folder.cleanup()
 
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
 
 @contextlib.contextmanager
 def _storage(path: Path):
@@ -319,7 +312,7 @@ def _channels_first(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if images.ndim == 4 else images
 
 
-class RknnSession:
+class RknnSession(ClosesAtEnd):
     """A model in Rockchip's runtime or simulator. Made by `RknnTarget.open`; for one thread at a time."""
 
     target = "rknn"
@@ -402,17 +395,6 @@ class RknnSession:
             _end_adb(except_for=self._adb)
             self._adb = None
 
-    def __enter__(self) -> RknnSession:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<RKNN session: {self.device}, {self.placement}>"
 
@@ -485,9 +467,12 @@ class RknnTarget:
         can_compile = environment.rknn_python() is not None
         on_board = environment.has_rknn_lite() and board.status == environment.OK
         detail = f"{toolkit.detail}; {board.detail}"
-        if can_compile and not on_board and board.status != environment.OK:
+        is_simulated = can_compile and not on_board and board.status != environment.OK
+        if is_simulated:
             detail = f"{toolkit.detail}, with the simulator; {board.detail}"
-        return Availability(can_compile, can_compile or on_board, detail, toolkit.why, toolkit.fix)
+        return Availability(
+            can_compile, can_compile or on_board, detail, toolkit.why, toolkit.fix, is_simulated
+        )
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
         """Compile a float `.tflite` file, through ONNX.
