@@ -77,7 +77,7 @@ def main() -> int:
     wanted = fingerprint(lock)
     if not (STAMP.exists() and STAMP.read_text() == wanted):
         uv = shutil.which("uv")
-        print(f"Setting up {VENV.name} from {lock.name} with {'uv' if uv else 'pip'} (about 2 GB, once) ...")
+        print(f"Setting up {VENV.name} from {lock.name} with {'uv' if uv else 'pip'} (about 3 GB, once) ...")
         try:
             create_environment(uv)
             install(uv, lock)
