@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import psutil
 
 from edgelab import artifacts, display, hardware, pages, results
 from edgelab.errors import InputError
+from edgelab.targets import matrix
 
 NOTEBOOKS_DIR = artifacts.PROJECT_ROOT / "notebooks"
 BUILD_DIR = artifacts.PROJECT_ROOT / "build"
@@ -195,10 +197,16 @@ def _settings(profile: str, dataset: str) -> dict[str, str]:
     return settings
 
 
+@cache
+def _machine() -> str:
+    return f"{hardware.description()}\n{matrix.matrix()}"
+
+
 def _stamp(source: Path, settings: dict[str, str]) -> Path:
     """Where a finished run of this chapter is noted; named after all that decides what its page shows.
 
-    The notebooks before it count, since it takes what they leave; so does the machine, which it measures.
+    The notebooks before it count, since it takes what they leave; so does the machine, which it measures, and
+    what every target can do: a chapter is executed again when an accelerator has come or gone.
     """
     root = artifacts.PROJECT_ROOT
     files = [path for path in sorted(NOTEBOOKS_DIR.glob("*.ipynb")) if path.name <= source.name]
@@ -208,7 +216,7 @@ def _stamp(source: Path, settings: dict[str, str]) -> Path:
     for path in files:
         if path.suffix != ".pyc" and path != display.MINUTES_FILE:
             digest.update(path.name.encode() + path.read_bytes())
-    key = artifacts.content_key(files=digest.digest(), settings=settings, machine=hardware.description())
+    key = artifacts.content_key(files=digest.digest(), settings=settings, machine=_machine())
     return artifacts.artifacts_dir() / "executed" / f"{source.stem}-{key}.json"
 
 
