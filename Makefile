@@ -5,7 +5,7 @@ RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 # Last chapter first: each then runs without those before it, and makes for itself what it needs.
 NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
 
-.PHONY: help setup lab run test check targets slides site student grade board rknn lint clean lock
+.PHONY: help setup lab run test check targets slides site student grade board progress rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make run     execute every chapter into build/index.html   (ARGS=\"--only 04,08 --profile full\")"
 	@echo "make test    check style, run the unit tests and every notebook"
 	@echo "make check   print what this machine has, and how to mend what is missing"
+	@echo "make progress print how many exercises are solved, chapter by chapter"
 	@echo "make slides  the chapters as slides, complete offline, in build/slides"
 	@echo "make site    the chapters as a site with search, complete offline, in build/site"
 	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
@@ -35,6 +36,9 @@ run: setup
 
 check: setup
 	@"$(RUN)" -m edgelab check
+
+progress: setup
+	@"$(RUN)" -m edgelab progress
 
 slides: run
 	@"$(RUN)" -m edgelab slides

@@ -26,6 +26,14 @@ def targets(options: argparse.Namespace) -> int:
     return 0
 
 
+def progress(options: argparse.Namespace) -> int:
+    """Print how many exercises are solved, chapter by chapter."""
+    from edgelab import exercises
+
+    print(exercises.progress().by_chapter)
+    return 0
+
+
 def _cell_count(chapters: list[dict[str, str]]) -> int:
     import nbformat
 
@@ -131,6 +139,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     commands.add_parser("targets", help="print what every accelerator can do here").set_defaults(
         command=targets
     )
+    commands.add_parser("progress", help="print which exercises are solved").set_defaults(command=progress)
     commands.add_parser("lab", help="open JupyterLab, with its own options").set_defaults(command=lab)
     handout = commands.add_parser("student", help="write the students' edition, without solutions")
     handout.set_defaults(command=student)

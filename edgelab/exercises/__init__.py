@@ -16,6 +16,7 @@ from edgelab.exercises.core import (
     progress,
     untouched,
 )
+from edgelab.exercises.guess_figure import guesses
 
 __all__ = [
     "CheckResult",
@@ -25,6 +26,7 @@ __all__ = [
     "Progress",
     "check",
     "exercise",
+    "guesses",
     "passed",
     "predict",
     "progress",

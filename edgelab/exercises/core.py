@@ -334,21 +334,64 @@ def _record_try(key: str, state: str) -> int:
 
 
 @dataclass(frozen=True)
+class ChapterProgress:
+    """How far the student is in one chapter.
+
+    Attributes:
+        number, title: as in `data/course.json`.
+        solved: exercises solved by the student's own answer.
+        exercises: all that the chapter has.
+        guesses: own guesses compared with a measurement.
+    """
+
+    number: str
+    title: str
+    solved: int
+    exercises: int
+    guesses: int
+
+    def __str__(self) -> str:
+        counts = {"solved": self.solved, "open": self.exercises - self.solved, "guesses": self.guesses}
+        listed = "".join(f"  {count:>3} {name}" for name, count in counts.items())
+        return f"{self.number}  {self.title:<26}{listed}"
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far the student is.
 
     Attributes:
         frame: one row per exercise: exercise, title, state, failed_tries.
-        guesses: how many guesses were compared with a measurement.
+        guess_keys: the student's own guesses that were compared with a measurement.
     """
 
     frame: pd.DataFrame
-    guesses: int
+    guess_keys: tuple[str, ...]
 
     @property
     def solved(self) -> int:
         """Exercises solved by the student's own answer."""
         return int((self.frame["state"] == "solved").sum())
+
+    @property
+    def guesses(self) -> int:
+        """How many of the student's own guesses were compared with a measurement."""
+        return len(self.guess_keys)
+
+    @property
+    def chapters(self) -> tuple[ChapterProgress, ...]:
+        """The same per chapter, in the course's order."""
+        return tuple(self._of(chapter["number"], chapter["title"]) for chapter in display.chapters())
+
+    def _of(self, number: str, title: str) -> ChapterProgress:
+        own = self.frame[self.frame["exercise"].str.startswith(f"{number}.")]
+        guesses = sum(key.startswith(f"{number}.") for key in self.guess_keys)
+        return ChapterProgress(number, title, int((own["state"] == "solved").sum()), len(own), guesses)
+
+    @property
+    def by_chapter(self) -> str:
+        """A line per chapter, then the sum: for a terminal."""
+        return "\n".join([*map(str, self.chapters), str(self)])
 
     def __str__(self) -> str:
         return f"{self.solved} of {len(self.frame)} exercises solved, {self.guesses} guesses checked"
@@ -375,7 +418,12 @@ def progress() -> Progress:
         done = record["exercises"].get(key, {"state": "open", "failed_tries": 0})
         rows.append({"exercise": key, "title": _exercises[key].title, **done})
     frame = pd.DataFrame(rows, columns=["exercise", "title", "state", "failed_tries"])
-    return Progress(frame, sum("measured" in guess for guess in record["guesses"].values()))
+    return Progress(frame, tuple(key for key, guess in record["guesses"].items() if _is_own(guess)))
+
+
+def _is_own(guess: dict[str, Any]) -> bool:
+    """Whether a recorded guess is the student's, and was compared with a measurement."""
+    return "measured" in guess and not guess.get("is_default", False)
 
 
 # ----------------------------------------------------------------------------------------------- guesses
@@ -403,20 +451,24 @@ class Guess:
 
     def _changed(self, change: dict[str, Any]) -> None:
         self.is_default = False
-        self._record(guess=change["new"])
+        self._record(guess=change["new"], is_default=False)
 
     def _record(self, **facts: Any) -> None:
         try:
             with _progress_update() as record:
                 entry = record["guesses"].setdefault(self.key, {})
-                entry.update({name: _as_json(fact) for name, fact in facts.items()})
+                entry.update(facts)
         except StorageError:
             pass  # A full disk must not stop the lesson; the next check says so.
 
+    def _choices(self) -> dict[str, Any]:
+        """What could be guessed: options, or the ends of the slider."""
+        if isinstance(self.value, str):
+            return {"options": list(self.control.options)}
+        return {"low": float(self.control.min), "high": float(self.control.max)}
+
     def _with_unit(self, value: Any) -> str:
-        if isinstance(value, str):
-            return value
-        return f"{float(value):,.4g} {self.unit}".rstrip()
+        return with_unit(value, self.unit)
 
     def _comparison(self, measured: Any) -> str:
         if isinstance(measured, str) or isinstance(self.value, str):
@@ -433,8 +485,11 @@ class Guess:
             measured: a number in the guess's unit, or one of the options.
             provenance: one of `display.PROVENANCES`: where it comes from, when it was not measured here.
         """
-        if not self.is_default:
-            self._record(guess=self.value, measured=measured)
+        self._record(
+            **{"guess": _as_json(self.value), "measured": _as_json(measured), "provenance": provenance},
+            **{"is_default": self.is_default, "question": self.question, "unit": self.unit},
+            **self._choices(),
+        )
         whose = "Default guess" if self.is_default else "Your guess"
         facts = (
             f"{whose}: {self._with_unit(self.value)} · {provenance.capitalize()}: {self._with_unit(measured)}"
@@ -447,8 +502,26 @@ class Guess:
         )
 
 
+def with_unit(value: Any, unit: str) -> str:
+    """A number as one reads it, with its unit; an option as it is."""
+    return value if isinstance(value, str) else f"{float(value):,.4g} {unit}".rstrip()
+
+
 def _as_json(value: Any) -> Any:
     return value if isinstance(value, str) else float(value)
+
+
+def recorded_guesses(chapter: str) -> list[dict[str, Any]]:
+    """The guesses of a chapter that were compared with a measurement, own ones and defaults.
+
+    Args:
+        chapter: its number, such as "04".
+
+    Returns:
+        Per guess: question, guess, measured, provenance, unit, is_default, and options or low and high.
+    """
+    guesses = _read_progress()["guesses"].items()
+    return [entry for key, entry in guesses if key.startswith(f"{chapter}.") and "question" in entry]
 
 
 def predict(
@@ -481,10 +554,12 @@ def predict(
     """
     control = _control(default, low, high, step, options)
     guess = Guess(key, question, unit, control)
-    earlier = _read_progress()["guesses"].get(key, {}).get("guess")
+    recorded = _read_progress()["guesses"].get(key, {})
+    earlier = None if recorded.get("is_default") else recorded.get("guess")
     # A guess made before comes back when the cell runs again, unless the question's range has changed since.
     if earlier is not None and (earlier in options if options else low <= earlier <= high):
         control.value = type(control.value)(earlier)
+        guess.is_default = False
     _show_guess(guess)
     return guess
 

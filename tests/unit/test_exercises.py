@@ -6,10 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
-from edgelab import artifacts, exercises
+from edgelab import artifacts, display, exercises
+from edgelab.__main__ import main
 from edgelab.errors import InputError
-from edgelab.exercises import Mistake, core
+from edgelab.exercises import Mistake, core, guess_figure
 
 
 @pytest.fixture(autouse=True)
@@ -232,7 +235,10 @@ def test_a_guess_made_is_recorded_and_comes_back(own_progress, capsys):
     guess.reveal(27.0)
     assert "Your guess: 30 % · Measured: 27 %" in capsys.readouterr().out
     record = json.loads((own_progress / "progress.json").read_text())["guesses"]["77.size"]
-    assert record == {"guess": 30.0, "measured": 27.0}
+    assert record == {
+        **{"guess": 30.0, "measured": 27.0, "provenance": "measured", "is_default": False},
+        **{"question": "How large?", "unit": "%", "low": 0.0, "high": 100.0},
+    }
     assert exercises.progress().guesses == 1
     again = exercises.predict("77.size", "How large?", default=50, low=0, high=100, unit="%")
     assert again.value == 30 and not again.is_default
@@ -263,3 +269,76 @@ def test_importing_the_exercises_is_cheap():
     code = f"import sys, edgelab.exercises; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def shown_guesses(chapter="77"):
+    """The HTML and the plain text of the chapter's closing figure."""
+    InteractiveShell.instance()  # outside a shell, `display` prints the plain text
+    with capture_output() as captured:
+        exercises.guesses(chapter)
+    InteractiveShell.clear_instance()
+    (output,) = captured.outputs
+    return output.data["text/html"], output.data["text/plain"]
+
+
+def guess_and_reveal(key, default, measured, own=None, **choices):
+    guess = exercises.predict(key, f"What of {key}?", default=default, **choices)
+    if own is not None:
+        guess.control.value = own
+    guess.reveal(measured)
+
+
+def test_a_chapter_without_guesses_says_so():
+    assert shown_guesses()[1] == guess_figure.NONE_MADE
+
+
+def test_the_closing_figure_tells_every_guess_and_whose_it_is(capsys):
+    guess_and_reveal("77.a", 50, np.float32(27), own=30, low=0, high=100, unit="$")
+    guess_and_reveal("77.b", 2.0, 9.5, low=0.0, high=5.0, unit="times")
+    guess_and_reveal("77.c", "CPU", "GPU", options=["CPU", "GPU"])
+    guess_and_reveal("77.d", "CPU", "GPU", own="GPU", options=["CPU", "GPU"])
+    guess_and_reveal("78.a", 1, 2, low=0, high=5)
+    content, alt = shown_guesses()
+    assert "What of 77.a? your guess 30 $, measured 27 $" in alt
+    assert "What of 77.b? default guess 2 times, measured 9.5 times" in alt
+    assert "✗ default guess CPU, measured GPU" in alt and "✓ your guess is right: GPU" in alt
+    assert "78.a" not in alt and "2 of 4 guesses are your own." in content and "<img alt=" in content
+
+
+def test_a_default_is_kept_apart_from_an_own_guess(capsys):
+    choices = {"default": 50, "low": 0, "high": 100}
+    exercises.predict("77.size", "How large?", **choices).reveal(27)
+    assert exercises.progress().guesses == 0
+    again = exercises.predict("77.size", "How large?", **choices)
+    assert again.is_default
+    again.control.value = 60
+    again.control.value = 50  # moved back: the default's value, but chosen
+    again.reveal(27)
+    assert not exercises.predict("77.size", "How large?", **choices).is_default
+    assert exercises.progress().guesses == 1
+
+
+@pytest.mark.parametrize(
+    ("guess", "measured", "expected"),
+    [(30, 70, (0.3, 0.7)), (50, 200, (0.25, 1.0)), (0, -100, (0.5, 0.0))],
+)
+def test_a_measurement_outside_the_slider_stretches_the_axis(guess, measured, expected):
+    row = {"low": 0, "high": 100, "guess": guess, "measured": measured}
+    assert guess_figure._positions(row) == pytest.approx(expected)
+
+
+def test_a_measurement_that_is_no_number_is_not_drawn(capsys):
+    guess_and_reveal("77.a", 50, float("nan"), low=0, high=100)
+    assert shown_guesses()[1] == guess_figure.NONE_MADE
+
+
+def test_progress_as_text_has_a_line_per_chapter(capsys):
+    exercises.check("00.1", 32 * 32 * 27 * 16)
+    guess_and_reveal("00.macs", 50, 442, own=60, low=0, high=1000)
+    guess_and_reveal("04.size", 50, 27, low=0, high=100)
+    assert main(["progress"]) == 0
+    lines = capsys.readouterr().out.splitlines()[-1 - len(display.chapters()) :]
+    assert lines[0].split() == ["00", "Start", "here", "1", "solved", "0", "open", "1", "guesses"]
+    quantize = next(line for line in lines if line.startswith("04"))
+    assert "0 solved" in quantize and "0 guesses" in quantize
+    assert lines[-1].startswith("1 of ") and lines[-1].endswith("1 guesses checked")

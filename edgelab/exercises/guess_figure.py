@@ -1,0 +1,98 @@
+"""At a chapter's end: its guesses beside what was measured."""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from edgelab import display
+from edgelab.exercises.core import recorded_guesses, with_unit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NONE_MADE = "No guess has been compared with a measurement yet: run the chapter's cells from its beginning."
+# Shape tells the three apart, colour only helps: marker, filled, colour.
+MARKS = {
+    "your guess": ("o", False, display.PALETTE[1]),
+    "default guess": ("s", False, "#6B6B6B"),
+    "what came out": ("D", True, display.PALETTE[0]),
+}
+LABEL_WIDTH = 46  # characters of a question's line
+
+
+def guesses(chapter: str) -> None:
+    """Show how good the guesses of a chapter were, each on an axis of its own.
+
+    Args:
+        chapter: its number, such as "04".
+    """
+    rows = [row for row in recorded_guesses(chapter) if _is_drawable(row)]
+    if not rows:
+        display.show_html(f"<p>{html.escape(NONE_MADE)}</p>", NONE_MADE)
+        return
+    own = sum(not row["is_default"] for row in rows)
+    caption = f"{own} of {len(rows)} guesses are your own."
+    if own < len(rows):
+        caption += " Move a slider before its measurement to make a default guess yours."
+    told = "; ".join(f"{row['question']} {_outcome(row)}" for row in rows)
+    display.figure(_draw(rows), alt=f"Guesses beside what came out. {told}.", caption=caption)
+
+
+def _is_drawable(row: dict[str, Any]) -> bool:
+    return all(isinstance(row[name], str) or math.isfinite(row[name]) for name in ("guess", "measured"))
+
+
+def _whose(row: dict[str, Any]) -> str:
+    return "default guess" if row["is_default"] else "your guess"
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    """The row in words, such as "your guess 30 %, measured 27 %"."""
+    guess, measured = (with_unit(row[name], row["unit"]) for name in ("guess", "measured"))
+    if "options" not in row:
+        return f"{_whose(row)} {guess}, {row['provenance']} {measured}"
+    if guess == measured:
+        return f"✓ {_whose(row)} is right: {guess}"
+    return f"✗ {_whose(row)} {guess}, {row['provenance']} {measured}"
+
+
+def _positions(row: dict[str, Any]) -> tuple[float, float]:
+    """Guess and measurement from 0 to 1 on the slider's range, stretched where the measurement left it."""
+    low = min(row["low"], row["guess"], row["measured"])
+    length = max(row["high"], row["guess"], row["measured"]) - low or 1.0
+    return (row["guess"] - low) / length, (row["measured"] - low) / length
+
+
+def _draw(rows: list[dict[str, Any]]) -> Figure:
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(figsize=(5, 0.5 * len(rows) + 0.4))
+    for height, row in enumerate(rows):
+        question = "\n".join(textwrap.wrap(row["question"], LABEL_WIDTH)[:2])
+        text = {"va": "center", "parse_math": False, "fontsize": 9}
+        axes.text(-0.04, height, question, ha="right", **text)
+        if "options" in row:
+            axes.text(0.0, height, _outcome(row), **text)
+        else:
+            axes.hlines(height, 0, 1, color="#BBBBBB", linewidth=1.5, linestyle="-", zorder=1)
+            guess, measured = _positions(row)
+            _mark(axes, guess, height, _whose(row))
+            _mark(axes, measured, height, "what came out")
+            axes.text(1.04, height, _outcome(row), **text)
+    handles = [_mark(axes, [], [], name) for name in MARKS]
+    axes.legend(handles, MARKS, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=9)
+    axes.set(xlim=(-0.03, 1.03), ylim=(len(rows) - 0.5, -0.5))
+    axes.set_axis_off()
+    return fig
+
+
+def _mark(axes: Axes, across: Any, height: Any, name: str) -> Any:
+    shape, filled, colour = MARKS[name]
+    # The hollow mark is the larger one: both show where guess and measurement meet.
+    style = {"marker": shape, "color": colour, "linestyle": "none", "markeredgewidth": 2}
+    style |= {"markersize": 6} if filled else {"markersize": 11, "markerfacecolor": "none"}
+    return axes.plot(across, height, **style)[0]
