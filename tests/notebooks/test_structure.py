@@ -121,6 +121,20 @@ def test_students_predict_before_they_run(cells):
     assert "predict(" in code and ".reveal(" in code, "no guess is asked for, or none is compared"
 
 
+def test_a_chapter_that_predicts_ends_with_its_guesses(path, cells):
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    predicts = [index for index, cell in enumerate(code) if "exercises.predict(" in cell.source]
+    closing = [index for index, cell in enumerate(code) if "exercises.guesses(" in cell.source]
+    if not predicts:
+        return
+    assert closing and code[closing[-1]].source == f'exercises.guesses("{path.stem[:2]}")'
+    assert closing[-1] > max(index for index, cell in enumerate(code) if ".reveal(" in cell.source), (
+        "the guesses are shown before the last one is compared"
+    )
+    summary = next(i for i, cell in enumerate(cells) if cell.source.startswith("## Summary"))
+    assert cells.index(code[closing[-1]]) == summary - 1, "show the guesses right before the summary"
+
+
 def test_pitfalls_are_announced_and_run(path, cells):
     pitfalls = tagged(cells, "pitfall")
     if path.stem.startswith("00"):
