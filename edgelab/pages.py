@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,21 @@ def without_live_controls(notebook: nbformat.NotebookNode) -> nbformat.NotebookN
     return notebook
 
 
+def link_chapters(content: str, page: str, names: Collection[str] | None = None) -> str:
+    """HTML whose links to notebooks lead to their pages.
+
+    Args:
+        content: the HTML.
+        page: a chapter's page, with `{name}` for the notebook's name, such as "{name}.html".
+        names: the notebooks that have a page, where not all have; links to others lead nowhere.
+    """
+
+    def lead(link: re.Match) -> str:
+        return f'href="{page.format(name=link[1])}"' if names is None or link[1] in names else ""
+
+    return re.sub(r'href="(\d\d_\w+)\.ipynb"', lead, content)
+
+
 def write_page(executed: Path, page: Path, title: str) -> None:
     """One executed notebook as an HTML page.
 
@@ -78,7 +93,7 @@ def write_page(executed: Path, page: Path, title: str) -> None:
     notebook.metadata["title"] = title
     content, _ = exporter.from_notebook_node(notebook)
     with artifacts.atomic_path(page) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_text(link_chapters(content, "{name}.html"), encoding="utf-8")
 
 
 def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, results_html: str) -> None:

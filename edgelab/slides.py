@@ -14,7 +14,7 @@ from pathlib import Path
 from edgelab import artifacts, formulas
 from edgelab.course import chapters_executed
 from edgelab.errors import TargetError
-from edgelab.pages import without_live_controls, write_list
+from edgelab.pages import link_chapters, without_live_controls, write_list
 
 SHARED_FOLDER = "reveal.js"
 # Of reveal.js, what a page loads.
@@ -86,6 +86,7 @@ def write_slides(executed: Path, page: Path, title: str) -> int:
     content = re.sub(
         r"<link[^>]*dist/theme/none\.css[^>]*>", "", content
     )  # our style is all the theme there is
+    content = link_chapters(content, "../{name}/index.html")
     with artifacts.atomic_path(page) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return content.count("<section") - content.count("<section><section")

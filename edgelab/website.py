@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from edgelab import artifacts, child, formulas
 from edgelab.course import chapters_executed
 from edgelab.errors import TargetError
-from edgelab.pages import without_live_controls
+from edgelab.pages import link_chapters, without_live_controls
 
 if TYPE_CHECKING:
     import nbformat
@@ -80,6 +80,15 @@ def _fold(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def _lead_to_pages(notebook: nbformat.NotebookNode, names: set[str]) -> nbformat.NotebookNode:
+    """Outputs that link to a chapter lead to its page; Sphinx itself sees to the links in the text."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = link_chapters(output.data["text/html"], "{name}.html", names)
+    return notebook
+
+
 def _prepare(build_dir: Path, source: Path) -> int:
     """Everything that Sphinx reads, in `source`; the number of chapters."""
     import nbformat
@@ -89,6 +98,7 @@ def _prepare(build_dir: Path, source: Path) -> int:
     for copy in executed.values():
         notebook = without_live_controls(nbformat.read(copy, as_version=4))
         notebook = _fold(link_terms(formulas.without_latex(notebook), terms))
+        notebook = _lead_to_pages(notebook, {other.stem for other in executed.values()})
         nbformat.write(notebook, source / copy.name)
     listed = "\n".join(copy.stem for copy in executed.values())
     readme = (artifacts.PROJECT_ROOT / "README.md").read_text(encoding="utf-8")

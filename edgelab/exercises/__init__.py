@@ -4,6 +4,7 @@ The checks of chapter 4 live in `chapter_04.py`, loaded when one of them is firs
 """
 
 from edgelab.exercises.core import (
+    ChapterProgress,
     CheckResult,
     Guess,
     Mistake,
@@ -19,6 +20,7 @@ from edgelab.exercises.core import (
 from edgelab.exercises.guess_figure import guesses
 
 __all__ = [
+    "ChapterProgress",
     "CheckResult",
     "Guess",
     "Mistake",
