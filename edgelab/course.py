@@ -268,7 +268,7 @@ def run_chapter(
     if not again and (remembered := _remembered(stamp, build_dir)):
         return remembered
     out = build_dir / "notebooks" / source.name
-    out.parent.mkdir(parents=True, exist_ok=True)
+    artifacts.make_folder(out.parent)
     out.unlink(missing_ok=True)
     env = {**os.environ, **settings}
     error = pages.strip_terminal_codes(_run_process(source, out, env, TIME_LIMITS_S[profile], on_cell))

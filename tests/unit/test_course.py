@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from edgelab import __main__ as command_line
 from edgelab import course, display, pages
-from edgelab.errors import InputError
+from edgelab.errors import InputError, StorageError
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
@@ -104,6 +104,14 @@ def test_a_kernel_that_dies_is_a_failed_chapter(folders):
     (chapter,) = course.select([])
     record = course.run_chapter(chapter, build_dir=folders[1])
     assert record.status == "failed" and "kernel died" in record.error and "os._exit(7)" in record.error
+
+
+def test_a_build_folder_that_cannot_be_written_is_an_error_on_purpose(folders):
+    add_chapter(folders, "01", "1")
+    (chapter,) = course.select([])
+    folders[1].write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match="Cannot write"):
+        course.run_chapter(chapter, build_dir=folders[1])
 
 
 def test_minutes_are_recorded_for_passed_chapters_and_shown_in_headers(folders):

@@ -72,6 +72,9 @@ def test_tests_and_other_peoples_files_stay_behind(edition):
     names = {path.name for path in edition.iterdir()}
     assert {"notebooks", "edgelab", "data", "requirements", "tools", "Makefile", "README.md"} <= names
     assert not names & {"tests", ".ci", ".git", ".github", ".venv", "artifacts", "build"}
+    pages = {path.relative_to(edition).as_posix() for path in edition.glob("docs/**/*.md")}
+    assert "docs/glossary.md" in pages
+    assert not [page for page in pages if page.startswith("docs/instructors")]
 
 
 def test_folded_checks_still_check(edition, tmp_path):

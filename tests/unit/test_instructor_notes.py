@@ -1,0 +1,50 @@
+"""The notes for instructors follow the chapters: each has one, and its time plan names real sections."""
+
+import json
+import re
+
+import pytest
+
+from edgelab import artifacts, display
+
+ROOT = artifacts.PROJECT_ROOT
+NOTES = ROOT / "docs" / "instructors"
+CHAPTERS = [chapter["notebook"].removesuffix(".ipynb") for chapter in display.chapters()]
+ROW = re.compile(r"^\| (.+?) \| (\d+|–) \| (\d+|–) \|$", re.MULTILINE)
+
+
+def text(chapter):
+    return (NOTES / f"{chapter}.md").read_text(encoding="utf-8")
+
+
+def sections(chapter):
+    notebook = json.loads((ROOT / "notebooks" / f"{chapter}.ipynb").read_text(encoding="utf-8"))
+    source = "\n".join("".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "markdown")
+    return re.findall(r"^## (.+)$", source, re.MULTILINE)
+
+
+def test_every_chapter_has_notes_and_the_index_links_them():
+    index = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
+    assert sorted(path.stem for path in NOTES.glob("*.md")) == sorted(CHAPTERS)
+    assert re.findall(r"\(instructors/(.+?)\.md\)", index) == CHAPTERS
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_time_plan_fills_the_lesson_with_the_chapters_own_sections_in_order(chapter):
+    rows = ROW.findall(text(chapter))
+    names = [name for name, _, _ in rows[1:]]
+    assert rows[0][0] == "Title and objectives"
+    taught = [name for name in sections(chapter) if name not in ("What next", "Further reading")]
+    assert names == taught
+    for column, lesson in ((1, 45), (2, 90)):
+        assert sum(int(row[column]) for row in rows if row[column] != "–") == lesson
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_notes_hold_questions_with_answers_and_no_run_times(chapter):
+    notes = text(chapter)
+    questions = notes.split("## Questions for the class")[1].split("\n## ")[0]
+    assert 4 <= len(re.findall(r"^\d\. \*\*.+", questions, re.MULTILINE)) <= 6
+    assert len(re.findall(r"\n\n   \S", questions)) >= 4
+    assert "## What usually goes wrong" in notes and "## Short of time? Skip" in notes
+    assert not re.search(r"\d (s|seconds|min|minutes) to run", notes)
