@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 from edgelab import display, exercises
 
-ROW_PX, HEAD_PX, LINE_PX = 32, 44, 96  # height of a chapter and of the heads, distance between two lines
+ROW_PX, HEAD_PX, LINE_PX = 32, 44, 84  # height of a chapter and of the heads, distance between two lines
 MARGIN_PX = 8
 # A shape per path: lines and stops are told apart without colour. Each is drawn round (0, 0).
 STOPS = (
@@ -71,12 +72,11 @@ def _drawing(chapters: list[dict[str, str]], paths: list[dict[str, Any]]) -> str
 
 
 def _line(path: Mapping[str, Any], stops_px: list[float], across_px: float, colour: str, stop: str) -> str:
-    first, _, second = path["name"].partition(" ")
-    # The text's colour is for the map's own white ground, whatever the theme.
-    name = (
-        f'<text x="{across_px}" y="16" text-anchor="middle" font-size="13" fill="#1A1A1A">'
-        f'{html.escape(first)}<tspan x="{across_px}" dy="16">{html.escape(second)}</tspan></text>'
+    words = "".join(
+        f'<tspan x="{across_px}" dy="16">{html.escape(part)}</tspan>' for part in wrap(path["name"], 12)
     )
+    # The text's colour is for the map's own white ground, whatever the theme.
+    name = f'<text text-anchor="middle" font-size="13" fill="#1A1A1A">{words}</text>'
     marks = "".join(f'<g transform="translate({across_px} {height})">{stop}</g>' for height in stops_px)
     return (
         f'{name}<g stroke="{colour}" stroke-width="4" fill="#FFFFFF"><line x1="{across_px}" x2="{across_px}" '

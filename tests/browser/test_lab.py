@@ -193,6 +193,16 @@ def test_run_all_then_an_exercise_wrong_then_right(open_chapter):
     assert "hint" not in right.lower()
 
 
+def test_the_map_opens_a_chapter_by_keyboard(open_chapter):
+    page = open_chapter("00_start_here.ipynb")
+    run_all_to_the_end(page)
+    page.locator("nav[aria-label='Map of the course'] a", has_text="02 Environment check").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(
+        ".lm-TabBar-tab.lm-mod-current >> text=02_environment_check.ipynb", timeout=START_S * 1000
+    )
+
+
 def test_a_slider_changes_the_picture(open_chapter):
     page = open_chapter("04_quantize.ipynb")
     run_all(page)
