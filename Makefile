@@ -4,6 +4,8 @@ VENV := $(or $(EDGELAB_VENV),.venv)
 RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 # Last chapter first: each then runs without those before it, and makes for itself what it needs.
 NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
+# Exceptions are in .codespell-words.
+SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebooks tests tools
 
 .PHONY: help setup lab run test check targets slides site student grade board progress rknn lint clean lock
 .DEFAULT_GOAL := help
@@ -21,7 +23,7 @@ help:
 	@echo "make student write the edition to hand out, without solutions, into build/student"
 	@echo "make grade   grade a folder of submitted notebooks into build/grades   (DIR=submissions)"
 	@echo "make board   put a class's results into one table and plot, in build/board   (DIR=results)"
-	@echo "make lint    check style, and that notebooks hold no outputs"
+	@echo "make lint    check style, spelling, links, and that notebooks are built as they should be"
 	@echo "make clean   delete build/ and all caches, but not artifacts/"
 	@echo "make lock    resolve the exact versions again (needs uv)"
 
@@ -65,6 +67,8 @@ lint: setup
 	"$(RUN)" -m ruff check .
 	"$(RUN)" -m ruff format --check .
 	"$(RUN)" -m nbstripout --verify --keep-id --keep-count --drop-empty-cells $(NOTEBOOKS)
+	"$(RUN)" -m codespell_lib $(SPELLED)
+	"$(RUN)" -m pytest -q tests/notebooks/test_structure.py tests/unit/test_links.py
 
 # The notebooks start from an empty artifacts folder; tests/notebooks then runs the course a second time from it.
 # `make test ALONE=08,10` (or ALONE=all) also runs these chapters, each alone from an empty folder.
