@@ -21,10 +21,11 @@ from pathlib import Path
 import psutil
 
 from edgelab import artifacts, gpu_adapter, hardware
+from edgelab.texts import _
 
 TIME_LIMIT_S = 4.0
 OK, WARNING, MISSING = "ok", "warning", "missing"
-MARKS = {OK: "✓ ok", WARNING: "! look", MISSING: "– missing"}
+MARKS = {OK: "✓ " + _("ok"), WARNING: "! " + _("look"), MISSING: "– " + _("missing")}
 
 # Before its firmware is loaded a Coral USB Accelerator calls itself Global Unichip Corp., afterwards Google.
 EDGE_TPU_USB_IDS = {"1a6e:089a": "before its firmware is loaded", "18d1:9302": "firmware loaded"}
@@ -80,7 +81,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         style = "text-align:left;vertical-align:top;padding:0.2em 0.7em;border-bottom:1px solid #8888"
-        names = ("What", "Status", "Found", "Why it matters", "How to mend it")
+        names = (_("What"), _("Status"), _("Found"), _("Why it matters"), _("How to mend it"))
         head = "".join(f'<th scope="col" style="{style}">{name}</th>' for name in names)
         rows = []
         for finding in self.findings:
@@ -390,7 +391,7 @@ def rknn_board() -> Finding:
     why = "an RK3588 runs int8 models at up to 6 TOPS"
     chip = hardware.text_of(hardware.ROOT / "proc/device-tree/compatible")
     if "rockchip" in chip:
-        libraries, _ = hardware.native("rknnrt")
+        libraries = hardware.native("rknnrt")[0]
         if libraries:
             return Finding("RKNN board", OK, f"{chip.split()[-1]} with {libraries[0]}", why)
         fix = "copy librknnrt.so from Rockchip's runtime to /usr/lib"

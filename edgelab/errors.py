@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgelab.texts import _
+
 
 class EdgelabError(Exception):
     """Base of every error raised on purpose. Shown as three short sentences.
@@ -14,7 +16,7 @@ class EdgelabError(Exception):
 
     def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
         self.what, self.why, self.fix = what, why, fix
-        lines = [what, f"Why: {why}" if why else "", f"What to do: {fix}" if fix else ""]
+        lines = [what, f"{_('Why:')} {why}" if why else "", f"{_('What to do:')} {fix}" if fix else ""]
         super().__init__("\n".join(line for line in lines if line))
 
 
