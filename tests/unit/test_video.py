@@ -93,6 +93,14 @@ def _no_thread_is_left():
     assert pipeline_threads() == []
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_arrive():
+    """A shell that starts tests in the background has them ignore interrupts, and then Python does so too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 RUNS = pytest.mark.parametrize("run", [video.run, video.run_serial])
 
 
