@@ -2,6 +2,9 @@
 const ROOM = {height: 688, width: 1216}, SMALLEST = 0.75;
 // Reveal scales slides to the window; sizes are wanted in the slide's own pixels.
 const heightOf = element => element.getBoundingClientRect().height / Reveal.getScale();
+// What sticks out of a box counts: a wide table does.
+const widthOf = box => Math.max(...[box, ...box.querySelectorAll('table, pre, img, svg, math')].map(
+  part => part.getBoundingClientRect().right - box.getBoundingClientRect().left)) / Reveal.getScale();
 const parts = slide => [...slide.children].filter(part => part.tagName !== 'ASIDE');
 function alone(slide, work) {
   const shown = [slide, slide.parentElement].filter(element => element.tagName === 'SECTION');
@@ -26,8 +29,20 @@ function breakTable(part, room) {
   part.after(copy);
   breakTable(copy, room);
 }
+// A cell with more outputs than a slide can hold: the others go into a copy of it, without the code.
+function breakOutputs(part, room) {
+  const outputs = part.querySelectorAll('.jp-OutputArea-child');
+  if (heightOf(part) <= room || outputs.length < 2) return;
+  const copy = part.cloneNode(true);
+  copy.querySelectorAll('.jp-Cell-inputWrapper').forEach(code => code.remove());
+  copy.querySelector('.jp-OutputArea-child').remove();
+  outputs.forEach((output, i) => { if (i > 0) output.remove(); });
+  part.after(copy);
+  breakOutputs(copy, room);
+}
 function split(slide) {
   const room = ROOM.height / SMALLEST, rest = [];
+  parts(slide).forEach(part => breakOutputs(part, room));
   parts(slide).forEach(part => breakTable(part, room));
   let current = slide, used = 0;
   for (const part of parts(slide)) {
@@ -54,7 +69,7 @@ function fit(slide) {
   for (let step = 0; step < 8; step += 1) {
     box.style.zoom = scale;
     box.style.width = `${ROOM.width / scale}px`;
-    const need = Math.max(heightOf(box) / ROOM.height, box.scrollWidth * scale / ROOM.width);
+    const need = Math.max(heightOf(box) / ROOM.height, widthOf(box) / ROOM.width);
     if (need <= 1.001) break;
     scale /= 1 + 0.8 * (need - 1);  // a smaller size also breaks lines later
   }
