@@ -104,6 +104,7 @@ def test_axe_finds_nothing(show, names, mode):
     show(names[0]).emulate_media(color_scheme=mode)
     for name in names:
         page = show(name)
+        page.wait_for_timeout(500)  # colours fade in
         page.evaluate(script)
         rules = "{runOnly: ['wcag2a', 'wcag2aa', 'best-practice']}"
         found = page.evaluate(f"axe.run(document, {rules})")
