@@ -485,7 +485,14 @@ class Guess:
         Args:
             measured: a number in the guess's unit, or one of the options.
             provenance: one of `display.PROVENANCES`: where it comes from, when it was not measured here.
+
+        Raises:
+            InputError: the provenance is unknown.
         """
+        if provenance not in display.PROVENANCES:
+            raise InputError(
+                f"There is no provenance {provenance!r}.", fix=f"choose from {', '.join(display.PROVENANCES)}"
+            )
         self._record(
             **{"guess": _as_json(self.value), "measured": _as_json(measured), "provenance": provenance},
             **{"is_default": self.is_default, "question": self.question, "unit": self.unit},

@@ -281,6 +281,12 @@ def shown_guesses(chapter="77"):
     return output.data["text/html"], output.data["text/plain"]
 
 
+def test_a_guess_is_compared_with_a_known_provenance_only():
+    guess = exercises.predict("77.a", "How much?", default=50, low=0, high=100)
+    with pytest.raises(InputError, match="guessed"):
+        guess.reveal(27, "guessed")
+
+
 def guess_and_reveal(key, default, measured, own=None, **choices):
     guess = exercises.predict(key, f"What of {key}?", default=default, **choices)
     if own is not None:
