@@ -35,6 +35,22 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def thread_count(threads: int | None) -> int:
+    """How many threads a runtime gets: as many as asked for, or one per processor up to four.
+
+    Raises:
+        InputError: fewer than one.
+    """
+    if threads is None:
+        return min(available_cpus(), MOST_DEFAULT_THREADS)
+    if threads < 1:
+        raise InputError(
+            f"threads must be at least 1, got {threads}.",
+            fix=f"leave threads out to use every processor, {MOST_DEFAULT_THREADS} at most",
+        )
+    return threads
+
+
 def runtime_version() -> str:
     """Name and version of the runtime."""
     return f"LiteRT {metadata.version('ai-edge-litert')}"
@@ -149,13 +165,11 @@ class CpuTarget:
     def __init__(self, threads: int | None = None, kernels: str = "xnnpack", batch_size: int = 1) -> None:
         if kernels not in RESOLVERS:
             raise InputError(f"There are no kernels {kernels!r}.", fix=f"choose from {', '.join(KERNELS)}")
-        self.threads = min(available_cpus(), MOST_DEFAULT_THREADS) if threads is None else threads
-        self.kernels, self.batch_size = kernels, batch_size
-        if self.threads < 1 or batch_size < 1:
+        if batch_size < 1:
             raise InputError(
-                f"threads and batch_size must be at least 1, got {self.threads} and {batch_size}.",
-                fix="leave threads out to use every processor",
+                f"batch_size must be at least 1, got {batch_size}.", fix="leave it out for one image"
             )
+        self.threads, self.kernels, self.batch_size = thread_count(threads), kernels, batch_size
 
     def probe(self) -> Availability:
         """The CPU is always here; nothing needs compiling."""

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from edgelab import artifacts, hardware, onnx_model
-from edgelab.errors import InputError, ModelError
+from edgelab.errors import ModelError
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, check_inputs
-from edgelab.targets.cpu import MOST_DEFAULT_THREADS, available_cpus
+from edgelab.targets.cpu import thread_count
 
 PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 # In an optimised graph these change the form of numbers, or move them; the others compute.
@@ -141,9 +141,7 @@ class OnnxRuntimeTarget:
     suffix = ".onnx"
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = min(available_cpus(), MOST_DEFAULT_THREADS) if threads is None else threads
-        if self.threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}.", fix="leave threads out")
+        self.threads = thread_count(threads)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from edgelab import artifacts, graph, hardware, onnx_model, quantization
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
-from edgelab.targets.cpu import MOST_DEFAULT_THREADS, CpuTarget, available_cpus
+from edgelab.targets.cpu import CpuTarget, thread_count
 
 HINTS = ("LATENCY", "THROUGHPUT")
 PRECISIONS = ("int8", "float32")
@@ -157,9 +157,7 @@ class OpenVinoTarget:
                 f"There is no hint {hint!r} with precision {precision!r}.",
                 fix=f"hint: {' or '.join(HINTS)}; precision: {' or '.join(PRECISIONS)}",
             )
-        self.threads = min(available_cpus(), MOST_DEFAULT_THREADS) if threads is None else threads
-        if self.threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}.", fix="leave threads out")
+        self.threads = thread_count(threads)
         self.hint, self.precision, self.device = hint, precision, device
 
     @property
