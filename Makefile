@@ -4,7 +4,7 @@ VENV := $(or $(EDGELAB_VENV),.venv)
 RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 # Last chapter first: each then runs without those before it, and makes for itself what it needs.
 NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
-# Exceptions are in .codespell-words.
+# Exceptions are in .codespellrc.
 SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebooks tests tools
 
 .PHONY: help setup lab run test check targets slides site student grade board progress rknn lint clean lock

@@ -22,8 +22,8 @@ import pandas as pd
 from edgelab import artifacts, estimate, quantization, quiet
 
 tensorflow = quiet.import_tensorflow()
-import keras  # noqa: E402
-from keras import layers, ops  # noqa: E402
+import keras  # noqa: E402 - after the settings of its environment
+from keras import layers, ops  # noqa: E402 - after the settings of its environment
 
 
 def conv(x, channels, kernel=1, stride=1, activation="silu", groups=1):
@@ -252,7 +252,7 @@ def yolov10(size):
     def c(channels):
         return even(channels * width)
 
-    def block(channels, repeats, part=plain(False)):
+    def block(channels, repeats, part):
         return lambda x: c2f(x, c(channels), max(1, round(repeats * 0.33)), part)
 
     pixels = image(640)
@@ -264,9 +264,9 @@ def yolov10(size):
     downs = iter([lambda x: conv(x, c(256), 3, 2), lambda x: scdown(x, c(512))])
     maps = pyramid(
         (p3, p4, p5),
-        block(512, 3),
-        block(256, 3),
-        block(512, 3),
+        block(512, 3, plain(False)),
+        block(256, 3, plain(False)),
+        block(512, 3, plain(False)),
         block(1024, 3, cib),
         lambda x: next(downs)(x),
     )

@@ -85,7 +85,7 @@ class Source(ABC):
     def _read(self) -> Frame | None:
         """The next frame, or None at the end."""
 
-    def _release(self) -> None:  # noqa: B027 (generated frames hold no device)
+    def _release(self) -> None:  # noqa: B027 - generated frames hold no device
         """Free the device; called once."""
 
     def __iter__(self) -> Iterator[Frame]:

@@ -13,6 +13,7 @@ from edgelab.exercises import core
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CODE = ("benchmarks", "edgelab", "tests", "tools")
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 CLOSING_SECTIONS = ["## Claim against measurement", "## Summary", "## What next", "## Further reading"]
 PARAMETERS = {
@@ -133,6 +134,17 @@ def test_code_off_slides_fits_a_page(path, cells):
         assert long, f"{path.stem} needs its exception no more: delete it from EXCEPTIONS"
     else:
         assert not long, f"cells of more than {LONGEST_CODE} lines: {long}"
+
+
+def test_lines_that_break_a_rule_of_style_say_why():
+    sources = [*PATHS, *(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))]
+    silent = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sources
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"#\snoqa", line) and not re.search(r"#\snoqa: [A-Z]+\d+ - \w", line)
+    ]
+    assert not silent, f"write the rule and the reason, as CONTRIBUTING.md says: {silent}"
 
 
 def test_the_file_diffs_well(path):

@@ -155,7 +155,7 @@ def test_an_nvidia_driver_is_read_from_nvidia_smi(root):
 @posix_only
 def test_an_nvidia_smi_that_fails_or_hangs_counts_as_no_driver(root, monkeypatch):
     monkeypatch.setattr(hardware, "TIME_LIMIT_S", 0.3)
-    add_program(root, "nvidia-smi", 'echo "couldn\'t communicate with the driver"; exit 9')
+    add_program(root, "nvidia-smi", 'echo "cannot communicate with the driver"; exit 9')
     assert environment.nvidia_driver().status == MISSING
     add_program(root, "nvidia-smi", "exec /bin/sleep 20")
     assert environment.nvidia_driver().status == MISSING

@@ -453,7 +453,7 @@ def test_a_failing_driver_is_told_in_words(code):
         def cuInit(self, flags):  # noqa: N802 - the driver's own names
             return code
 
-        def cuGetErrorString(self, number, text):  # noqa: N802
+        def cuGetErrorString(self, number, text):  # noqa: N802 - its name in CUDA
             return 0
 
     driver = object.__new__(tensorrt_worker.Driver)
