@@ -1,10 +1,6 @@
-"""Chapter 7's checks: the solution passes, nothing is "not done yet", each plausible slip gets its hint."""
+"""Chapter 7: right answers, and the mistakes that students make, each with words of the hint it must get."""
 
 import math
-
-import pytest
-
-from edgelab import exercises
 
 
 def symmetric_scale(low, high):
@@ -26,20 +22,6 @@ def images_per_second(latency_ms, in_flight):
 
 
 SOLUTIONS = {"07.1": symmetric_scale, "07.2": asymmetric, "07.3": refused, "07.4": images_per_second}
-
-
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_solution_passes(key):
-    result = exercises.check(key, SOLUTIONS[key])
-    assert result.state == "solved", str(result)
-
-
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_stub_is_not_done_yet(key):
-    def stub(a, b=None): ...
-
-    assert exercises.check(key, stub).state == "open"
-    assert exercises.check(key, ...).state == "open"
 
 
 def widened(low, high):
@@ -72,8 +54,9 @@ def cut_off(low, high):
     return scale, math.floor(-min(low, 0.0) / scale)
 
 
-WRONG = [
+WRONG = (
     ("07.1", lambda low, high: (high - low) / 255, "asymmetric scale"),
+    ("07.1", lambda low, high: (high - low) / 254, "Half of the width"),
     ("07.1", lambda low, high: high / 127, "lower end may lie farther"),
     ("07.1", lambda low, high: max(-low, high) / 128, "128 does not exist"),
     ("07.1", lambda low, high: max(-low, high) / 255, "127 codes above 0"),
@@ -92,11 +75,4 @@ WRONG = [
     ("07.4", lambda latency_ms, in_flight: 1000 / latency_ms, "one at a time"),
     ("07.4", lambda latency_ms, in_flight: in_flight / latency_ms, "per millisecond"),
     ("07.4", lambda latency_ms, in_flight: 1000 / (latency_ms * in_flight), "not fewer"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("key", "answer", "expected"), WRONG)
-def test_a_slip_gets_its_hint(key, answer, expected):
-    result = exercises.check(key, answer)
-    assert result.state == "wrong"
-    assert expected in str(result), str(result)
+)

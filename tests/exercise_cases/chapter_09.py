@@ -1,9 +1,6 @@
-"""Chapter 9's checks: the solution passes, nothing is "not done yet", each plausible slip gets its hint."""
+"""Chapter 9: right answers, and the mistakes that students make, each with words of the hint it must get."""
 
 import numpy as np
-import pytest
-
-from edgelab import exercises
 
 
 def summary(samples_ms, batch_size):
@@ -42,17 +39,13 @@ def peeking(needs, published_ms):
 SOLUTIONS = {"09.1": summary, "09.3": verdict, "09.2": best_batch, "09.4": amdahl, "09.5": left_out_errors}
 
 
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_solution_passes(key):
-    result = exercises.check(key, SOLUTIONS[key])
-    assert result.passed, str(result)
+def with_the_mean(needs, published_ms):
+    others = [np.delete(published_ms, i) / np.delete(needs, i) for i in range(len(needs))]
+    return 100 * (np.mean(others, axis=1) * needs / published_ms - 1)
 
 
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_stub_is_not_done_yet(key):
-    def stub(first, second): ...
-
-    assert exercises.check(key, stub).state == "open"
+def strictly_below(latency_ms, budget_ms):
+    return best_batch({batch: time for batch, time in latency_ms.items() if time < budget_ms}, budget_ms)
 
 
 def with_field(name, function):
@@ -62,7 +55,7 @@ def with_field(name, function):
     return answer
 
 
-WRONG = [
+WRONG = (
     ("09.1", with_field("median_ms", lambda samples, batch: samples.mean()), "That is the mean"),
     ("09.1", with_field("p95_ms", lambda samples, batch: np.percentile(samples, 0.95)), "not 0.95"),
     ("09.1", with_field("p95_ms", lambda samples, batch: samples.max()), "slowest run of all"),
@@ -74,7 +67,7 @@ WRONG = [
     ("09.1", with_field("images_per_s", lambda samples, batch: 1e3 / samples.mean()), "batch_size images"),
     ("09.1", with_field("images_per_s", lambda samples, batch: batch / samples.mean()), "milliseconds"),
     ("09.1", lambda samples, batch: {"median_ms": 2.0}, "three keys"),
-    ("09.1", with_field("median_ms", lambda samples, batch: "fast"), "median_ms"),
+    ("09.1", with_field("median_ms", lambda samples, batch: "fast"), "got 'fast'"),
     ("09.3", lambda low, high: "faster" if (low + high) / 2 > 1 else "slower", "holds 1"),
     ("09.3", lambda low, high: "slower" if low > 1 else "faster" if high < 1 else "tie", "old time by new"),
     ("09.3", lambda low, high: "faster" if low > 1.05 else "slower" if high < 1 else "tie", "no tie"),
@@ -99,18 +92,7 @@ WRONG = [
     ),
     ("09.5", lambda needs, times: -left_out_errors(needs, times), "positive error"),
     ("09.5", lambda needs, times: left_out_errors(needs, times).mean(), "One error for each"),
-    ("09.5", lambda needs, times: left_out_errors(needs, times) + 1, "the error of figure"),
-]
-
-
-@pytest.mark.parametrize(("key", "answer", "said"), WRONG)
-def test_plausible_mistakes_get_their_hint(key, answer, said):
-    result = exercises.check(key, answer)
-    assert not result.passed
-    assert said in str(result), str(result)
-
-
-def test_an_answer_that_raises_is_shown_and_not_raised():
-    result = exercises.check("09.4", lambda share, factor: share / 0)
-    assert not result.passed
-    assert "ZeroDivisionError" in str(result)
+    ("09.5", with_the_mean, "median"),
+    ("09.2", strictly_below, "equal to the budget"),
+    ("09.4", lambda share, factor: share / 0, "ZeroDivisionError"),
+)

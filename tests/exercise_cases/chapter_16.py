@@ -1,8 +1,4 @@
-"""Chapter 16's checks: the solution passes, nothing is "not done yet", each plausible slip gets its hint."""
-
-import pytest
-
-from edgelab import exercises
+"""Chapter 16: right answers, and the mistakes that students make, each with words of the hint it must get."""
 
 
 def peak(tensors):
@@ -27,20 +23,6 @@ def cycles(layers):
 
 
 SOLUTIONS = {"16.1": peak, "16.2": fits, "16.3": source, "16.4": cycles}
-
-
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_solution_passes(key):
-    result = exercises.check(key, SOLUTIONS[key])
-    assert result.state == "solved", str(result)
-
-
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_stub_is_not_done_yet(key):
-    def stub(*arguments): ...
-
-    assert exercises.check(key, stub).state == "open"
-    assert exercises.check(key, ...).state == "open"
 
 
 def exclusive(tensors):
@@ -75,21 +57,8 @@ WRONG = (
     ("16.4", lambda layers: max(map(max, layers)), "slowest layer"),
 )
 
-
-@pytest.mark.parametrize(("key", "answer", "hint"), WRONG)
-def test_plausible_slip_gets_its_own_hint(key, answer, hint):
-    result = exercises.check(key, answer)
-    assert result.state == "wrong"
-    assert hint in result.hints[0], str(result)
-
-
-@pytest.mark.parametrize(
-    "begin",
-    [
-        "alignas(16) const uint8_t",
-        f"const {ALIGNED} unsigned char",
-        "static const unsigned char __attribute__((aligned(4)))",
-    ],
+ALSO_RIGHT = (
+    ("16.3", with_begin("alignas(16) const uint8_t")),
+    ("16.3", with_begin(f"const {ALIGNED} unsigned char")),
+    ("16.3", with_begin("static const unsigned char __attribute__((aligned(4)))")),
 )
-def test_other_ways_to_write_c_pass(begin):
-    assert exercises.check("16.3", with_begin(begin)).state == "solved"

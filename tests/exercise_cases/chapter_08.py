@@ -1,9 +1,6 @@
-"""Chapter 8's checks: the solution passes, nothing is "not done yet", each plausible slip gets its hint."""
+"""Chapter 8: right answers, and the mistakes that students make, each with words of the hint it must get."""
 
 import numpy as np
-import pytest
-
-from edgelab import exercises
 
 
 def quantize(real, scale, zero_point):
@@ -25,20 +22,6 @@ def f1(confusion, index):
 SOLUTIONS = {"08.1": verdict, "08.2": quantize, "08.3": fall, "08.4": f1}
 
 
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_solution_passes(key):
-    result = exercises.check(key, SOLUTIONS[key])
-    assert result.state == "solved", str(result)
-
-
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_stub_is_not_done_yet(key):
-    def stub(a, b=None, c=None): ...
-
-    assert exercises.check(key, stub).state == "open"
-    assert exercises.check(key, ...).state == "open"
-
-
 def truncates(real, scale, zero_point):
     return np.clip((real / scale + zero_point).astype(np.int64), 0, 255).astype(np.uint8)
 
@@ -57,6 +40,14 @@ def multiplies(real, scale, zero_point):
 
 def stays_float(real, scale, zero_point):
     return np.clip(np.rint(real / scale) + zero_point, 0, 255)
+
+
+def clips_first(real, scale, zero_point):
+    return (np.clip(np.rint(real / scale), 0, 255) + zero_point).clip(0, 255).astype(np.uint8)
+
+
+def needs_a_loss(low, high, threshold):
+    return "undecided" if low < 0 < high else verdict(low, high, threshold)
 
 
 def middle(low, high, threshold):
@@ -101,11 +92,7 @@ WRONG = (
     ("08.4", lambda m, c: (recall(m, c) + precision(m, c)) / 2, "harmonic"),
     ("08.4", lambda m, c: np.trace(m) / m.sum(), "all classes together"),
     ("08.4", lambda m, c: 100 * f1(m, c), "not a percentage"),
+    ("08.1", needs_a_loss, "a tie is a pass"),
+    ("08.2", clips_first, "before you clip"),
+    ("08.3", lambda snr_db: int(np.argmin(np.diff(snr_db))) + 2, "from 0"),
 )
-
-
-@pytest.mark.parametrize(("key", "answer", "hint"), WRONG)
-def test_plausible_slip_gets_its_own_hint(key, answer, hint):
-    result = exercises.check(key, answer)
-    assert result.state == "wrong"
-    assert hint in result.hints[0], str(result)

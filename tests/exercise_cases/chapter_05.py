@@ -1,8 +1,4 @@
-"""Chapter 5's checks: the solution passes, nothing is "not done yet", each plausible slip gets its hint."""
-
-import pytest
-
-from edgelab import exercises
+"""Chapter 5: right answers, and the mistakes that students make, each with words of the hint it must get."""
 
 
 def kept(operators):
@@ -29,20 +25,6 @@ def streamed(sizes, room):
 
 
 SOLUTIONS = {"05.1": kept, "05.2": log, "05.3": streamed}
-
-
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_solution_passes(key):
-    result = exercises.check(key, SOLUTIONS[key])
-    assert result.state == "solved", str(result)
-
-
-@pytest.mark.parametrize("key", SOLUTIONS)
-def test_stub_is_not_done_yet(key):
-    def stub(a, b=None): ...
-
-    assert exercises.check(key, stub).state == "open"
-    assert exercises.check(key, ...).state == "open"
 
 
 def every_supported(operators):
@@ -86,11 +68,6 @@ WRONG = (
     ("05.3", lambda sizes, room: [max(0, size - room) for size in sizes], "share the room"),
     ("05.3", lambda sizes, room: [size - room for size in sizes], "not less than nothing"),
     ("05.3", lambda s, r: [size - rest for size, rest in zip(s, streamed(s, r), strict=True)], "asked for"),
+    ("05.3", lambda sizes, room: streamed(sizes, 8 * 2**20), "second argument"),
+    ("05.3", lambda sizes, room: [size if size > room else 0 for size in sizes], "only the rest"),
 )
-
-
-@pytest.mark.parametrize(("key", "answer", "hint"), WRONG)
-def test_plausible_slip_gets_its_own_hint(key, answer, hint):
-    result = exercises.check(key, answer)
-    assert result.state == "wrong"
-    assert hint in result.hints[0], str(result)

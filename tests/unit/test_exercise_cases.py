@@ -1,0 +1,89 @@
+"""Every exercise: right answers pass, stubs are not done yet, each mistake gets the help that answers it."""
+
+import numpy as np
+import pytest
+from exercise_cases import ALSO_RIGHT, SOLUTIONS, STUBS, WRONG
+
+from edgelab import exercises, models, results, training
+from edgelab.exercises import chapter_02, chapter_03, chapter_04, core
+
+KEYS = tuple(exercises.progress().frame["exercise"])
+
+
+@pytest.fixture(autouse=True)
+def own_progress(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path))
+    monkeypatch.delenv("EDGELAB_STRICT", raising=False)
+    monkeypatch.setattr(core, "_solution_was_used", False)
+
+
+def own_help(key, answer):
+    """What a student with this answer reads, but for the hints that everybody gets."""
+    result = exercises.check(key, answer)
+    assert result.state == "wrong", str(result)
+    return "\n".join(
+        [result.what_differs, *(hint for hint in result.hints if hint not in core.find(key).hints)]
+    )
+
+
+def test_every_exercise_has_all_its_cases():
+    assert set(SOLUTIONS) == set(STUBS) == set(KEYS)
+    for key in KEYS:
+        words = {said for case, _, said in WRONG if case == key}
+        assert len(words) >= 2, f"{key}: give at least two mistakes, each with words of its own help"
+
+
+@pytest.mark.parametrize(("key", "answer"), [*SOLUTIONS.items(), *ALSO_RIGHT])
+def test_a_right_answer_is_solved(key, answer):
+    result = exercises.check(key, answer)
+    assert result.state == "solved", str(result)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_stub_is_not_done_yet(key):
+    names = {}
+    exec(STUBS[key], names)
+    answers = [value for name, value in names.items() if not name.startswith("__")]
+    assert "open" in {exercises.check(key, answer).state for answer in answers if exercises.untouched(answer)}
+    assert exercises.check(key, ...).state == "open"
+
+
+@pytest.mark.parametrize(("key", "answer", "said"), WRONG)
+def test_a_mistake_gets_its_help_and_not_that_of_another(key, answer, said):
+    read = own_help(key, answer)
+    assert {words for other, _, words in WRONG if other == key and words in read} == {said}, read
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_answers_that_crash_or_are_of_another_kind_are_shown_not_raised(key):
+    def crashes(*arguments):
+        return 1 / 0
+
+    for answer in (crashes, object(), 41.5):
+        assert exercises.check(key, answer).state == "wrong"
+
+
+def test_chapter_2_takes_its_boards_from_the_published_table():
+    figures = {(record.device, record.metric): record.value for record in results.published("boards")}
+    for board, (price, tops) in chapter_02.BOARDS.items():
+        assert (figures[board, "price"], figures[board, "peak_compute"]) == (price, tops)
+
+
+def test_chapter_3_agrees_with_the_code_of_the_course():
+    for strides in (models.FITTED_STRIDES, models.STOCK_STRIDES):
+        built = models.mobilenet_v2(strides=strides)
+        side = chapter_03.final_map(32, strides)
+        assert models.final_map_size(built) == (side, side)
+    schedule = training.warm_up_then_cosine(0.4, 500)
+    for step in (0, 10, 100, 101, 350, 500):
+        assert np.isclose(float(schedule(step)), chapter_03.warm_up_cosine(step, 500, 0.4), atol=1e-6)
+
+
+def test_chapter_4_can_tell_training_from_test_images():
+    data = chapter_04.toy_dataset()
+    assert data.train_images.min() >= 100 > data.test_images.max()
+
+
+def test_chapter_4_takes_a_channel_of_zeros():
+    codes, scales = chapter_04.quantize_per_channel(np.zeros((2, 3, 3, 1)))
+    assert not codes.any() and np.isfinite(scales).all() and (scales > 0).all()
