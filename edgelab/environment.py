@@ -21,11 +21,11 @@ from pathlib import Path
 import psutil
 
 from edgelab import artifacts, gpu_adapter, hardware
-from edgelab.texts import _
+from edgelab.texts import tr
 
 TIME_LIMIT_S = 4.0
 OK, WARNING, MISSING = "ok", "warning", "missing"
-MARKS = {OK: "✓ " + _("ok"), WARNING: "! " + _("look"), MISSING: "– " + _("missing")}
+MARKS = {OK: "✓ " + tr("ok"), WARNING: "! " + tr("look"), MISSING: "– " + tr("missing")}
 
 # Before its firmware is loaded a Coral USB Accelerator calls itself Global Unichip Corp., afterwards Google.
 EDGE_TPU_USB_IDS = {"1a6e:089a": "before its firmware is loaded", "18d1:9302": "firmware loaded"}
@@ -81,7 +81,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         style = "text-align:left;vertical-align:top;padding:0.2em 0.7em;border-bottom:1px solid #8888"
-        names = (_("What"), _("Status"), _("Found"), _("Why it matters"), _("How to mend it"))
+        names = (tr("What"), tr("Status"), tr("Found"), tr("Why it matters"), tr("How to mend it"))
         head = "".join(f'<th scope="col" style="{style}">{name}</th>' for name in names)
         rows = []
         for finding in self.findings:

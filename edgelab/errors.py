@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgelab.texts import _
+from edgelab.texts import tr
 
 
 class EdgelabError(Exception):
@@ -16,7 +16,7 @@ class EdgelabError(Exception):
 
     def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
         self.what, self.why, self.fix = what, why, fix
-        lines = [what, f"{_('Why:')} {why}" if why else "", f"{_('What to do:')} {fix}" if fix else ""]
+        lines = [what, f"{tr('Why:')} {why}" if why else "", f"{tr('What to do:')} {fix}" if fix else ""]
         super().__init__("\n".join(line for line in lines if line))
 
 

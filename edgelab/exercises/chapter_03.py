@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from edgelab import models
 from edgelab.exercises.core import Mistake, exercise
+from edgelab.texts import tr
 
 
 def _known_hint(got: float, known: dict[float, str]) -> str:
@@ -23,13 +24,13 @@ def final_map(size: int, strides: Sequence[int]) -> int:
 
 @exercise(
     "03.4",
-    "How much of the picture is left?",
+    tr("How much of the picture is left?"),
     hints=(
-        "Go through the strides one by one; each divides the current size.",
-        'With "same" padding nothing is cut off: 7 pixels with stride 2 give 4, so round up.',
-        "for stride in strides: size = math.ceil(size / stride)",
+        tr("Go through the strides one by one; each divides the current size."),
+        tr('With "same" padding nothing is cut off: 7 pixels with stride 2 give 4, so round up.'),
+        tr("for stride in strides: size = math.ceil(size / stride)"),
     ),
-    read="the section “Strides must fit the pictures” of this chapter",
+    read=tr("the section “Strides must fit the pictures” of this chapter"),
 )
 def check_final_map(answer: Callable[[int, Sequence[int]], int]) -> None:
     """Side of the last feature map."""
@@ -39,12 +40,18 @@ def check_final_map(answer: Callable[[int, Sequence[int]], int]) -> None:
         if got == expected:
             continue
         known = {
-            size // math.prod(strides): "Round up after every stride, not once and down at the end.",
-            size / math.prod(strides): "A feature map has a whole number of pixels: round up.",
-            size // sum(strides): "Strides multiply: two steps of stride 2 leave a quarter.",
+            size // math.prod(strides): tr("Round up after every stride, not once and down at the end."),
+            size / math.prod(strides): tr("A feature map has a whole number of pixels: round up."),
+            size // sum(strides): tr("Strides multiply: two steps of stride 2 leave a quarter."),
         }
         raise Mistake(
-            f"{size} pixels with strides {tuple(strides)} leave {expected} pixels on a side, got {got}",
+            tr(
+                "{size} pixels with strides {strides} leave {expected} pixels on a side, got {got}",
+                size=size,
+                strides=tuple(strides),
+                expected=expected,
+                got=got,
+            ),
             _known_hint(got, known),
         )
 
@@ -60,42 +67,65 @@ def warm_up_cosine(step: int, steps: int, peak: float) -> float:
 
 @exercise(
     "03.2",
-    "A learning-rate schedule",
+    tr("A learning-rate schedule"),
     hints=(
-        "Two parts: if step < steps // 5 the rate rises in a straight line, else it falls along a cosine.",
-        "Rising: peak / 10 + 0.9 * peak * step / (steps // 5).",
-        "Falling: done = (step - warm_up) / (steps - warm_up); peak * (1 + math.cos(math.pi * done)) / 2.",
+        tr(
+            "Two parts: if step < steps // 5 the rate rises in a straight line, else it falls along a cosine."
+        ),
+        tr("Rising: peak / 10 + 0.9 * peak * step / (steps // 5)."),
+        tr(
+            "Falling: done = (step - warm_up) / (steps - warm_up); peak * (1 + math.cos(math.pi * done)) / 2."
+        ),
     ),
-    read="the section “Learning rate and early stopping” of this chapter",
+    read=tr("the section “Learning rate and early stopping” of this chapter"),
 )
 def check_schedule(answer: Callable[[int, int, float], float]) -> None:
     """Warm-up, then cosine decay."""
     steps, peak = 500, 0.4
     for step, where in (
-        (0, "at the start"),
-        (50, "half way up"),
-        (100, "at the top"),
-        (300, "half way down"),
+        (0, tr("at the start")),
+        (50, tr("half way up")),
+        (100, tr("at the top")),
+        (300, tr("half way down")),
     ):
         expected, got = warm_up_cosine(step, steps, peak), float(answer(step, steps, peak))
         if math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-9):
             continue
+        from_the_start = peak * (1 + math.cos(math.pi * step / steps)) / 2
         known = {
-            0.0: "The warm-up begins at a tenth of the peak, not at zero.",
-            peak / 10 + peak * step / (steps // 5): "The line ends at the peak: it climbs 0.9 peak, not 1.0.",
-            peak * step / (steps // 5): "The warm-up begins at a tenth of the peak, not at zero.",
-            peak * (1 + math.cos(math.pi * step / steps)) / 2: (
-                "The cosine begins after the warm-up: count its steps from there."
+            0.0: tr("The warm-up begins at a tenth of the peak, not at zero."),
+            peak / 10 + peak * step / (steps // 5): tr(
+                "The line ends at the peak: it climbs 0.9 peak, not 1.0."
             ),
-            peak * math.cos(math.pi * (step - 100) / 400): "Lift the cosine into 0 to 1: (1 + cos) / 2.",
+            peak * step / (steps // 5): tr("The warm-up begins at a tenth of the peak, not at zero."),
+            from_the_start: (
+                tr("The first fifth of the steps is a straight line up: no cosine yet.")
+                if step < steps // 5
+                else tr("The cosine begins after the warm-up: count its steps from there.")
+            ),
+            peak * math.cos(math.pi * (step - 100) / 400): tr("Lift the cosine into 0 to 1: (1 + cos) / 2."),
         }
         raise Mistake(
-            f"step {step} of {steps} ({where}): {expected:.4g} for a peak of {peak}, got {got:.4g}",
+            tr(
+                "step {step} of {steps} ({where}): {expected:.4g} for a peak of {peak}, got {got:.4g}",
+                step=step,
+                steps=steps,
+                where=where,
+                expected=expected,
+                peak=peak,
+                got=got,
+            ),
             _known_hint(got, known),
         )
     end = float(answer(steps, steps, peak))
     if abs(end) > 1e-6:
-        raise Mistake(f"the rate at the last step is {end:.4g}, but it should reach 0")
+        raise Mistake(
+            tr("the rate at the last step is {end:.4g}, but it should reach 0", end=end),
+            tr(
+                "The part of the fall that is done goes from 0 after the warm-up to 1: at the last "
+                "step it is 1."
+            ),
+        )
 
 
 def early_stop(val_accuracy: Sequence[float], patience: int) -> tuple[int, int]:
@@ -109,22 +139,32 @@ def early_stop(val_accuracy: Sequence[float], patience: int) -> tuple[int, int]:
     return len(val_accuracy), best + 1
 
 
+def _early_stop_where_equal_is_better(val_accuracy: Sequence[float], patience: int) -> tuple[int, int]:
+    """The slip of writing >= for >: as if each epoch were a little better than an equal one before."""
+    return early_stop([value + 1e-9 * epoch for epoch, value in enumerate(val_accuracy)], patience)
+
+
 @exercise(
     "03.3",
-    "Stop early, keep the best",
+    tr("Stop early, keep the best"),
     hints=(
-        "Remember the best epoch so far; an epoch counts as better only if its accuracy is strictly higher.",
-        "Stop when the current epoch is `patience` epochs after the best one.",
-        "for epoch, value in enumerate(val_accuracy, 1): update best; "
-        "if epoch - best >= patience: return epoch, best. After the loop: return len(val_accuracy), best.",
+        tr(
+            "Remember the best epoch so far; an epoch counts as better only if its accuracy is "
+            "strictly higher."
+        ),
+        tr("Stop when the current epoch is `patience` epochs after the best one."),
+        tr(
+            "for epoch, value in enumerate(val_accuracy, 1): update best; if epoch - best >= "
+            "patience: return epoch, best. After the loop: return len(val_accuracy), best."
+        ),
     ),
-    read="the section “Learning rate and early stopping” of this chapter",
+    read=tr("the section “Learning rate and early stopping” of this chapter"),
 )
 def check_early_stop(answer: Callable[[Sequence[float], int], tuple[int, int]]) -> None:
     """Which epoch is the last one run, and which one is kept."""
     cases = (
         ([0.3, 0.6, 0.5, 0.55, 0.58, 0.9], 2),
-        ([0.3, 0.5, 0.5, 0.5, 0.7], 3),
+        ([0.3, 0.5, 0.5, 0.4, 0.4, 0.9], 2),
         ([0.1, 0.2, 0.3], 2),
         ([0.5, 0.4, 0.3, 0.2], 1),
     )
@@ -134,16 +174,29 @@ def check_early_stop(answer: Callable[[Sequence[float], int], tuple[int, int]]) 
             continue
         hint = ""
         if got == (len(values), max(range(len(values)), key=values.__getitem__) + 1):
-            hint = "That looks at epochs which were never run: training stops before it can see them."
+            hint = tr("That looks at epochs which were never run: training stops before it can see them.")
         elif got == (expected[0], expected[0]):
-            hint = "The weights kept are those of the best epoch, not those of the last."
+            hint = tr("The weights kept are those of the best epoch, not those of the last.")
+        elif got == _early_stop_where_equal_is_better(values, patience):
+            hint = tr("An epoch that only equals the best is no improvement: ask for more, not for as much.")
+        elif got == expected[::-1]:
+            hint = tr("The number of epochs run comes first, then the epoch whose weights are kept.")
         elif got == (expected[0] - 1, expected[1] - 1):
-            hint = "Count epochs from 1."
+            hint = tr("Count epochs from 1.")
         elif got[0] == expected[0] + 1:
-            hint = "One epoch too many: stop as soon as `patience` epochs have passed without a better one."
+            hint = tr(
+                "One epoch too many: stop as soon as `patience` epochs have passed without a better one."
+            )
         raise Mistake(
-            f"accuracies {values}, patience {patience}: {expected[0]} epochs run, epoch {expected[1]} kept; "
-            f"got {got}",
+            tr(
+                "accuracies {values}, patience {patience}: {expected} epochs run, epoch {best} "
+                "kept; got {got}",
+                values=values,
+                patience=patience,
+                expected=expected[0],
+                best=expected[1],
+                got=got,
+            ),
             hint,
         )
 
@@ -156,13 +209,13 @@ def bottleneck_macs(height: int, width: int, channels: int, expansion: int) -> i
 
 @exercise(
     "03.1",
-    "What a bottleneck costs",
+    tr("What a bottleneck costs"),
     hints=(
-        "Every output pixel of a 1x1 convolution costs channels_in * channels_out multiply-adds.",
-        "Every output pixel of the depthwise 3x3 costs 9 per channel; those number channels * expansion.",
-        "height * width * (c * w + 9 * w + w * c) with c = channels, w = c * expansion",
+        tr("Every output pixel of a 1x1 convolution costs channels_in * channels_out multiply-adds."),
+        tr("Every output pixel of the depthwise 3x3 costs 9 per channel; those number channels * expansion."),
+        tr("height * width * (c * w + 9 * w + w * c) with c = channels, w = c * expansion"),
     ),
-    read="the section “The inverted residual” of this chapter",
+    read=tr("the section “The inverted residual” of this chapter"),
 )
 def check_bottleneck(answer: Callable[[int, int, int, int], int]) -> None:
     """Multiply-adds of one inverted residual block."""
@@ -176,18 +229,27 @@ def check_bottleneck(answer: Callable[[int, int, int, int], int]) -> None:
             continue
         known = {
             area * (2 * channels * wide + 9 * wide * wide): (
-                "A depthwise step sees one channel at a time: 9 per channel, not per pair of channels."
+                tr("A depthwise step sees one channel at a time: 9 per channel, not per pair of channels.")
             ),
-            area * (channels * wide + 9 * wide): "The projection back to few channels is missing.",
+            area * (channels * wide + 9 * wide): tr("The projection back to few channels is missing."),
             area * (wide * channels + 9 * channels + wide * channels): (
-                "The depthwise step works on the wide tensor."
+                tr("The depthwise step works on the wide tensor.")
             ),
-            2 * channels * wide
-            + 9 * wide: "That is the number of weights; every output pixel uses them once.",
-            2 * expected: "A multiply-add counts as one here.",
+            2 * channels * wide + 9 * wide: tr(
+                "That is the number of weights; every output pixel uses them once."
+            ),
+            2 * expected: tr("A multiply-add counts as one here."),
         }
         raise Mistake(
-            f"{height}x{width} pixels, {channels} channels, expansion {expansion}: "
-            f"{expected:,} multiply-adds, got {got:,}",
+            tr(
+                "{height}x{width} pixels, {channels} channels, expansion {expansion}: {expected:,} "
+                "multiply-adds, got {got:,}",
+                height=height,
+                width=width,
+                channels=channels,
+                expansion=expansion,
+                expected=expected,
+                got=got,
+            ),
             _known_hint(got, known),
         )

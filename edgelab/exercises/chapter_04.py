@@ -10,12 +10,13 @@ import numpy as np
 
 from edgelab import datasets
 from edgelab.exercises.core import Mistake, exercise
+from edgelab.texts import tr
 
 
 def _pair(answer: Any, what: str) -> tuple:
     """The two parts of an answer, or a mistake that says that there must be two."""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Mistake(f"got {answer!r}", f"Return {what}, in this order.")
+        raise Mistake(tr("got {answer!r}", answer=answer), tr("Return {what}, in this order.", what=what))
     return tuple(answer)
 
 
@@ -28,41 +29,60 @@ def scale_and_zero_point(low: float, high: float) -> tuple[float, int]:
 
 @exercise(
     "04.1",
-    "From a range to scale and zero point",
+    tr("From a range to scale and zero point"),
     hints=(
-        "The 256 codes of int8 leave 255 steps between them: scale = (high - low) / 255.",
-        "The lowest code, -128, must stand for low: low = scale * (-128 - zero_point). Solve it, and round.",
-        "Before all that: low = min(low, 0.0) and high = max(high, 0.0).",
+        tr("The 256 codes of int8 leave 255 steps between them: scale = (high - low) / 255."),
+        tr(
+            "The lowest code, -128, must stand for low: low = scale * (-128 - zero_point). Solve "
+            "it, and round."
+        ),
+        tr("Before all that: low = min(low, 0.0) and high = max(high, 0.0)."),
     ),
-    read="the section “One step, one offset” of this chapter",
+    read=tr("the section “One step, one offset” of this chapter"),
 )
 def check_range(answer: Callable[[float, float], tuple[float, int]]) -> None:
     """Scale and zero point of int8 for a range."""
-    for low, high in ((-1.0, 3.0), (0.0, 6.0), (-2.0, 2.0), (1.0, 5.0), (-8.0, -3.0)):
+    for low, high in ((-1.0, 3.0), (-0.7, 3.0), (0.0, 6.0), (-2.0, 2.0), (1.0, 5.0), (-8.0, -3.0)):
         scale, zero_point = _pair(answer(low, high), "(scale, zero_point)")
         right_scale, right_zero_point = scale_and_zero_point(low, high)
-        where = f"for {low} to {high}"
+        where = tr("for {low} to {high}", low=low, high=high)
         if not math.isclose(scale, right_scale, rel_tol=1e-9):
             known = {
-                (high - low) / 256: "256 codes have 255 steps between them.",
-                (high - low)
-                / 255: "Real 0 must have an exact code, since padding writes it: widen the range "
-                "to include 0.",
-                (right_scale * 255) / 256: "256 codes have 255 steps between them.",
-                (right_scale * 255) / 127: "int8 goes from -128 to 127: use all of it.",
+                (high - low) / 256: tr("256 codes have 255 steps between them."),
+                (high - low) / 255: tr(
+                    "Real 0 must have an exact code, since padding writes it: widen the range to include 0."
+                ),
+                (right_scale * 255) / 256: tr("256 codes have 255 steps between them."),
+                (right_scale * 255) / 127: tr("int8 goes from -128 to 127: use all of it."),
             }
             hint = next((text for value, text in known.items() if math.isclose(scale, value)), "")
-            raise Mistake(f"{where} the scale is {right_scale:.6g}, got {scale:.6g}", hint)
+            raise Mistake(
+                tr(
+                    "{where} the scale is {right_scale:.6g}, got {scale:.6g}",
+                    where=where,
+                    right_scale=right_scale,
+                    scale=scale,
+                ),
+                hint,
+            )
         if zero_point == right_zero_point and float(zero_point).is_integer():
             continue
         hint = ""
         if zero_point == right_zero_point + 128:
-            hint = "That is the zero point of uint8, whose codes begin at 0; those of int8 begin at -128."
+            hint = tr("That is the zero point of uint8, whose codes begin at 0; those of int8 begin at -128.")
         elif not float(zero_point).is_integer():
-            hint = "The zero point is a code: round it."
+            hint = tr("The zero point is a code: round it.")
         elif abs(zero_point - right_zero_point) == 1:
-            hint = "Round to the nearest code; int() cuts the fraction off."
-        raise Mistake(f"{where} the zero point is {right_zero_point}, got {zero_point}", hint)
+            hint = tr("Round to the nearest code; int() cuts the fraction off.")
+        raise Mistake(
+            tr(
+                "{where} the zero point is {right_zero_point}, got {zero_point}",
+                where=where,
+                right_zero_point=right_zero_point,
+                zero_point=zero_point,
+            ),
+            hint,
+        )
 
 
 def int8_bytes(height: int, width: int, channels_in: int, channels_out: int) -> int:
@@ -72,13 +92,13 @@ def int8_bytes(height: int, width: int, channels_in: int, channels_out: int) -> 
 
 @exercise(
     "04.2",
-    "Bytes of a quantized convolution",
+    tr("Bytes of a quantized convolution"),
     hints=(
-        "height * width * channels_in weights for each output channel, one byte each.",
-        "One bias per output channel, which is added to the 32-bit sum: it has 4 bytes.",
-        "height * width * channels_in * channels_out + 4 * channels_out",
+        tr("height * width * channels_in weights for each output channel, one byte each."),
+        tr("One bias per output channel, which is added to the 32-bit sum: it has 4 bytes."),
+        tr("height * width * channels_in * channels_out + 4 * channels_out"),
     ),
-    read="the section “Inside the file” of this chapter",
+    read=tr("the section “Inside the file” of this chapter"),
 )
 def check_bytes(answer: Callable[[int, int, int, int], int]) -> None:
     """Bytes of weights and biases of an int8 convolution."""
@@ -89,14 +109,22 @@ def check_bytes(answer: Callable[[int, int, int, int], int]) -> None:
             continue
         weights = expected - 4 * channels_out
         known = {
-            weights: "The biases are missing.",
-            weights + channels_out: "A bias is added to a 32-bit sum, so it keeps 32 bits.",
-            4 * (weights + channels_out): "That is the float32 layer.",
-            weights + 4 * channels_in: "There is one bias per output channel, not per input channel.",
+            weights: tr("The biases are missing."),
+            weights + channels_out: tr("A bias is added to a 32-bit sum, so it keeps 32 bits."),
+            4 * (weights + channels_out): tr("That is the float32 layer."),
+            weights + 4 * channels_in: tr("There is one bias per output channel, not per input channel."),
         }
         raise Mistake(
-            f"{height}x{width} filters, {channels_in} to {channels_out} channels: {expected:,} bytes, "
-            f"got {got:,}",
+            tr(
+                "{height}x{width} filters, {channels_in} to {channels_out} channels: {expected:,} "
+                "bytes, got {got:,}",
+                height=height,
+                width=width,
+                channels_in=channels_in,
+                channels_out=channels_out,
+                expected=expected,
+                got=got,
+            ),
             known.get(got, ""),
         )
 
@@ -120,13 +148,13 @@ def calibration(dataset: datasets.Dataset, count: int) -> np.ndarray:
 
 @exercise(
     "04.3",
-    "Draw a calibration set",
+    tr("Draw a calibration set"),
     hints=(
-        "Only dataset.train_images will do: the test set is kept for the final number.",
-        "The images are sorted by class, so the first show one class: draw indices at random, each once.",
-        "chosen = np.random.default_rng(0).choice(len(dataset.train_images), count, replace=False)",
+        tr("Only dataset.train_images will do: the test set is kept for the final number."),
+        tr("The images are sorted by class, so the first show one class: draw indices at random, each once."),
+        tr("chosen = np.random.default_rng(0).choice(len(dataset.train_images), count, replace=False)"),
     ),
-    read="the section “Calibration decides” of this chapter",
+    read=tr("the section “Calibration decides” of this chapter"),
 )
 def check_calibration(answer: Callable[[datasets.Dataset, int], np.ndarray]) -> None:
     """Raw training images of all classes, each once, the same at every call."""
@@ -134,34 +162,36 @@ def check_calibration(answer: Callable[[datasets.Dataset, int], np.ndarray]) -> 
     got = np.asarray(answer(data, count))
     if got.dtype != np.uint8:
         raise Mistake(
-            f"the images are {got.dtype}, uint8 was expected",
-            "Hand over raw pixels: the model scales them itself, and scaling twice ruins every range.",
+            tr("the images are {dtype}, uint8 was expected", dtype=got.dtype),
+            tr("Hand over raw pixels: the model scales them itself, and scaling twice ruins every range."),
         )
     if got.shape != (count, 8, 8, 3):
-        raise Mistake(f"expected {count} images of 8x8x3, got {list(got.shape)}")
+        raise Mistake(tr("expected {count} images of 8x8x3, got {shape}", count=count, shape=list(got.shape)))
     number = {image.tobytes(): index for index, image in enumerate(data.train_images)}
     test = {image.tobytes() for image in data.test_images}
     found = [number.get(image.tobytes()) for image in got]
     if any(image.tobytes() in test for image in got):
         raise Mistake(
-            "test images are among them",
-            "What has set the ranges has been seen: the test accuracy would no longer be honest.",
+            tr("test images are among them"),
+            tr("What has set the ranges has been seen: the test accuracy would no longer be honest."),
         )
     if None in found:
         raise Mistake(
-            "not all of them are images of the training set", "Noise and changed images have other ranges."
+            tr("not all of them are images of the training set"),
+            tr("Noise and changed images have other ranges."),
         )
     classes = set(data.train_labels[found].tolist())
     if len(classes) < 4:
         raise Mistake(
-            f"only {len(classes)} of 4 classes take part",
-            "The images are sorted by class: draw from all of them.",
+            tr("only {count} of 4 classes take part", count=len(classes)),
+            tr("The images are sorted by class: draw from all of them."),
         )
     if len(set(found)) < count:
-        raise Mistake("some images are there twice", "Draw without replacement: replace=False.")
+        raise Mistake(tr("some images are there twice"), tr("Draw without replacement: replace=False."))
     if not np.array_equal(got, answer(data, count)):
         raise Mistake(
-            "a second call gives other images", "Use a fixed seed, or nobody can repeat your conversion."
+            tr("a second call gives other images"),
+            tr("Use a fixed seed, or nobody can repeat your conversion."),
         )
 
 
@@ -175,13 +205,16 @@ def quantize_per_channel(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @exercise(
     "04.4",
-    "A scale for every channel",
+    tr("A scale for every channel"),
     hints=(
-        "np.abs(weights).max(axis=...) over all axes but the first gives one number per output channel.",
-        "Divide it by 127 for the scale; reshape the scales to [-1, 1, 1, 1] to divide the weights by them.",
-        "codes = np.rint(weights / scales.reshape(-1, 1, 1, 1)).astype(np.int8)",
+        tr("np.abs(weights).max(axis=...) over all axes but the first gives one number per output channel."),
+        tr(
+            "Divide it by 127 for the scale; reshape the scales to [-1, 1, 1, 1] to divide the "
+            "weights by them."
+        ),
+        tr("codes = np.rint(weights / scales.reshape(-1, 1, 1, 1)).astype(np.int8)"),
     ),
-    read="the section “One scale, or one per channel” of this chapter",
+    read=tr("the section “One scale, or one per channel” of this chapter"),
 )
 def check_per_channel(answer: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> None:
     """Symmetric per-channel quantization of convolution weights [out, height, width, in]."""
@@ -192,28 +225,43 @@ def check_per_channel(answer: Callable[[np.ndarray], tuple[np.ndarray, np.ndarra
     right_codes, right_scales = quantize_per_channel(weights)
     if scales.size == 1 or np.ptp(scales) == 0:
         raise Mistake(
-            "all channels share one scale",
-            "The channel with the largest weights then decides for all: take the maximum per channel.",
+            tr("all channels share one scale"),
+            tr("The channel with the largest weights then decides for all: take the maximum per channel."),
         )
     if scales.shape != (4,) and scales.size == 4:
         scales = scales.ravel()
     if scales.shape != (4,):
-        raise Mistake(f"expected 4 scales, one per output channel, got {list(scales.shape)}")
+        raise Mistake(
+            tr("expected 4 scales, one per output channel, got {shape}", shape=list(scales.shape)),
+            tr("The output channels are the first axis: take the maximum over the three others."),
+        )
     if not np.allclose(scales, right_scales, rtol=1e-6):
         hint = ""
         if np.allclose(scales, weights.max(axis=(1, 2, 3)) / 127):
-            hint = "The largest weight may be negative: take the maximum of the absolute values."
+            hint = tr("The largest weight may be negative: take the maximum of the absolute values.")
         elif np.allclose(scales, right_scales * 127 / 128) or np.allclose(scales, right_scales * 127 / 255):
-            hint = "Symmetric codes go from -127 to 127: divide by 127."
-        raise Mistake(f"the scales are {right_scales.round(6)}, got {scales.round(6)}", hint)
+            hint = tr("Symmetric codes go from -127 to 127: divide by 127.")
+        raise Mistake(
+            tr(
+                "the scales are {right_scales}, got {scales}",
+                right_scales=right_scales.round(6),
+                scales=scales.round(6),
+            ),
+            hint,
+        )
     if codes.dtype != np.int8:
-        raise Mistake(f"the codes are {codes.dtype}, int8 was expected", "Cast with .astype(np.int8), last.")
+        raise Mistake(
+            tr("the codes are {dtype}, int8 was expected", dtype=codes.dtype),
+            tr("Cast with .astype(np.int8), last."),
+        )
     if codes.shape != weights.shape:
-        raise Mistake(f"the codes have the shape {list(codes.shape)}, not that of the weights")
+        raise Mistake(
+            tr("the codes have the shape {shape}, not that of the weights", shape=list(codes.shape))
+        )
     if np.array_equal(codes, right_codes):
         return
     hint = ""
     if np.array_equal(codes, np.trunc(weights / right_scales.reshape(-1, 1, 1, 1)).astype(np.int8)):
-        hint = "A cast cuts the fraction off: np.rint first. That halves the error."
+        hint = tr("A cast cuts the fraction off: np.rint first. That halves the error.")
     worst = np.abs(codes.astype(int) - right_codes).max()
-    raise Mistake(f"the codes differ by up to {worst}", hint)
+    raise Mistake(tr("the codes differ by up to {worst}", worst=worst), hint)

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgelab.exercises.core import Mistake, exercise
+from edgelab.texts import tr
 
 ROOM = 8 * 2**20
 
 # (whether the Edge TPU has it, the operators it reads from), in the order of the file.
 GRAPHS = (
-    ([(True, []), (True, [0]), (True, [1])], [0, 1, 2], "a chain without a culprit"),
-    ([(True, []), (False, [0]), (True, [1]), (True, [2])], [0], "a chain with a culprit second"),
-    ([(False, []), (True, [0])], [], "a chain that begins with the culprit"),
+    ([(True, []), (True, [0]), (True, [1])], [0, 1, 2], tr("a chain without a culprit")),
+    ([(True, []), (False, [0]), (True, [1]), (True, [2])], [0], tr("a chain with a culprit second")),
+    ([(False, []), (True, [0])], [], tr("a chain that begins with the culprit")),
     (
         [(True, []), (False, [0]), (True, [1]), (True, [0]), (True, [3])],
         [0, 3, 4],
-        "two branches, the culprit in the first",
+        tr("two branches, the culprit in the first"),
     ),
     (
         [(True, []), (False, [0]), (True, [0]), (True, [1, 2]), (True, [3])],
         [0, 2],
-        "two branches that meet again, the culprit in one",
+        tr("two branches that meet again, the culprit in one"),
     ),
 )
 
@@ -55,45 +56,59 @@ def _in_file_order(graph: Sequence) -> list[int]:
 
 @exercise(
     "05.1",
-    "What the Edge TPU keeps",
+    tr("What the Edge TPU keeps"),
     hints=(
-        "Walk through the operators in order. One is kept when the chip has it and all it reads is kept.",
-        "Operators that read nothing (an empty list) stand at the start: only the first condition counts.",
-        "kept = []; for i, (has, reads) in enumerate(operators): if has and all(r in kept for r in reads): "
-        "kept.append(i)",
+        tr("Walk through the operators in order. One is kept when the chip has it and all it reads is kept."),
+        tr(
+            "Operators that read nothing (an empty list) stand at the start: only the first condition counts."
+        ),
+        tr(
+            "kept = []; for i, (has, reads) in enumerate(operators): if has and all(r in kept "
+            "for r in reads): kept.append(i)"
+        ),
     ),
-    read="the section “One part, from the start” of this chapter",
+    read=tr("the section “One part, from the start” of this chapter"),
 )
 def check_kept(answer: Callable[[list], list[int]]) -> None:
     """Indices of the operators on the Edge TPU."""
     for graph, expected, what in GRAPHS:
         got = answer([(has, list(reads)) for has, reads in graph])
         if isinstance(got, int):
-            raise Mistake(f"a list of indices is asked for, got {got}", "Return the list, not its length.")
+            raise Mistake(
+                tr("a list of indices is asked for, got {got}", got=got),
+                tr("Return the list, not its length."),
+            )
         if sorted(got) == expected:
             continue
         if sorted(got) == [index for index, (has, _) in enumerate(graph) if has]:
-            hint = "An operator that the chip has is lost too when it stands behind one that it lacks."
+            hint = tr("An operator that the chip has is lost too when it stands behind one that it lacks.")
         elif sorted(got) == _in_file_order(graph):
-            hint = "Not everything later in the file is lost: only what depends on the culprit."
+            hint = tr("Not everything later in the file is lost: only what depends on the culprit.")
         elif sorted(got) == [
             i for i, (has, reads) in enumerate(graph) if has and all(graph[r][0] for r in reads)
         ]:
-            hint = "The one before may itself be lost: ask whether it was kept, not whether the chip has it."
+            hint = tr(
+                "The one before may itself be lost: ask whether it was kept, not whether the chip has it."
+            )
         else:
             hint = ""
-        raise Mistake(f"{what}: {expected} are kept, got {sorted(got)}", hint)
+        raise Mistake(
+            tr("{what}: {expected} are kept, got {got}", what=what, expected=expected, got=sorted(got)), hint
+        )
 
 
 @exercise(
     "05.2",
-    "Read a log",
+    tr("Read a log"),
     hints=(
-        "A line of the table is: operator, count, status. The count is the second word.",
-        "Only the status 'Mapped to Edge TPU' counts as mapped; every other text is some reason for the CPU.",
-        "name, count, status = line.split(maxsplit=2)",
+        tr("A line of the table is: operator, count, status. The count is the second word."),
+        tr(
+            "Only the status 'Mapped to Edge TPU' counts as mapped; every other text is some "
+            "reason for the CPU."
+        ),
+        tr("name, count, status = line.split(maxsplit=2)"),
     ),
-    read="the section “What the compiler prints” of this chapter",
+    read=tr("the section “What the compiler prints” of this chapter"),
 )
 def check_log(answer: Callable[[str], tuple[int, int]]) -> None:
     """Operators mapped, and operators in all."""
@@ -104,28 +119,45 @@ def check_log(answer: Callable[[str], tuple[int, int]]) -> None:
             continue
         loose = sum(int(count) for _, count, status in lines if "mapped" in status.lower())
         known = {
-            expected[::-1]: "Mapped first, then all.",
+            expected[::-1]: tr("Mapped first, then all."),
             (sum(status == "Mapped to Edge TPU" for *_, status in lines), len(lines)): (
-                "A line stands for as many operators as its count says."
+                tr("A line stands for as many operators as its count says.")
             ),
             (
                 loose,
                 expected[1],
-            ): "'… but not mapped due to …' holds the word mapped too: compare the whole status.",
-            (expected[0], expected[0]): "The operators on the CPU belong to all of them.",
+            ): tr("'… but not mapped due to …' holds the word mapped too: compare the whole status."),
+            (expected[0], expected[0]): tr("The operators on the CPU belong to all of them."),
         }
-        raise Mistake(f"{expected[0]} of {expected[1]} operators are mapped, got {got}", known.get(got, ""))
+        raise Mistake(
+            tr(
+                "{mapped} of {total} operators are mapped, got {got}",
+                mapped=expected[0],
+                total=expected[1],
+                got=got,
+            ),
+            known.get(got, ""),
+        )
+
+
+def _streamed(sizes: Sequence[int], room: int) -> list[int]:
+    streamed = []
+    for size in sizes:
+        kept = min(size, room)
+        room -= kept
+        streamed.append(size - kept)
+    return streamed
 
 
 @exercise(
     "05.3",
-    "What has to stream",
+    tr("What has to stream"),
     hints=(
-        "Keep track of the room that is left. A model takes what it needs of it, and streams the rest.",
-        "kept = min(size, room), then room -= kept: the next model finds less.",
-        "for size in sizes: kept = min(size, room); room -= kept; streamed.append(size - kept)",
+        tr("Keep track of the room that is left. A model takes what it needs of it, and streams the rest."),
+        tr("kept = min(size, room), then room -= kept: the next model finds less."),
+        tr("for size in sizes: kept = min(size, room); room -= kept; streamed.append(size - kept)"),
     ),
-    read="the section “Eight mebibytes” of this chapter",
+    read=tr("the section “Eight mebibytes” of this chapter"),
 )
 def check_streamed(answer: Callable[[list[int], int], list[int]]) -> None:
     """Bytes that each of several models, compiled together, sends anew for every inference."""
@@ -134,20 +166,31 @@ def check_streamed(answer: Callable[[list[int], int], list[int]]) -> None:
         ([25_600_000], ROOM, [25_600_000 - ROOM]),
         ([6 * 2**20, 5 * 2**20], ROOM, [0, 3 * 2**20]),
         ([9 * 2**20, 2**20, 100], ROOM, [2**20, 2**20, 100]),
-        ([500, 700], 1000, [0, 200]),
+        ([1200, 700], 1000, [200, 700]),
     )
     for sizes, room, expected in cases:
         got = [int(value) for value in answer(list(sizes), room)]
         if got == expected:
             continue
         if got == [max(0, size - room) for size in sizes]:
-            hint = "They share the room: what the first one takes, the second does not find."
+            hint = tr("They share the room: what the first one takes, the second does not find.")
         elif got == [size - room for size in sizes] or any(value < 0 for value in got):
-            hint = "A model that fits streams nothing, not less than nothing."
+            hint = tr("A model that fits streams nothing, not less than nothing.")
         elif got == [size - rest for size, rest in zip(sizes, expected, strict=True)]:
-            hint = "These are the bytes that stay on the chip; asked for are the others."
-        elif got == [max(0, size - ROOM) for size in sizes]:
-            hint = "The room is the second argument."
+            hint = tr("These are the bytes that stay on the chip; asked for are the others.")
+        elif got == [size if size > room else 0 for size in sizes]:
+            hint = tr("A model that is too large keeps what fits on the chip: only the rest of it streams.")
+        elif got == _streamed(sizes, ROOM):
+            hint = tr("The room is the second argument.")
         else:
             hint = ""
-        raise Mistake(f"models of {sizes} bytes with room for {room} stream {expected}, got {got}", hint)
+        raise Mistake(
+            tr(
+                "models of {sizes} bytes with room for {room} stream {expected}, got {got}",
+                sizes=sizes,
+                room=room,
+                expected=expected,
+                got=got,
+            ),
+            hint,
+        )

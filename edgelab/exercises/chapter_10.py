@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgelab.exercises.core import Mistake, exercise
+from edgelab.texts import tr
 
 # Thirty frames at 30 FPS, a pause of one second, then frames at 10 FPS.
 TIMES_S = np.concatenate([np.arange(30) / 30, 2.0 + np.arange(20) / 10])
@@ -27,13 +28,13 @@ def _close(got: Any, expected: float) -> bool:
 
 @exercise(
     "10.1",
-    "A rolling frame rate",
+    tr("A rolling frame rate"),
     hints=(
-        "Look at the last `window` times only: times_s[-window:].",
-        "Between n points in time lie n - 1 frame intervals.",
-        "recent = times_s[-window:]; return (len(recent) - 1) / (recent[-1] - recent[0])",
+        tr("Look at the last `window` times only: times_s[-window:]."),
+        tr("Between n points in time lie n - 1 frame intervals."),
+        tr("recent = times_s[-window:]; return (len(recent) - 1) / (recent[-1] - recent[0])"),
     ),
-    read="the section “A frame rate that follows” of this chapter",
+    read=tr("the section “A frame rate that follows” of this chapter"),
 )
 def check_rolling_fps(answer: Callable[[Sequence[float], int], float]) -> None:
     """Frames per second over the last `window` frames, from the times at which frames were shown."""
@@ -44,7 +45,13 @@ def check_rolling_fps(answer: Callable[[Sequence[float], int], float]) -> None:
         got = answer(times_s, window)
         if not _close(got, expected):
             raise Mistake(
-                f"over the last {window} of {count} frames the rate is {expected:.4g} FPS, got {got!r}",
+                tr(
+                    "over the last {window} of {count} frames the rate is {expected:.4g} FPS, got {got!r}",
+                    window=window,
+                    count=count,
+                    expected=expected,
+                    got=got,
+                ),
                 _fps_hint(got, times_s, window),
             )
 
@@ -53,27 +60,33 @@ def _fps_hint(got: Any, times_s: list[float], window: int) -> str:
     recent = np.array(times_s[-window:])
     span_s = recent[-1] - recent[0]
     if _close(got, len(recent) / span_s):
-        return "Count intervals, not frames: ten fence posts have nine gaps."
+        return tr("Count intervals, not frames: ten fence posts have nine gaps.")
     if _close(got, float(np.mean(1 / np.diff(recent)))):
-        return (
+        return tr(
             "The mean of the rates favours the quick frames: one slow frame takes as long as many quick ones."
         )
     if _close(got, (len(times_s) - 1) / (times_s[-1] - times_s[0])):
-        return "That is the rate since the start; only the last `window` frames should count."
+        return tr("That is the rate since the start; only the last `window` frames should count.")
+    longer = times_s[-window - 1 :]
+    if _close(got, (len(longer) - 1) / (longer[-1] - longer[0])):
+        return tr("That is one frame more than `window`: times_s[-window:] are the last `window` ones.")
     if _close(got, span_s / (len(recent) - 1)):
-        return "That is seconds per frame: turn it round."
+        return tr("That is seconds per frame: turn it round.")
     return ""
 
 
 @exercise(
     "10.2",
-    "The best that overlapping can do",
+    tr("The best that overlapping can do"),
     hints=(
-        "Two limits hold at once: no stage can be skipped, and the cores share all the work.",
-        "Frames cannot come faster than one per max(stage times), nor than one per sum(stage times) / cores.",
-        "interval_ms = max(max(times), sum(times) / cores); the frame rate is 1000 / interval_ms.",
+        tr("Two limits hold at once: no stage can be skipped, and the cores share all the work."),
+        tr(
+            "Frames cannot come faster than one per max(stage times), nor than one per sum(stage "
+            "times) / cores."
+        ),
+        tr("interval_ms = max(max(times), sum(times) / cores); the frame rate is 1000 / interval_ms."),
     ),
-    read="the section “Overlap the stages” of this chapter",
+    read=tr("the section “Overlap the stages” of this chapter"),
 )
 def check_best_fps(answer: Callable[[Mapping[str, float], int], float]) -> None:
     """Highest frame rate of overlapped stages on a number of cores, from the stage times in ms."""
@@ -83,36 +96,45 @@ def check_best_fps(answer: Callable[[Mapping[str, float], int], float]) -> None:
         got = answer(dict(stages_ms), cores)
         if not _close(got, expected):
             raise Mistake(
-                f"stages of {', '.join(f'{t:g}' for t in times)} ms on {cores} core(s) give at most "
-                f"{expected:.4g} FPS, got {got!r}",
+                tr(
+                    "stages of {times} ms on {cores} core(s) give at most {expected:.4g} FPS, got {got!r}",
+                    times=", ".join(f"{t:g}" for t in times),
+                    cores=cores,
+                    expected=expected,
+                    got=got,
+                ),
                 _best_fps_hint(got, times, cores),
             )
 
 
 def _best_fps_hint(got: Any, times: list[float], cores: int) -> str:
     if _close(got, 1000 / max(times)):
-        return "The longest stage is one limit; but with few cores the sum of all work is the tighter one."
+        return tr(
+            "The longest stage is one limit; but with few cores the sum of all work is the tighter one."
+        )
     if _close(got, 1000 / (sum(times) / cores)):
-        return (
+        return tr(
             "Sharing the work among the cores is one limit; but one stage cannot be split between two cores."
         )
     if _close(got, 1000 / sum(times)):
-        return "That is the rate of one loop: one stage after the other."
+        return tr("That is the rate of one loop: one stage after the other.")
     if _is_number(got) and _close(float(got) * 1000, 1000 / max(max(times), sum(times) / cores)):
-        return "The stages are in milliseconds: 1000 of them make a second."
+        return tr("The stages are in milliseconds: 1000 of them make a second.")
     return ""
 
 
 @exercise(
     "10.3",
-    "Drop the oldest",
+    tr("Drop the oldest"),
     hints=(
-        "Make room first, then append: queue.popleft() takes away the oldest.",
-        "Count every frame you take away, and return the count; most of the time it is 0.",
-        "dropped = 0; while len(queue) >= capacity: queue.popleft(); dropped += 1; then queue.append(frame) "
-        "and return dropped.",
+        tr("Make room first, then append: queue.popleft() takes away the oldest."),
+        tr("Count every frame you take away, and return the count; most of the time it is 0."),
+        tr(
+            "dropped = 0; while len(queue) >= capacity: queue.popleft(); dropped += 1; then "
+            "queue.append(frame) and return dropped."
+        ),
     ),
-    read="the section “When frames come too fast” of this chapter",
+    read=tr("the section “When frames come too fast” of this chapter"),
 )
 def check_offer(answer: Callable[[deque, Any, int], int]) -> None:
     """Append a frame to a bounded queue, dropping the oldest where there is no room; return how many."""
@@ -123,45 +145,64 @@ def check_offer(answer: Callable[[deque, Any, int], int]) -> None:
             expected = list(range(max(0, frame + 1 - capacity), frame + 1))
             if list(queue) != expected:
                 raise Mistake(
-                    f"capacity {capacity}: after frame {frame} the queue should be {expected}, it is "
-                    f"{list(queue)}",
+                    tr(
+                        "capacity {capacity}: after frame {frame} the queue should be {expected}, it is "
+                        "{queue}",
+                        capacity=capacity,
+                        frame=frame,
+                        expected=expected,
+                        queue=list(queue),
+                    ),
                     _offer_hint(list(queue), frame, capacity),
                 )
             must_drop = int(frame >= capacity)
             if dropped != must_drop or isinstance(dropped, bool):
                 raise Mistake(
-                    f"capacity {capacity}: frame {frame} drops {must_drop}, but {dropped!r} was returned",
-                    "Return the number of dropped frames of this call, also when it is 0.",
+                    tr(
+                        "capacity {capacity}: frame {frame} drops {must_drop}, but {dropped!r} was returned",
+                        capacity=capacity,
+                        frame=frame,
+                        must_drop=must_drop,
+                        dropped=dropped,
+                    ),
+                    tr("Return the number of dropped frames of this call, also when it is 0."),
                 )
     queue = deque([1, 2, 3, 4])
     if answer(queue, 5, 2) != 3 or list(queue) != [4, 5]:
         raise Mistake(
-            f"a queue of 4 offered one more at capacity 2 should keep [4, 5] and drop 3, it is {list(queue)}",
-            "The capacity may have been lowered meanwhile: drop until there is room, not once.",
+            tr(
+                "a queue of 4 offered one more at capacity 2 should keep [4, 5] and drop 3, it is {queue}",
+                queue=list(queue),
+            ),
+            tr("The capacity may have been lowered meanwhile: drop until there is room, not once."),
         )
 
 
 def _offer_hint(queue: list[int], frame: int, capacity: int) -> str:
     if len(queue) > capacity:
-        return "The queue grew beyond its capacity: make room before you append."
+        return tr("The queue grew beyond its capacity: make room before you append.")
     if frame not in queue:
-        return "The newest frame was refused. For a live picture it is the old ones that are worthless."
+        return tr("The newest frame was refused. For a live picture it is the old ones that are worthless.")
     if len(queue) == capacity and queue[0] == 0:
-        return "The frame before was dropped; take the oldest one: popleft(), not pop()."
+        return tr("The frame before was dropped; take the oldest one: popleft(), not pop().")
     return ""
 
 
 @exercise(
     "10.4",
-    "A steady label",
+    tr("A steady label"),
     hints=(
-        "For frame i, look at labels[max(0, i - window + 1) : i + 1]: this frame and those before it.",
-        "collections.Counter(recent).most_common(1)[0][0] is the most frequent; on a tie it gives the one "
-        "that came first.",
-        "return [Counter(labels[max(0, i - window + 1) : i + 1]).most_common(1)[0][0] "
-        "for i in range(len(labels))]",
+        tr("For frame i, look at labels[max(0, i - window + 1) : i + 1]: this frame and those before it."),
+        tr(
+            "collections.Counter(recent).most_common(1)[0][0] is the most frequent; on a tie it "
+            "gives the one that came first."
+        ),
+        tr(
+            "return [Counter(labels[max(0, i - window + 1) : i + 1]).most_common(1)[0][0] for i "
+            "in range(len(labels))]"
+        ),
     ),
-    read="the section “How often is it right?” of this chapter",
+    read=tr("the section “How often is it right?” of this chapter"),
 )
 def check_steady(answer: Callable[[Sequence[Any], int], Sequence[Any]]) -> None:
     """For each frame the most frequent label among the last `window` ones, the frame itself included."""
@@ -170,13 +211,19 @@ def check_steady(answer: Callable[[Sequence[Any], int], Sequence[Any]]) -> None:
         got = list(answer(list(LABELS), window))
         if len(got) != len(LABELS):
             raise Mistake(
-                f"{len(LABELS)} labels must give {len(LABELS)}, got {len(got)}",
-                "The first frames have fewer before them, but they need a label too.",
+                tr("{count} labels must give {count}, got {got}", count=len(LABELS), got=len(got)),
+                tr("The first frames have fewer before them, but they need a label too."),
             )
         for index, (label, allowed) in enumerate(zip(got, expected, strict=True)):
             if label not in allowed:
                 raise Mistake(
-                    f"window {window}: frame {index} should be {' or '.join(sorted(allowed))}, got {label!r}",
+                    tr(
+                        "window {window}: frame {index} should be {allowed}, got {label!r}",
+                        window=window,
+                        index=index,
+                        allowed=" / ".join(sorted(allowed)),
+                        label=label,
+                    ),
                     _steady_hint(got, window),
                 )
 
@@ -188,11 +235,11 @@ def _most_frequent(labels: list[str]) -> set[str]:
 
 def _steady_hint(got: list[str], window: int) -> str:
     if got == LABELS:
-        return "The labels came back as they were: count within the window."
+        return tr("The labels came back as they were: count within the window.")
     half = window // 2
     centred = [_most_frequent(LABELS[max(0, i - half) : i + half + 1]) for i in range(len(LABELS))]
     if window > 1 and all(label in allowed for label, allowed in zip(got, centred, strict=True)):
-        return "A live video cannot look into the future: use this frame and those before it."
+        return tr("A live video cannot look into the future: use this frame and those before it.")
     if len(set(got)) == 1:
-        return "One label for the whole video is too steady: only the last `window` frames may vote."
+        return tr("One label for the whole video is too steady: only the last `window` frames may vote.")
     return ""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edgelab.exercises.core import Mistake, exercise
+from edgelab.texts import tr
 
 EPSILON = 1e-3  # large beside the smallest variance below: who forgets it is told apart
 
@@ -22,13 +23,16 @@ def _batch_norm() -> tuple[np.ndarray, ...]:
 
 @exercise(
     "12.1",
-    "Fold a BatchNorm into a convolution",
+    tr("Fold a BatchNorm into a convolution"),
     hints=(
-        "BatchNorm gives gamma * (conv - mean) / sqrt(variance + epsilon) + beta: which factor meets conv?",
-        "gain = gamma / np.sqrt(variance + epsilon); the kernel's last axis is its output channel.",
-        "return kernel * gain, beta - mean * gain",
+        tr(
+            "BatchNorm gives gamma * (conv - mean) / sqrt(variance + epsilon) + beta: which "
+            "factor meets conv?"
+        ),
+        tr("gain = gamma / np.sqrt(variance + epsilon); the kernel's last axis is its output channel."),
+        tr("return kernel * gain, beta - mean * gain"),
     ),
-    read="the section “Fusion” of this chapter",
+    read=tr("the section “Fusion” of this chapter"),
 )
 def check_fold(answer: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
     """Kernel and bias of the one convolution that does the work of both."""
@@ -37,31 +41,48 @@ def check_fold(answer: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
     expected = kernel * gain, beta - mean * gain
     got = answer(kernel.copy(), gamma, beta, mean, variance, EPSILON)
     if not isinstance(got, (tuple, list)) or len(got) != 2:
-        raise Mistake("a kernel and a bias are expected, in this order", "Return two arrays.")
+        raise Mistake(tr("a kernel and a bias are expected, in this order"), tr("Return two arrays."))
     folded, bias = (np.asarray(part, np.float64) for part in got)
     if folded.shape != kernel.shape:
-        raise Mistake(f"the kernel has shape {folded.shape}, expected {kernel.shape}", "It keeps its shape.")
+        raise Mistake(
+            tr("the kernel has shape {got}, expected {expected}", got=folded.shape, expected=kernel.shape),
+            tr("It keeps its shape."),
+        )
     if not np.allclose(folded, expected[0]):
         wrong = {
-            "sqrt(variance) alone: epsilon is added before the root.": kernel * gamma / np.sqrt(variance),
-            "Divide by the square root of the variance.": kernel * gamma / (variance + EPSILON),
-            "epsilon belongs under the root.": kernel * gamma / (np.sqrt(variance) + EPSILON),
-            "gamma is missing.": kernel / np.sqrt(variance + EPSILON),
-            "That scales the input channels; a BatchNorm has one gain per output channel, the last axis.": (
-                kernel * gain[:, np.newaxis]
-            ),
+            tr("sqrt(variance) alone: epsilon is added before the root."): kernel * gamma / np.sqrt(variance),
+            tr("Divide by the square root of the variance."): kernel * gamma / (variance + EPSILON),
+            tr("epsilon belongs under the root."): kernel * gamma / (np.sqrt(variance) + EPSILON),
+            tr("gamma is missing."): kernel / np.sqrt(variance + EPSILON),
+            tr(
+                "That scales the input channels; a BatchNorm has one gain per output channel, the last axis."
+            ): (kernel * gain[:, np.newaxis]),
         }
         hint = next((text for text, value in wrong.items() if np.allclose(folded, value)), "")
-        raise Mistake(f"the first weight is {folded.flat[0]:.4f}, expected {expected[0].flat[0]:.4f}", hint)
+        raise Mistake(
+            tr(
+                "the first weight is {got:.4f}, expected {expected:.4f}",
+                got=folded.flat[0],
+                expected=expected[0].flat[0],
+            ),
+            hint,
+        )
     if bias.shape != beta.shape or not np.allclose(bias, expected[1]):
         wrong = {
-            "The mean is subtracted: minus, not plus.": beta + mean * gain,
-            "The mean is scaled as well, before beta is added.": beta - mean,
-            "The mean has not been subtracted yet.": beta,
+            tr("The mean is subtracted: minus, not plus."): beta + mean * gain,
+            tr("The mean is scaled as well, before beta is added."): beta - mean,
+            tr("The mean has not been subtracted yet."): beta,
         }
         same = bias.shape == beta.shape
         hint = next((text for text, value in wrong.items() if same and np.allclose(bias, value)), "")
-        raise Mistake(f"the bias is {np.round(bias, 3)}, expected {np.round(expected[1], 3)}", hint)
+        raise Mistake(
+            tr(
+                "the bias is {got}, expected {expected}",
+                got=np.round(bias, 3),
+                expected=np.round(expected[1], 3),
+            ),
+            hint,
+        )
 
 
 # Reads and writes of each operator in order, by tensor, and the tensors' bytes. The second is a shortcut:
@@ -75,13 +96,15 @@ MEMORY_CASES: tuple[tuple[list[tuple[tuple[int, ...], tuple[int, ...]]], dict[in
 
 @exercise(
     "12.2",
-    "Peak memory",
+    tr("Peak memory"),
     hints=(
-        "A tensor lives from the first operator that reads or writes it to the last one that does.",
-        "Note the first and the last position of each tensor, then add up at each position what is alive.",
-        "max(sum(size_bytes[t] for t in first if first[t] <= p <= last[t]) for p in range(len(steps)))",
+        tr("A tensor lives from the first operator that reads or writes it to the last one that does."),
+        tr(
+            "Note the first and the last position of each tensor, then add up at each position what is alive."
+        ),
+        tr("max(sum(size_bytes[t] for t in first if first[t] <= p <= last[t]) for p in range(len(steps)))"),
     ),
-    read="the pitfall “the sum of all tensors” of this chapter",
+    read=tr("the pitfall “the sum of all tensors” of this chapter"),
 )
 def check_peak(answer: Callable[[Sequence, Mapping[int, int]], int]) -> None:
     """Bytes of the tensors that are alive at the busiest operator."""
@@ -91,18 +114,26 @@ def check_peak(answer: Callable[[Sequence, Mapping[int, int]], int]) -> None:
             continue
         around = max(sum(size_bytes[t] for t in (*reads, *writes)) for reads, writes in steps)
         if got == sum(size_bytes.values()):
-            hint = (
+            hint = tr(
                 "That is the sum of all tensors: memory of a tensor that nobody reads any more is used again."
             )
         elif got == around:
-            hint = (
+            hint = tr(
                 "A tensor that a later operator reads must wait, even while others run: think of a shortcut."
             )
         elif got == max(size_bytes.values()):
-            hint = "An operator needs its inputs and its output at the same time."
+            hint = tr("An operator needs its inputs and its output at the same time.")
         else:
             hint = ""
-        raise Mistake(f"the peak of {size_bytes} is {expected} bytes, got {got}", hint)
+        raise Mistake(
+            tr(
+                "the peak of {size_bytes} is {expected} bytes, got {got}",
+                size_bytes=size_bytes,
+                expected=expected,
+                got=got,
+            ),
+            hint,
+        )
 
 
 # What each operator reads (the numbers of operators before it), whether the Edge TPU has it, and where it
@@ -117,13 +148,13 @@ PLACEMENT_CASES = (
 
 @exercise(
     "12.3",
-    "Where the Edge TPU stops",
+    tr("Where the Edge TPU stops"),
     hints=(
-        "An operator is on the Edge TPU when it is supported and everything that it reads is there too.",
-        "Go through the operators in order, and look up in your own result what the parents became.",
-        "placed.append(supported[i] and all(placed[parent] for parent in reads[i]))",
+        tr("An operator is on the Edge TPU when it is supported and everything that it reads is there too."),
+        tr("Go through the operators in order, and look up in your own result what the parents became."),
+        tr("placed.append(supported[i] and all(placed[parent] for parent in reads[i]))"),
     ),
-    read="the section “One bad operator” of this chapter",
+    read=tr("the section “One bad operator” of this chapter"),
 )
 def check_placed(answer: Callable[[Sequence[Sequence[int]], Sequence[bool]], Sequence[bool]]) -> None:
     """For each operator whether it lands on the Edge TPU."""
@@ -137,27 +168,41 @@ def check_placed(answer: Callable[[Sequence[Sequence[int]], Sequence[bool]], Seq
             for own, parents in zip(supported, reads, strict=True)
         ]
         if got == supported:
-            hint = "So Vela does it. The Edge TPU has one part, which ends at the first operator it lacks."
+            hint = tr(
+                "So Vela does it. The Edge TPU has one part, which ends at the first operator it lacks."
+            )
         elif got == direct:
-            hint = "A parent may be supported and still be on the CPU: ask where it landed."
+            hint = tr("A parent may be supported and still be on the CPU: ask where it landed.")
         elif got == in_order:
-            hint = (
+            hint = tr(
                 "Only what reads from that operator, directly or not, stays behind: another branch goes on."
             )
         else:
             hint = ""
-        raise Mistake(f"with reads {reads} and supported {supported}: {expected}, got {got}", hint)
+        raise Mistake(
+            tr(
+                "with reads {reads} and supported {supported}: {expected}, got {got}",
+                reads=reads,
+                supported=supported,
+                expected=expected,
+                got=got,
+            ),
+            hint,
+        )
 
 
 @exercise(
     "12.4",
-    "What N of M is worth",
+    tr("What N of M is worth"),
     hints=(
-        "The operators on the CPU take as long as before; the others take their time divided by the factor.",
-        "after = sum of the CPU's times + sum of the accelerator's times / factor.",
-        "sum(times_ms) / sum(t / factor if fast else t for t, fast in zip(times_ms, accelerated))",
+        tr(
+            "The operators on the CPU take as long as before; the others take their time divided "
+            "by the factor."
+        ),
+        tr("after = sum of the CPU's times + sum of the accelerator's times / factor."),
+        tr("sum(times_ms) / sum(t / factor if fast else t for t, fast in zip(times_ms, accelerated))"),
     ),
-    read="the section “What N of M is worth” of this chapter, and Amdahl 1967",
+    read=tr("the section “What N of M is worth” of this chapter, and Amdahl 1967"),
 )
 def check_amdahl(answer: Callable[[Sequence[float], Sequence[bool], float], float]) -> None:
     """How many times faster the whole model gets."""
@@ -177,17 +222,27 @@ def check_amdahl(answer: Callable[[Sequence[float], Sequence[bool], float], floa
             continue
         count = sum(accelerated) / len(accelerated)
         known = {
-            after: "That is the time after; the speed-up is the time before, divided by it.",
-            after / before: "That is how much of the time is left: turn it round.",
-            factor: "Only the part on the accelerator gets faster by the factor.",
-            count * factor: "Operators are not alike: weigh them with their times.",
-            1 / (1 - count + count / factor): "Operators are not alike: weigh them with their times.",
-            fast / before * factor: "What stays on the CPU still takes its time.",
-            before / (before - fast) if fast < before else math.inf: "The accelerator takes some time too.",
+            after: tr("That is the time after; the speed-up is the time before, divided by it."),
+            after / before: tr("That is how much of the time is left: turn it round."),
+            factor: tr("Only the part on the accelerator gets faster by the factor."),
+            count * factor: tr("Operators are not alike: weigh them with their times."),
+            1 / (1 - count + count / factor): tr("Operators are not alike: weigh them with their times."),
+            fast / before * factor: tr("What stays on the CPU still takes its time."),
+            before / (before - fast) if fast < before else math.inf: tr(
+                "The accelerator takes some time too."
+            ),
         }
         hint = next((text for value, text in known.items() if math.isclose(got, value, rel_tol=1e-6)), "")
         raise Mistake(
-            f"times {times_ms} ms, {sum(accelerated)} of {len(accelerated)} operators {factor:g} times "
-            f"faster: {before / after:.2f} times in all, got {got:.2f}",
+            tr(
+                "times {times_ms} ms, {accelerated} of {count} operators {factor:g} times faster: "
+                "{expected:.2f} times in all, got {got:.2f}",
+                times_ms=times_ms,
+                accelerated=sum(accelerated),
+                count=len(accelerated),
+                factor=factor,
+                expected=before / after,
+                got=got,
+            ),
             hint,
         )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from edgelab.exercises.core import Mistake, exercise
+from edgelab.texts import tr
 
 # (bytes, first operator, last operator) of each tensor.
 LIFETIMES = (
@@ -17,13 +18,13 @@ LIFETIMES = (
 
 @exercise(
     "16.1",
-    "Peak, not sum",
+    tr("Peak, not sum"),
     hints=(
-        "Memory is needed for the tensors that are alive at the same time. When is a tensor alive?",
-        "At operator i, those with first <= i <= last. Add up their sizes, for each i.",
-        "max(sum(size for size, first, last in tensors if first <= i <= last) for i in range(...))",
+        tr("Memory is needed for the tensors that are alive at the same time. When is a tensor alive?"),
+        tr("At operator i, those with first <= i <= last. Add up their sizes, for each i."),
+        tr("max(sum(size for size, first, last in tensors if first <= i <= last) for i in range(...))"),
     ),
-    read="the section “Does it fit?” of this chapter",
+    read=tr("the section “Does it fit?” of this chapter"),
 )
 def check_peak(answer: Callable[[Sequence[tuple[int, int, int]]], int]) -> None:
     """Bytes of the tensors alive at the busiest operator."""
@@ -34,15 +35,25 @@ def check_peak(answer: Callable[[Sequence[tuple[int, int, int]]], int]) -> None:
         count = max(last for _, _, last in tensors) + 1
         exclusive = [sum(s for s, first, last in tensors if first <= i < last) for i in range(count)]
         known = {
-            sum(size for size, _, _ in tensors): "That is the sum of all: tensors that are dead by then "
-            "give their memory back.",
-            max(
-                exclusive
-            ): "A tensor is still needed by the last operator that reads it: first <= i <= last.",
-            max(size for size, _, _ in tensors): "That is the largest tensor; an operator needs its inputs "
-            "and its output at the same time.",
+            sum(size for size, _, _ in tensors): tr(
+                "That is the sum of all: tensors that are dead by then give their memory back."
+            ),
+            max(exclusive): tr(
+                "A tensor is still needed by the last operator that reads it: first <= i <= last."
+            ),
+            max(size for size, _, _ in tensors): tr(
+                "That is the largest tensor; an operator needs its inputs and its output at the same time."
+            ),
         }
-        raise Mistake(f"of {list(tensors)}, the peak is {expected} bytes, got {got}", known.get(got, ""))
+        raise Mistake(
+            tr(
+                "of {tensors}, the peak is {expected} bytes, got {got}",
+                tensors=list(tensors),
+                expected=expected,
+                got=got,
+            ),
+            known.get(got, ""),
+        )
 
 
 BOARDS = (
@@ -59,13 +70,13 @@ BOARDS = (
 
 @exercise(
     "16.2",
-    "Does it fit?",
+    tr("Does it fit?"),
     hints=(
-        "In flash lie the program and the model; in RAM the arena, and what else the program needs.",
-        "An array that is not const lies in flash *and* in RAM: start-up code copies it.",
-        "needed_ram = arena + other + (0 if is_const else model); needed_flash = model + code",
+        tr("In flash lie the program and the model; in RAM the arena, and what else the program needs."),
+        tr("An array that is not const lies in flash *and* in RAM: start-up code copies it."),
+        tr("needed_ram = arena + other + (0 if is_const else model); needed_flash = model + code"),
     ),
-    read="the sections “Does it fit?” and “Into the firmware” of this chapter",
+    read=tr("the sections “Does it fit?” and “Into the firmware” of this chapter"),
 )
 def check_fits(answer: Callable[..., str]) -> None:
     """What a board lacks: nothing ("fits"), "RAM", "flash" or "both"."""
@@ -74,20 +85,31 @@ def check_fits(answer: Callable[..., str]) -> None:
         if got == expected:
             continue
         if got not in ("fits", "RAM", "flash", "both"):
-            hint = "Return one of 'fits', 'RAM', 'flash', 'both'."
+            hint = tr("Return one of 'fits', 'RAM', 'flash', 'both'.")
         elif not is_const:
-            hint = "Not const: the model is copied to RAM, and stays in flash too."
+            hint = tr("Not const: the model is copied to RAM, and stays in flash too.")
         elif expected == "RAM" and arena <= ram < arena + other:
-            hint = "The arena is not alone in RAM: stack, buffers and drivers need theirs."
+            hint = tr("The arena is not alone in RAM: stack, buffers and drivers need theirs.")
         elif expected == "flash" and model <= flash < model + code:
-            hint = "The model is not alone in flash: the program needs its part."
+            hint = tr("The model is not alone in flash: the program needs its part.")
         elif expected == "fits" and got in ("RAM", "both"):
-            hint = "A const model is read where it lies, in flash: it needs no RAM."
+            hint = tr("A const model is read where it lies, in flash: it needs no RAM.")
         else:
             hint = ""
         raise Mistake(
-            f"RAM {ram:,}, flash {flash:,}, model {model:,} ({'const' if is_const else 'not const'}), "
-            f"arena {arena:,}, code {code:,}, other RAM {other:,}: {expected!r}, got {got!r}",
+            tr(
+                "RAM {ram:,}, flash {flash:,}, model {model:,} ({const}), arena {arena:,}, code {code:,}, "
+                "other RAM {other:,}: {expected!r}, got {got!r}",
+                ram=ram,
+                flash=flash,
+                model=model,
+                const="const" if is_const else tr("not const"),
+                arena=arena,
+                code=code,
+                other=other,
+                expected=expected,
+                got=got,
+            ),
             hint,
         )
 
@@ -97,49 +119,64 @@ DATA = bytes([0, 255, 16, 84, 70, 76, 51, 7]) * 5
 
 @exercise(
     "16.3",
-    "A model as C",
+    tr("A model as C"),
     hints=(
-        "The line begins with what makes it stay in flash, then what aligns it, then the type and the name.",
-        '", ".join(f"0x{byte:02x}" for byte in data) gives the bytes.',
-        'f"__attribute__((aligned(16))) const unsigned char {name}[] = {{{bytes}}};"',
+        tr(
+            "The line begins with what makes it stay in flash, then what aligns it, then the "
+            "type and the name."
+        ),
+        tr('", ".join(f"0x{byte:02x}" for byte in data) gives the bytes.'),
+        tr('f"__attribute__((aligned(16))) const unsigned char {name}[] = {{{bytes}}};"'),
     ),
-    read="the section “Into the firmware” of this chapter",
+    read=tr("the section “Into the firmware” of this chapter"),
 )
 def check_c_source(answer: Callable[[str, bytes], str]) -> None:
     """C source of a model: const, aligned, complete, with its length."""
     text = answer("net", DATA)
     if not isinstance(text, str):
-        raise Mistake(f"the source is text, got {type(text).__name__}", "Return a string.")
+        raise Mistake(tr("the source is text, got {kind}", kind=type(text).__name__), tr("Return a string."))
     match = re.search(r"([^;{}]*)\bnet\s*\[\s*\d*\s*\]\s*([^=;{}]*)=\s*\{([^}]*)\}\s*;", text)
     if not match:
-        raise Mistake("there is no array net[] = {...};", "unsigned char net[] = {0x00, ...};")
+        raise Mistake(tr("there is no array net[] = {...};"), tr("unsigned char net[] = {0x00, ...};"))
     before, after, body = match.groups()
     if "const" not in before.split():
-        raise Mistake("the array is not const", "Without const, start-up code copies it to RAM.")
+        raise Mistake(tr("the array is not const"), tr("Without const, start-up code copies it to RAM."))
     if "aligned" not in before + after and "alignas" not in before:
         raise Mistake(
-            "the array is not aligned", "Weights are read as 32-bit words: __attribute__((aligned(16)))."
+            tr("the array is not aligned"),
+            tr("Weights are read as 32-bit words: __attribute__((aligned(16)))."),
         )
     if not re.search(r"\b(unsigned\s+char|uint8_t)\b", before):
         raise Mistake(
-            "the array's type is not unsigned char",
-            "A plain char or int8_t ends at 127, and 0xff is then another number.",
+            tr("the array's type is not unsigned char"),
+            tr("A plain char or int8_t ends at 127, and 0xff is then another number."),
         )
     numbers = [part.strip() for part in body.split(",") if part.strip()]
     try:
         values = [int(number.rstrip("uU"), 0) for number in numbers]
     except ValueError:
         raise Mistake(
-            f"{numbers[0]!r} is no number in C", "Write each byte as 0x00 to 0xff, without quotes."
+            tr("{numbers!r} is no number in C", numbers=numbers[0]),
+            tr("Write each byte as 0x00 to 0xff, without quotes."),
         ) from None
     if values != list(DATA):
-        hint = "Every byte, in order: none is a separator, and a 0 ends nothing."
+        hint = tr("Every byte, in order: none is a separator, and a 0 ends nothing.")
         raise Mistake(
-            f"{len(DATA)} bytes {list(DATA)[:4]}... expected, got {len(values)} {values[:4]}...", hint
+            tr(
+                "{count} bytes {data}... expected, got {got_count} {got}...",
+                count=len(DATA),
+                data=list(DATA)[:4],
+                got_count=len(values),
+                got=values[:4],
+            ),
+            hint,
         )
     length = re.search(r"\bnet_len\s*=\s*(\d+)", text[match.end() :])
     if not length or int(length[1]) != len(DATA):
-        raise Mistake(f"net_len = {len(DATA)} is missing", "The firmware cannot ask an array for its length.")
+        raise Mistake(
+            tr("net_len = {count} is missing", count=len(DATA)),
+            tr("The firmware cannot ask an array for its length."),
+        )
 
 
 # (npu, sram, flash) cycles of each layer.
@@ -152,13 +189,13 @@ LAYERS = (
 
 @exercise(
     "16.4",
-    "What limits the NPU",
+    tr("What limits the NPU"),
     hints=(
-        "While the multipliers work, the next weights are already being fetched: the slower one decides.",
-        "Of one layer, take the largest of the three. Layers run one after another.",
-        "sum(max(layer) for layer in layers)",
+        tr("While the multipliers work, the next weights are already being fetched: the slower one decides."),
+        tr("Of one layer, take the largest of the three. Layers run one after another."),
+        tr("sum(max(layer) for layer in layers)"),
     ),
-    read="the section “An NPU beside the core” of this chapter",
+    read=tr("the section “An NPU beside the core” of this chapter"),
 )
 def check_cycles(answer: Callable[[Sequence[tuple[int, int, int]]], int]) -> None:
     """Cycles of a network from those of its layers' multipliers and memories."""
@@ -168,10 +205,16 @@ def check_cycles(answer: Callable[[Sequence[tuple[int, int, int]]], int]) -> Non
             continue
         columns = list(zip(*layers, strict=True))
         known = {
-            sum(map(sum, layers)): "Multiplying and fetching overlap: the times do not add up.",
-            sum(columns[0]): "Those are the multipliers alone; layer 3 waits for its weights.",
-            max(map(sum, columns)): "What limits differs from layer to layer: the largest of each layer, "
-            "then the sum.",
-            max(map(max, layers)): "That is the slowest layer; the others run too.",
+            sum(map(sum, layers)): tr("Multiplying and fetching overlap: the times do not add up."),
+            sum(columns[0]): tr("Those are the multipliers alone; layer 3 waits for its weights."),
+            max(map(sum, columns)): tr(
+                "What limits differs from layer to layer: the largest of each layer, then the sum."
+            ),
+            max(map(max, layers)): tr("That is the slowest layer; the others run too."),
         }
-        raise Mistake(f"of {list(layers)}, {expected:,} cycles, got {got}", known.get(got, ""))
+        raise Mistake(
+            tr(
+                "of {layers}, {expected:,} cycles, got {got}", layers=list(layers), expected=expected, got=got
+            ),
+            known.get(got, ""),
+        )

@@ -31,7 +31,7 @@ import filelock
 
 from edgelab import artifacts, display
 from edgelab.errors import EdgelabError, InputError, StorageError
-from edgelab.texts import _
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +41,10 @@ NOTHING_BUT_A_RETURN = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_C
 
 # Colour is never the only sign: each state has its own mark and its own words.
 STATES = {
-    "solved": ("✓", _("Solved"), "#1B7A3D"),
-    "shown": ("✓", _("The solution given passes"), "#1F8A97"),
-    "wrong": ("✗", _("Not yet right"), "#B3261E"),
-    "open": ("○", _("Not done yet"), "#6B6B6B"),
+    "solved": ("✓", tr("Solved"), "#1B7A3D"),
+    "shown": ("✓", tr("The solution given passes"), "#1F8A97"),
+    "wrong": ("✗", tr("Not yet right"), "#B3261E"),
+    "open": ("○", tr("Not done yet"), "#6B6B6B"),
 }
 
 
@@ -86,7 +86,7 @@ class Exercise:
     def help_for(self, tries: int) -> tuple[str, ...]:
         """The hints earned by so many failing tries; after the last of them, where to read."""
         earned = self.hints[:tries]
-        return (*earned, f"{_('Read:')} {self.read}") if tries > len(self.hints) and self.read else earned
+        return (*earned, f"{tr('Read:')} {self.read}") if tries > len(self.hints) and self.read else earned
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class CheckResult:
 
     @property
     def _lines(self) -> list[str]:
-        hints = [hint if hint.startswith(_("Read:")) else f"{_('Hint:')} {hint}" for hint in self.hints]
+        hints = [hint if hint.startswith(tr("Read:")) else f"{tr('Hint:')} {hint}" for hint in self.hints]
         return [line for line in (self.what_differs, *hints, self.note) if line]
 
     def __str__(self) -> str:
@@ -260,10 +260,10 @@ def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResu
     try:
         tries = _record_try(found.key, state)
     except StorageError as error:
-        note = f"{_('Your progress was not saved.')} {error.what}"
+        note = f"{tr('Your progress was not saved.')} {error.what}"
     if mistake is None:
         if solution_given:
-            note = _("Write your own answer in place of the dots to make it yours.") + " " + note
+            note = tr("Write your own answer in place of the dots to make it yours.") + " " + note
         return CheckResult(found.key, found.title, state, note=note.strip())
     own_hint = (mistake.hint,) if mistake.hint else ()
     hints = own_hint + found.help_for(max(tries, 1))
