@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgelab import artifacts, formulas
+from edgelab import artifacts, formulas, glossary
 
 if TYPE_CHECKING:
     import nbformat
 
+GLOSSARY_PAGE = "glossary.html"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # nbconvert's own page, without the scripts it fetches from the web, and with the source of solutions and of
@@ -72,7 +73,7 @@ def link_chapters(content: str, page: str, names: Collection[str] | None = None)
 
 
 def write_page(executed: Path, page: Path, title: str) -> None:
-    """One executed notebook as an HTML page.
+    """One executed notebook as an HTML page, with the glossary beside it.
 
     Args:
         executed: the `.ipynb` file with its outputs.
@@ -92,8 +93,10 @@ def write_page(executed: Path, page: Path, title: str) -> None:
     notebook = formulas.without_latex(without_live_controls(nbformat.read(executed, as_version=4)))
     notebook.metadata["title"] = title
     content, _ = exporter.from_notebook_node(notebook)
+    content = glossary.lead_to(GLOSSARY_PAGE, link_chapters(content, "{name}.html"))
     with artifacts.atomic_path(page) as temporary:
-        temporary.write_text(link_chapters(content, "{name}.html"), encoding="utf-8")
+        temporary.write_text(content, encoding="utf-8")
+    write_glossary(page.parent)
 
 
 def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, results_html: str) -> None:
@@ -147,11 +150,24 @@ def write_list(path: Path, title: str, links: Mapping[str, str], remark: str) ->
     items = "".join(
         f'<li><a href="{html.escape(link)}">{html.escape(name)}</a></li>' for name, link in links.items()
     )
+    _write_text_page(path, title, f"<p>{html.escape(remark)}</p><ul>{items}</ul>")
+
+
+def write_glossary(folder: Path) -> None:
+    """The glossary, beside pages that link to it.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    _write_text_page(folder / GLOSSARY_PAGE, "Glossary", glossary.as_html())
+
+
+def _write_text_page(path: Path, title: str, body: str) -> None:
     content = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title><style>{INDEX_STYLE}</style></head>
-<body><main><h1>{html.escape(title)}</h1><p>{html.escape(remark)}</p><ul>{items}</ul></main></body></html>
+<body><main><h1>{html.escape(title)}</h1>{body}</main></body></html>
 """
     with artifacts.atomic_path(path) as temporary:
         temporary.write_text(content, encoding="utf-8")

@@ -11,10 +11,10 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgelab import artifacts, formulas
+from edgelab import artifacts, formulas, glossary
 from edgelab.course import chapters_executed
 from edgelab.errors import TargetError
-from edgelab.pages import link_chapters, without_live_controls, write_list
+from edgelab.pages import GLOSSARY_PAGE, link_chapters, without_live_controls, write_glossary, write_list
 
 SHARED_FOLDER = "reveal.js"
 # Of reveal.js, what a page loads.
@@ -86,7 +86,7 @@ def write_slides(executed: Path, page: Path, title: str) -> int:
     content = re.sub(
         r"<link[^>]*dist/theme/none\.css[^>]*>", "", content
     )  # our style is all the theme there is
-    content = link_chapters(content, "../{name}/index.html")
+    content = glossary.lead_to(f"../{GLOSSARY_PAGE}", link_chapters(content, "../{name}/index.html"))
     with artifacts.atomic_path(page) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return content.count("<section") - content.count("<section><section")
@@ -106,6 +106,7 @@ def write_all(build_dir: Path) -> dict[str, int]:
     """
     folder = build_dir / "slides"
     write_shared(folder)
+    write_glossary(folder)
     counts, links = {}, {}
     for title, executed in chapters_executed(build_dir).items():
         page = folder / executed.stem / "index.html"

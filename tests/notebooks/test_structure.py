@@ -4,14 +4,19 @@ import ast
 import importlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from edgelab import glossary
 from edgelab.exercises import core
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import link_terms  # noqa: E402 - a tool, not a package
+
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CODE = ("benchmarks", "edgelab", "tests", "tools")
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
@@ -325,3 +330,10 @@ def test_figures_have_alt_text_and_no_cell_installs_or_escapes(cells):
 
 def test_speaker_notes_help_an_instructor(cells):
     assert [cell for cell in cells if slide_type(cell) == "notes"], "no cell holds speaker notes"
+
+
+def test_each_term_of_the_glossary_is_linked_once(cells):
+    linked = link_terms.linked(cells)
+    assert not link_terms.unlinked(cells), "add the links: python tools/link_terms.py"
+    assert not [term for term, count in linked.items() if count > 1], "one link is enough"
+    assert set(linked) <= set(glossary.terms().values())

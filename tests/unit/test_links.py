@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from edgelab import glossary
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 import check_links  # noqa: E402 - a tool, not a package
@@ -19,8 +21,8 @@ def anchors_of(page):
     if page.suffix not in (".md", ".ipynb"):
         return set()
     headings = re.findall(r"^#+ +(.+?) *$", check_links.text_of(page), re.MULTILINE)
-    github = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    return github | {heading.replace(" ", "-") for heading in headings}
+    plain = [re.sub(r"<a id=\"[^\"]*\"></a>", "", heading) for heading in headings]
+    return {glossary.anchor(heading) for heading in plain} | {heading.replace(" ", "-") for heading in plain}
 
 
 def broken_links(page, text):
@@ -35,6 +37,15 @@ def broken_links(page, text):
         elif anchor and unquote(anchor) not in anchors_of(target):
             broken.append(f"{link}: no such heading")
     return broken
+
+
+def test_every_term_of_the_glossary_is_found_by_jupyterlab_too():
+    headings = re.findall(r"^### (<a id=.(.+?).></a>)?(.+)$", glossary.PATH.read_text("utf-8"), re.MULTILINE)
+    for _, marked, term in headings:
+        anchor = glossary.anchor(term)
+        assert anchor == (marked or term.replace(" ", "-")), f'write ### <a id="{anchor}"></a>{term}'
+    terms = [term.lower() for *_, term in headings]
+    assert terms == sorted(set(terms))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
