@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,7 +129,14 @@ def board(options: argparse.Namespace) -> int:
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the first notebook, with whatever options it takes."""
     command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb", *options.jupyter]
-    return subprocess.run(command, cwd=artifacts.PROJECT_ROOT).returncode
+    env = {**os.environ, **lab_settings()}
+    return subprocess.run(command, cwd=artifacts.PROJECT_ROOT, env=env).returncode
+
+
+def lab_settings() -> dict[str, str]:
+    """Environment of a JupyterLab that shows Markdown as a page and asks for no news; users' settings win."""
+    paths = [str(Path(__file__).parent / "web" / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    return {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

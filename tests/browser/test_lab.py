@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from edgelab.__main__ import lab_settings
 from edgelab.child import kill_tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,8 +31,9 @@ class Lab:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        notebooks = folder / "notebooks"
+        notebooks = folder / "course" / "notebooks"
         notebooks.mkdir(parents=True)
+        shutil.copytree(ROOT / "docs", folder / "course" / "docs")
         for path in (ROOT / "notebooks").glob("*.ipynb"):
             shutil.copy(path, notebooks)
         # A notebook shows all cells, not only those in view; a cell out of view cannot be looked at.
@@ -41,12 +43,13 @@ class Lab:
         (settings / "tracker.jupyterlab-settings").write_text(json.dumps(chosen), encoding="utf-8")
         command = [
             sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={self.port}",
-            "--ServerApp.port_retries=0", f"--ServerApp.root_dir={notebooks}",
+            "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder / 'course'}",
             f"--IdentityProvider.token={self.token}",
         ]  # fmt: skip
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
         own = {
+            **lab_settings(),
             "EDGELAB_ARTIFACTS": artifacts,
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
@@ -104,7 +107,7 @@ def open_chapter(lab, browser_page):
 
     def opened(name):
         page = browser_page
-        page.goto(f"{lab.address}/lab/tree/{name}?reset&token={lab.token}")
+        page.goto(f"{lab.address}/lab/tree/notebooks/{name}?reset&token={lab.token}")
         page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell", timeout=START_S * 1000)
         wait_until_idle(page)
         return page
@@ -200,6 +203,16 @@ def test_the_map_opens_a_chapter_by_keyboard(open_chapter):
     page.keyboard.press("Enter")
     page.wait_for_selector(
         ".lm-TabBar-tab.lm-mod-current >> text=02_environment_check.ipynb", timeout=START_S * 1000
+    )
+
+
+def test_a_word_opens_its_explanation(open_chapter):
+    page = open_chapter("04_quantize.ipynb")
+    page.locator("a[href*='glossary.md']", has_text="zero point").first.click()
+    heading = page.locator(".jp-MarkdownViewer h3", has_text="zero point")
+    heading.wait_for(timeout=START_S * 1000)
+    page.wait_for_function(
+        "heading => heading.getBoundingClientRect().bottom < innerHeight", arg=heading.element_handle()
     )
 
 
