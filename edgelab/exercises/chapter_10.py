@@ -1,4 +1,4 @@
-"""The checks of chapter 10: a rolling frame rate, the best overlap, a queue that drops, a steady label."""
+"""The checks of chapter 10: the square to cut out, a rolling frame rate, overlap, a queue, a steady label."""
 
 from __future__ import annotations
 
@@ -26,8 +26,63 @@ def _close(got: Any, expected: float) -> bool:
     return _is_number(got) and math.isclose(float(got), expected, rel_tol=1e-6, abs_tol=1e-9)
 
 
+# (left, top, right, bottom), margin -> the square around it.
+SQUARES = (
+    (((100, 80, 140, 100), 0.2), (92.0, 62.0, 148.0, 118.0)),
+    (((60, 40, 80, 100), 0.0), (40.0, 40.0, 100.0, 100.0)),
+    (((10, 20, 50, 60), 0.5), (-10.0, 0.0, 70.0, 80.0)),
+)
+
+
 @exercise(
     "10.1",
+    tr("Cut for the model"),
+    hints=(
+        tr("Two numbers first: the middle of the box, and half the side of the square."),
+        tr("The side is the longer side of the box, and margin * longer at each of its two ends."),
+        tr(
+            "half = max(right - left, bottom - top) * (1 + 2 * margin) / 2; the middle is ((left + right) "
+            "/ 2, (top + bottom) / 2); return x - half, y - half, x + half, y + half"
+        ),
+    ),
+    read=tr("the section “What the model must see” of this chapter"),
+)
+def check_square(answer: Callable[[tuple, float], Sequence[float]]) -> None:
+    """Edges of the square around a box, with a margin at each end."""
+    for (box, margin), expected in SQUARES:
+        got = answer(box, margin)
+        edges = tuple(float(edge) for edge in got)
+        if len(edges) != 4 or not np.allclose(edges, expected):
+            raise Mistake(
+                tr(
+                    "around {box} with a margin of {margin} the square is {expected}, got {got}",
+                    box=box,
+                    margin=margin,
+                    expected=expected,
+                    got=edges,
+                ),
+                _square_hint(edges, box, margin),
+            )
+
+
+def _square_hint(edges: tuple[float, ...], box: tuple, margin: float) -> str:
+    if len(edges) != 4:
+        return tr("Return four numbers: left, top, right, bottom.")
+    left, top, right, bottom = edges
+    longer, shorter = max(box[2] - box[0], box[3] - box[1]), min(box[2] - box[0], box[3] - box[1])
+    if not math.isclose(right - left, bottom - top):
+        return tr("That is no square: the model would see the object stretched.")
+    if not np.allclose((left + right, top + bottom), (box[0] + box[2], box[1] + box[3])):
+        return tr("The middle of the square must be the middle of the box.")
+    if math.isclose(right - left, shorter * (1 + 2 * margin)):
+        return tr("Take the longer side: with the shorter one, the ends of the object are cut off.")
+    if math.isclose(right - left, longer * (1 + margin)):
+        return tr("The margin is added at each end, so twice.")
+    return ""
+
+
+@exercise(
+    "10.2",
     tr("A rolling frame rate"),
     hints=(
         tr("Look at the last `window` times only: times_s[-window:]."),
@@ -76,7 +131,7 @@ def _fps_hint(got: Any, times_s: list[float], window: int) -> str:
 
 
 @exercise(
-    "10.2",
+    "10.3",
     tr("The best that overlapping can do"),
     hints=(
         tr("Two limits hold at once: no stage can be skipped, and the cores share all the work."),
@@ -124,7 +179,7 @@ def _best_fps_hint(got: Any, times: list[float], cores: int) -> str:
 
 
 @exercise(
-    "10.3",
+    "10.4",
     tr("Drop the oldest"),
     hints=(
         tr("Make room first, then append: queue.popleft() takes away the oldest."),
@@ -189,7 +244,7 @@ def _offer_hint(queue: list[int], frame: int, capacity: int) -> str:
 
 
 @exercise(
-    "10.4",
+    "10.5",
     tr("A steady label"),
     hints=(
         tr("For frame i, look at labels[max(0, i - window + 1) : i + 1]: this frame and those before it."),
