@@ -21,14 +21,14 @@ from pathlib import Path
 import psutil
 
 from edgelab import artifacts, gpu_adapter, hardware
-from edgelab.texts import tr
+from edgelab.texts import tr, tr_later
 
 TIME_LIMIT_S = 4.0
 OK, WARNING, MISSING = "ok", "warning", "missing"
 MARKS = {OK: "✓ " + tr("ok"), WARNING: "! " + tr("look"), MISSING: "– " + tr("missing")}
 
 # Before its firmware is loaded a Coral USB Accelerator calls itself Global Unichip Corp., afterwards Google.
-EDGE_TPU_USB_IDS = {"1a6e:089a": "before its firmware is loaded", "18d1:9302": "firmware loaded"}
+EDGE_TPU_USB_IDS = {"1a6e:089a": tr("before its firmware is loaded"), "18d1:9302": tr("firmware loaded")}
 EDGE_TPU_PCI_ID = "1ac1:089a"
 ROCKCHIP_USB_VENDOR = "2207"
 
@@ -52,7 +52,7 @@ class Finding:
     fix: str = ""
 
     def __str__(self) -> str:
-        return f"{MARKS[self.status]:<10} {self.name}: {self.detail}"
+        return f"{MARKS[self.status]:<10} {tr(self.name)}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Report:
         for finding in self.findings:
             lines.append(str(finding))
             if finding.fix:
-                lines.append(f"{'':<10} {'':<2}to mend it: {finding.fix}")
+                lines.append(" " * 13 + tr("to mend it: {fix}", fix=finding.fix))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -87,10 +87,12 @@ class Report:
         for finding in self.findings:
             cells = (MARKS[finding.status], finding.detail, finding.why, finding.fix)
             body = "".join(f'<td style="{style}">{html.escape(cell)}</td>' for cell in cells)
-            rows.append(f'<tr><th scope="row" style="{style}">{html.escape(finding.name)}</th>{body}</tr>')
+            rows.append(
+                f'<tr><th scope="row" style="{style}">{html.escape(tr(finding.name))}</th>{body}</tr>'
+            )
         return (
             '<table style="border-collapse:collapse"><caption style="text-align:left;font-weight:bold">'
-            f"What this machine has</caption><thead><tr>{head}</tr></thead>"
+            f"{tr('What this machine has')}</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{''.join(rows)}</tbody></table>"
         )
 
@@ -109,8 +111,8 @@ def guarded(name: str, probe: Callable[[], Finding], limit_s: float = TIME_LIMIT
         try:
             found.append(probe())
         except Exception as error:
-            reason = f"the probe failed: {type(error).__name__}: {error}"
-            found.append(Finding(name, WARNING, reason, "nothing is known about it"))
+            reason = tr("the probe failed: {kind}: {error}", kind=type(error).__name__, error=error)
+            found.append(Finding(name, WARNING, reason, tr("nothing is known about it")))
 
     thread = threading.Thread(target=run, daemon=True)
     deadline = time.monotonic() + limit_s
@@ -120,7 +122,12 @@ def guarded(name: str, probe: Callable[[], Finding], limit_s: float = TIME_LIMIT
         thread.join(max(0.0, deadline - time.monotonic()))
         if found:
             return found[0]
-        return Finding(name, WARNING, f"no answer within {limit_s:g} s", "a driver or a tool hangs")
+        return Finding(
+            name,
+            WARNING,
+            tr("no answer within {limit_s:g} s", limit_s=limit_s),
+            tr("a driver or a tool hangs"),
+        )
 
     return result
 
@@ -128,25 +135,33 @@ def guarded(name: str, probe: Callable[[], Finding], limit_s: float = TIME_LIMIT
 def python_environment() -> Finding:
     """The interpreter, and whether it is in an environment of its own."""
     isolated = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
-    detail = f"{platform.python_version()} in {'an environment of its own' if isolated else 'the system'}"
-    why = "packages of different projects clash when they share one place"
+    where = tr("in an environment of its own") if isolated else tr("in the system")
+    detail = f"{platform.python_version()} {where}"
+    why = tr("packages of different projects clash when they share one place")
     if not (3, 10) <= sys.version_info[:2] <= (3, 13):
         return Finding(
-            "Python", WARNING, detail, "TensorFlow has wheels for 3.10 to 3.13", "make PYTHON=python3.12"
+            "Python",
+            WARNING,
+            detail,
+            tr("TensorFlow has wheels for 3.10 to 3.13"),
+            tr("make PYTHON=python3.12"),
         )
     if not isolated:
-        return Finding("Python", WARNING, detail, why, "run `make lab`, which makes an environment in .venv")
+        return Finding(
+            "Python", WARNING, detail, why, tr("run `make lab`, which makes an environment in .venv")
+        )
     return Finding("Python", OK, detail, why)
 
 
 def operating_system() -> Finding:
     """Which system, and whether it is a container or a virtual machine under Windows."""
-    detail = f"{platform.system()} {platform.release()} on {platform.machine()}"
+    system = f"{platform.system()} {platform.release()}"
+    detail = tr("{system} on {machine}", system=system, machine=platform.machine())
     if "microsoft" in platform.release().lower():
         detail += " (WSL)"
     elif Path("/.dockerenv").exists():
-        detail += " (in a container)"
-    why = "drivers and delegates are built per system and processor"
+        detail += " " + tr("(in a container)")
+    why = tr("drivers and delegates are built per system and processor")
     return Finding("Operating system", OK, detail, why)
 
 
@@ -154,22 +169,29 @@ def processor() -> Finding:
     """Model, cores, vector instructions."""
     physical, logical = psutil.cpu_count(logical=False), psutil.cpu_count(logical=True)
     sets = hardware.instruction_sets()
-    detail = f"{hardware.processor_name()}, {physical or '?'} cores, {logical} threads"
-    detail += f"; {', '.join(sets) or 'instruction sets not known'}"
-    why = "int8 beats float32 only with instructions for it (VNNI, dot product)"
+    detail = tr(
+        "{processor}, {cores} cores, {threads} threads",
+        processor=hardware.processor_name(),
+        cores=physical or "?",
+        threads=logical,
+    )
+    detail += f"; {', '.join(sets) or tr('instruction sets not known')}"
+    why = tr("int8 beats float32 only with instructions for it (VNNI, dot product)")
     has_int8 = any("VNNI" in name or "dot" in name or "int8" in name for name in sets)
     if has_int8 or not sets:
         return Finding("Processor", OK, detail, why)
-    return Finding("Processor", WARNING, detail, why, "nothing to mend: expect a smaller gain from int8 here")
+    return Finding(
+        "Processor", WARNING, detail, why, tr("nothing to mend: expect a smaller gain from int8 here")
+    )
 
 
 def memory() -> Finding:
     """Memory free and in all."""
     state = psutil.virtual_memory()
-    detail = f"{state.available / 2**30:.1f} of {state.total / 2**30:.1f} GiB free"
-    why = "training in the fast profile takes about 2 GiB"
+    detail = tr("{free:.1f} of {total:.1f} GiB free", free=state.available / 2**30, total=state.total / 2**30)
+    why = tr("training in the fast profile takes about 2 GiB")
     if state.available < 2 * 2**30:
-        return Finding("Memory", WARNING, detail, why, "close other programs and idle kernels")
+        return Finding("Memory", WARNING, detail, why, tr("close other programs and idle kernels"))
     return Finding("Memory", OK, detail, why)
 
 
@@ -179,9 +201,12 @@ def disk() -> Finding:
     while not folder.exists():
         folder = folder.parent
     free_gib = shutil.disk_usage(folder).free / 2**30
-    detail, why = f"{free_gib:.1f} GiB free for artifacts", "models, caches and videos take up to 2 GiB"
+    detail = tr("{free_gib:.1f} GiB free for artifacts", free_gib=free_gib)
+    why = tr("models, caches and videos take up to 2 GiB")
     if free_gib < 2:
-        return Finding("Disk", WARNING, detail, why, "free some space or point EDGELAB_ARTIFACTS elsewhere")
+        return Finding(
+            "Disk", WARNING, detail, why, tr("free some space or point EDGELAB_ARTIFACTS elsewhere")
+        )
     return Finding("Disk", OK, detail, why)
 
 
@@ -190,132 +215,148 @@ def _package(name: str, packages: tuple[str, ...], why: str) -> Finding:
         if version := hardware.version_of(package):
             return Finding(name, OK, f"{package} {version}", why)
     return Finding(
-        name, MISSING, f"{packages[0]} is not installed", why, "run `make lab`, which sets everything up"
+        name,
+        MISSING,
+        tr("{package} is not installed", package=packages[0]),
+        why,
+        tr("run `make lab`, which sets everything up"),
     )
 
 
 def tensorflow() -> Finding:
     """TensorFlow's version, read without importing it."""
     return _package(
-        "TensorFlow", ("tensorflow", "tensorflow-cpu"), "trains and converts models (chapters 3, 4)"
+        "TensorFlow", ("tensorflow", "tensorflow-cpu"), tr("trains and converts models (chapters 3, 4)")
     )
 
 
 def keras() -> Finding:
     """Keras' version."""
-    return _package("Keras", ("keras",), "describes the models (chapter 3)")
+    return _package("Keras", ("keras",), tr("describes the models (chapter 3)"))
 
 
 def litert() -> Finding:
     """LiteRT's version."""
-    return _package("LiteRT", ("ai-edge-litert",), "runs .tflite models (chapters 4 to 10)")
+    return _package("LiteRT", ("ai-edge-litert",), tr("runs .tflite models (chapters 4 to 10)"))
 
 
 def jupyter() -> Finding:
     """JupyterLab's version, and the kernel."""
-    return _package("Jupyter", ("jupyterlab",), "shows and runs the notebooks")
+    return _package("Jupyter", ("jupyterlab",), tr("shows and runs the notebooks"))
 
 
 def nvidia_driver() -> Finding:
     """The NVIDIA driver and its cards."""
-    why = "TensorFlow trains on an NVIDIA card, TensorRT runs on one; LiteRT's GPU path does not need one"
+    why = tr("TensorFlow trains on an NVIDIA card, TensorRT runs on one; LiteRT's GPU path does not need one")
     if card := hardware.nvidia_card():
         return Finding("NVIDIA driver", OK, card, why)
     if any(name.startswith("10de:") for name in hardware.pci_ids()):
-        fix = "install the driver (on Ubuntu: sudo ubuntu-drivers install), then restart"
+        fix = tr("install the driver (on Ubuntu: sudo ubuntu-drivers install), then restart")
         return Finding(
-            "NVIDIA driver", MISSING, "an NVIDIA card is here, its driver does not answer", why, fix
+            "NVIDIA driver", MISSING, tr("an NVIDIA card is here, its driver does not answer"), why, fix
         )
     return Finding(
-        "NVIDIA driver", MISSING, "no NVIDIA card found", why, "nothing to mend without such a card"
+        "NVIDIA driver", MISSING, tr("no NVIDIA card found"), why, tr("nothing to mend without such a card")
     )
 
 
 def _cuda_part(name: str, packages: tuple[str, ...], build_key: str, why: str) -> Finding:
     built_for = hardware.tensorflow_build().get(build_key)
-    wanted = f"; TensorFlow here is built for {built_for}" if built_for else ""
+    wanted = "; " + tr("TensorFlow here is built for {version}", version=built_for) if built_for else ""
     for package in packages:
         if version := hardware.version_of(package):
             return Finding(name, OK, f"{package} {version}{wanted}", why)
-    fix = "run `make lab` on Linux: it installs tensorflow[and-cuda] where the driver answers"
+    fix = tr("run `make lab` on Linux: it installs tensorflow[and-cuda] where the driver answers")
     if not hardware.nvidia_card():
-        fix = "not needed without an NVIDIA card"
-    return Finding(name, MISSING, f"not in this environment{wanted}", why, fix)
+        fix = tr("not needed without an NVIDIA card")
+    return Finding(name, MISSING, tr("not in this environment") + wanted, why, fix)
 
 
 def cuda() -> Finding:
     """The CUDA libraries that TensorFlow would use."""
     packages = ("nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu13", "nvidia-cuda-runtime")
     return _cuda_part(
-        "CUDA", packages, "cuda_version", "TensorFlow's kernels on an NVIDIA card are CUDA programs"
+        "CUDA", packages, "cuda_version", tr("TensorFlow's kernels on an NVIDIA card are CUDA programs")
     )
 
 
 def cudnn() -> Finding:
     """The cuDNN library that TensorFlow would use."""
     packages = ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
-    return _cuda_part("cuDNN", packages, "cudnn_version", "convolutions on an NVIDIA card come from cuDNN")
+    return _cuda_part(
+        "cuDNN", packages, "cudnn_version", tr("convolutions on an NVIDIA card come from cuDNN")
+    )
 
 
 def tensorflow_gpu() -> Finding:
     """Whether TensorFlow can use a card: its build, the driver and the libraries together."""
-    why = "training on a card is many times faster than on the CPU"
+    why = tr("training on a card is many times faster than on the CPU")
     if not hardware.tensorflow_build().get("is_cuda_build"):
         fix = (
-            "nothing to mend without an NVIDIA card on Linux"
+            tr("nothing to mend without an NVIDIA card on Linux")
             if not hardware.nvidia_card()
-            else "run `make lab`"
+            else tr("run `make lab`")
         )
-        return Finding("TensorFlow GPU", MISSING, "this TensorFlow is the CPU build", why, fix)
+        return Finding("TensorFlow GPU", MISSING, tr("this TensorFlow is the CPU build"), why, fix)
     if not hardware.nvidia_card():
         return Finding(
-            "TensorFlow GPU", MISSING, "built for CUDA, but no card answers", why, "see NVIDIA driver"
+            "TensorFlow GPU", MISSING, tr("built for CUDA, but no card answers"), why, tr("see NVIDIA driver")
         )
-    return Finding("TensorFlow GPU", OK, "built for CUDA, and a card answers", why)
+    return Finding("TensorFlow GPU", OK, tr("built for CUDA, and a card answers"), why)
 
 
 def _native_row(name: str, probe: str, why: str, fix: str) -> Finding:
     devices, reason = hardware.native(probe)
     if devices:
         return Finding(name, OK, "; ".join(devices), why)
-    return Finding(name, MISSING, reason or "the library is here but finds no device", why, fix)
+    return Finding(name, MISSING, reason or tr("the library is here but finds no device"), why, fix)
 
 
 def vulkan() -> Finding:
     """Vulkan devices, software ones included."""
-    why = "LiteRT's GPU path on Linux and Windows speaks WebGPU over Vulkan"
+    why = tr("LiteRT's GPU path on Linux and Windows speaks WebGPU over Vulkan")
     if sys.platform == "darwin":
-        return Finding("Vulkan", OK, "not needed: a Mac uses Metal", why)
-    packages = "sudo apt install libvulkan1 mesa-vulkan-drivers"
-    fix = f"the GPU maker's driver, or on Debian 13, Ubuntu 24.04 and later: {packages}"
+        return Finding("Vulkan", OK, tr("not needed: a Mac uses Metal"), why)
+    fix = tr(
+        "the GPU maker's driver, or on Debian 13, Ubuntu 24.04 and later: sudo apt install libvulkan1 "
+        "mesa-vulkan-drivers"
+    )
     return _native_row("Vulkan", "vulkan", why, fix)
 
 
 def opencl() -> Finding:
     """OpenCL devices."""
-    fix = "on Debian or Ubuntu: sudo apt install ocl-icd-libopencl1 and the GPU maker's ICD; optional"
+    fix = tr("on Debian or Ubuntu: sudo apt install ocl-icd-libopencl1 and the GPU maker's ICD; optional")
     return _native_row(
-        "OpenCL", "opencl", "LiteRT's GPU path on Android phones, and a way to measure a GPU", fix
+        "OpenCL", "opencl", tr("LiteRT's GPU path on Android phones, and a way to measure a GPU"), fix
     )
 
 
 def litert_gpu() -> Finding:
     """The GPU that LiteRT's GPU library finds and can use."""
-    why = "runs a .tflite model on almost any GPU, without CUDA"
+    why = tr("runs a .tflite model on almost any GPU, without CUDA")
     adapter = gpu_adapter.find()
     if not adapter.name:
-        here = f"{adapter.library} is here, but " if adapter.library else ""
-        return Finding("LiteRT GPU", MISSING, here + adapter.reason, why, adapter.fix)
+        reason = adapter.reason
+        if adapter.library:
+            reason = tr("{library} is here, but {reason}", library=adapter.library, reason=reason)
+        return Finding("LiteRT GPU", MISSING, reason, why, adapter.fix)
     if adapter.is_software:
         return Finding(
-            "LiteRT GPU", WARNING, str(adapter), why, "right results, no speed: a real GPU needs its driver"
+            "LiteRT GPU",
+            WARNING,
+            str(adapter),
+            why,
+            tr("right results, no speed: a real GPU needs its driver"),
         )
-    return Finding("LiteRT GPU", OK, f"{adapter.library} on {adapter}", why)
+    return Finding(
+        "LiteRT GPU", OK, tr("{library} on {adapter}", library=adapter.library, adapter=adapter), why
+    )
 
 
 def edge_tpu_device() -> Finding:
     """A Coral USB Accelerator or PCIe module."""
-    why = "the Edge TPU runs int8 models (chapter 5)"
+    why = tr("the Edge TPU runs int8 models (chapter 5)")
     for name in hardware.usb_ids():
         if name in EDGE_TPU_USB_IDS:
             detail = f"Coral USB Accelerator {name} ({EDGE_TPU_USB_IDS[name]})"
@@ -323,26 +364,28 @@ def edge_tpu_device() -> Finding:
     has_driver = (hardware.ROOT / "dev/apex_0").exists()
     if has_driver or EDGE_TPU_PCI_ID in hardware.pci_ids():
         if has_driver:
-            return Finding("Edge TPU device", OK, "Coral PCIe module at /dev/apex_0", why)
-        fix = "install the gasket driver, which makes /dev/apex_0"
-        return Finding("Edge TPU device", WARNING, "Coral PCIe module without its driver", why, fix)
-    fix = "plug a Coral USB Accelerator into a USB 3 port, or nothing: the lessons run without one"
-    return Finding("Edge TPU device", MISSING, "no Coral device on USB or PCIe", why, fix)
+            return Finding("Edge TPU device", OK, tr("Coral PCIe module at /dev/apex_0"), why)
+        fix = tr("install the gasket driver, which makes /dev/apex_0")
+        return Finding("Edge TPU device", WARNING, tr("Coral PCIe module without its driver"), why, fix)
+    fix = tr("plug a Coral USB Accelerator into a USB 3 port, or nothing: the lessons run without one")
+    return Finding("Edge TPU device", MISSING, tr("no Coral device on USB or PCIe"), why, fix)
 
 
 def edge_tpu_runtime() -> Finding:
     """libedgetpu, the delegate."""
-    fix = "install libedgetpu1-std with a keyring in /etc/apt/keyrings (chapter 2), or a community build"
-    return _native_row("Edge TPU runtime", "edgetpu", "the delegate that LiteRT loads: libedgetpu.so.1", fix)
+    fix = tr("install libedgetpu1-std with a keyring in /etc/apt/keyrings (chapter 2), or a community build")
+    return _native_row(
+        "Edge TPU runtime", "edgetpu", tr("the delegate that LiteRT loads: libedgetpu.so.1"), fix
+    )
 
 
 def edge_tpu_compiler() -> Finding:
     """Google's compiler on PATH."""
-    why = "maps an int8 .tflite onto the Edge TPU"
+    why = tr("maps an int8 .tflite onto the Edge TPU")
     if version := hardware.output_of("edgetpu_compiler", "--version"):
         return Finding("Edge TPU compiler", OK, version.splitlines()[0], why)
-    fix = "x86-64 Linux only: the edgetpu-compiler package of Google's apt source, or a Colab notebook"
-    return Finding("Edge TPU compiler", MISSING, "edgetpu_compiler is not on PATH", why, fix)
+    fix = tr("x86-64 Linux only: the edgetpu-compiler package of Google's apt source, or a Colab notebook")
+    return Finding("Edge TPU compiler", MISSING, tr("edgetpu_compiler is not on PATH"), why, fix)
 
 
 def rknn_venv() -> Path:
@@ -373,43 +416,73 @@ def has_rknn_lite() -> bool:
 
 def rknn_toolkit() -> Finding:
     """Rockchip's compiler, in an environment of its own, or the board's runtime package."""
-    why = "compiles for Rockchip NPUs, and simulates them on a PC"
+    why = tr("compiles for Rockchip NPUs, and simulates them on a PC")
     if rknn_python():
-        return Finding("RKNN toolkit", OK, f"{rknn_version()} in {rknn_venv().name}", why)
+        return Finding(
+            "RKNN toolkit",
+            OK,
+            tr("{version} in {folder}", version=rknn_version(), folder=rknn_venv().name),
+            why,
+        )
     if has_rknn_lite():
         return Finding("RKNN toolkit", OK, rknn_version(), why)
     if rknn_venv().exists():
-        return Finding("RKNN toolkit", WARNING, f"{rknn_venv().name} is half made", why, "make rknn")
+        return Finding(
+            "RKNN toolkit",
+            WARNING,
+            tr("{folder} is half made", folder=rknn_venv().name),
+            why,
+            tr("make rknn"),
+        )
     if sys.platform.startswith("linux") and platform.machine() == "x86_64":
-        return Finding("RKNN toolkit", MISSING, "not installed", why, "make rknn")
-    fix = "run make rknn on x86-64 Linux, Docker or WSL 2; on a board pip install rknn-toolkit-lite2"
-    return Finding("RKNN toolkit", MISSING, "made for x86-64 Linux only", why, fix)
+        return Finding("RKNN toolkit", MISSING, tr("not installed"), why, tr("make rknn"))
+    fix = tr("run make rknn on x86-64 Linux, Docker or WSL 2; on a board pip install rknn-toolkit-lite2")
+    return Finding("RKNN toolkit", MISSING, tr("made for x86-64 Linux only"), why, fix)
 
 
 def rknn_board() -> Finding:
     """A Rockchip chip under this system, or a board on USB."""
-    why = "an RK3588 runs int8 models at up to 6 TOPS"
+    why = tr("an RK3588 runs int8 models at up to 6 TOPS")
     chip = hardware.text_of(hardware.ROOT / "proc/device-tree/compatible")
     if "rockchip" in chip:
         libraries = hardware.native("rknnrt")[0]
         if libraries:
-            return Finding("RKNN board", OK, f"{chip.split()[-1]} with {libraries[0]}", why)
-        fix = "copy librknnrt.so from Rockchip's runtime to /usr/lib"
-        return Finding("RKNN board", WARNING, f"{chip.split()[-1]} without librknnrt.so", why, fix)
+            return Finding(
+                "RKNN board",
+                OK,
+                tr("{chip} with {library}", chip=chip.split()[-1], library=libraries[0]),
+                why,
+            )
+        fix = tr("copy librknnrt.so from Rockchip's runtime to /usr/lib")
+        return Finding(
+            "RKNN board", WARNING, tr("{chip} without librknnrt.so", chip=chip.split()[-1]), why, fix
+        )
     if any(name.startswith(f"{ROCKCHIP_USB_VENDOR}:") for name in hardware.usb_ids()):
         has_adb = shutil.which("adb") is not None
-        detail = f"a Rockchip board on USB, adb {'is here' if has_adb else 'is missing'}"
+        present, absent = (
+            tr("a Rockchip board on USB, adb is here"),
+            tr("a Rockchip board on USB, adb is missing"),
+        )
+        detail = present if has_adb else absent
         return Finding(
-            "RKNN board", OK if has_adb else WARNING, detail, why, "" if has_adb else "sudo apt install adb"
+            "RKNN board",
+            OK if has_adb else WARNING,
+            detail,
+            why,
+            "" if has_adb else tr("sudo apt install adb"),
         )
     return Finding(
-        "RKNN board", MISSING, "no Rockchip chip or board found", why, "nothing to mend without a board"
+        "RKNN board",
+        MISSING,
+        tr("no Rockchip chip or board found"),
+        why,
+        tr("nothing to mend without a board"),
     )
 
 
 def tensorrt() -> Finding:
     """TensorRT: the Python package, the library, or the command."""
-    why = "the fastest path on an NVIDIA card or a Jetson"
+    why = tr("the fastest path on an NVIDIA card or a Jetson")
     jetson = hardware.text_of(hardware.ROOT / "etc/nv_tegra_release").splitlines()[:1]
     if version := hardware.version_of("tensorrt"):
         return Finding("TensorRT", OK, f"tensorrt {version}", why)
@@ -417,63 +490,67 @@ def tensorrt() -> Finding:
     if libraries:
         return Finding("TensorRT", OK, f"libnvinfer {libraries[0]}", why)
     fix = (
-        "sudo apt install nvidia-jetpack"
+        tr("sudo apt install nvidia-jetpack")
         if jetson
-        else "needs an NVIDIA card and NVIDIA's TensorRT packages (chapter 7)"
+        else tr("needs an NVIDIA card and NVIDIA's TensorRT packages (chapter 7)")
     )
     return Finding("TensorRT", MISSING, jetson[0] if jetson else reason, why, fix)
 
 
 def camera() -> Finding:
     """Cameras that the system lists; none is opened, so that no light goes on."""
-    why = "chapter 10 shows a live picture; generated scenes and files take its place"
+    why = tr("chapter 10 shows a live picture; generated scenes and files take its place")
     if not sys.platform.startswith("linux"):
-        return Finding("Camera", WARNING, "not looked for: this system tells only when it is opened", why)
+        return Finding("Camera", WARNING, tr("not looked for: this system tells only when it is opened"), why)
     names = [
         hardware.text_of(path / "name") for path in (hardware.ROOT / "sys/class/video4linux").glob("video*")
     ]
     if names:
         return Finding("Camera", OK, ", ".join(dict.fromkeys(names)), why)
-    return Finding("Camera", MISSING, "no /dev/video device", why, "plug one in, or use the generated scenes")
+    return Finding(
+        "Camera", MISSING, tr("no /dev/video device"), why, tr("plug one in, or use the generated scenes")
+    )
 
 
 def real_data() -> Finding:
     """The folder of real pictures."""
-    why = "the full profile trains on real photographs"
+    why = tr("the full profile trains on real photographs")
     folder = os.environ.get("EDGELAB_DATA", "")
     if not folder:
-        fix = "optional: set EDGELAB_DATA to a folder of pictures; generated ones are the default"
-        return Finding("Real data", MISSING, "EDGELAB_DATA is not set", why, fix)
+        fix = tr("optional: set EDGELAB_DATA to a folder of pictures; generated ones are the default")
+        return Finding("Real data", MISSING, tr("EDGELAB_DATA is not set"), why, fix)
     if not Path(folder).is_dir():
-        return Finding("Real data", WARNING, "EDGELAB_DATA names no folder", why, "correct the path")
-    return Finding("Real data", OK, f"{len(list(Path(folder).iterdir()))} entries in EDGELAB_DATA", why)
+        return Finding("Real data", WARNING, tr("EDGELAB_DATA names no folder"), why, tr("correct the path"))
+    return Finding(
+        "Real data", OK, tr("{count} entries in EDGELAB_DATA", count=len(list(Path(folder).iterdir()))), why
+    )
 
 
 PROBES: dict[str, Callable[[], Finding]] = {
     "Python": python_environment,
-    "Operating system": operating_system,
-    "Processor": processor,
-    "Memory": memory,
-    "Disk": disk,
+    tr_later("Operating system"): operating_system,
+    tr_later("Processor"): processor,
+    tr_later("Memory"): memory,
+    tr_later("Disk"): disk,
     "Jupyter": jupyter,
     "TensorFlow": tensorflow,
     "Keras": keras,
     "LiteRT": litert,
-    "NVIDIA driver": nvidia_driver,
+    tr_later("NVIDIA driver"): nvidia_driver,
     "CUDA": cuda,
     "cuDNN": cudnn,
-    "TensorFlow GPU": tensorflow_gpu,
+    tr_later("TensorFlow GPU"): tensorflow_gpu,
     "Vulkan": vulkan,
     "OpenCL": opencl,
-    "LiteRT GPU": litert_gpu,
-    "Edge TPU device": edge_tpu_device,
-    "Edge TPU runtime": edge_tpu_runtime,
-    "Edge TPU compiler": edge_tpu_compiler,
-    "RKNN toolkit": rknn_toolkit,
-    "RKNN board": rknn_board,
+    tr_later("LiteRT GPU"): litert_gpu,
+    tr_later("Edge TPU device"): edge_tpu_device,
+    tr_later("Edge TPU runtime"): edge_tpu_runtime,
+    tr_later("Edge TPU compiler"): edge_tpu_compiler,
+    tr_later("RKNN toolkit"): rknn_toolkit,
+    tr_later("RKNN board"): rknn_board,
     "TensorRT": tensorrt,
-    "Camera": camera,
-    "Real data": real_data,
+    tr_later("Camera"): camera,
+    tr_later("Real data"): real_data,
 }
 
 

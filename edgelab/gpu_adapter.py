@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelab import hardware, quiet
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     from ai_edge_litert.compiled_model import CompiledModel
@@ -38,12 +39,13 @@ SELECTED = re.compile(
     r"Selected adapter: (?P<name>.*?)(, arch=.*?)?(, vendor=.*?)?, backend=(?P<backend>\w+), "
     r"adapterType=(?P<kind>.*)"
 )
-UNKNOWN_ADAPTER = "a GPU whose name LiteRT does not tell"
+UNKNOWN_ADAPTER = tr("a GPU whose name LiteRT does not tell")
 
-CHROMIUM_FIX = (
-    f"install Chromium or Chrome (on Debian: sudo apt install chromium) and set {SOFTWARE_VARIABLE}=1"
+CHROMIUM_FIX = tr(
+    "install Chromium or Chrome (on Debian: sudo apt install chromium) and set {variable}=1",
+    variable=SOFTWARE_VARIABLE,
 )
-DRIVER_FIX = (
+DRIVER_FIX = tr(
     "the GPU maker's driver; for Intel and AMD on Debian 13, Ubuntu 24.04 and later: "
     "sudo apt install libvulkan1 mesa-vulkan-drivers"
 )
@@ -80,7 +82,11 @@ class Adapter:
         if not self.name:
             return self.reason
         if self.is_software:
-            return f"{self.name}, a software GPU on {hardware.processor_name()}"
+            return tr(
+                "{name}, a software GPU on {processor}",
+                name=self.name,
+                processor=hardware.processor_name(),
+            )
         details = ", ".join(part for part in (self.kind, self.backend) if part)
         return f"{self.name} ({details})" if details else self.name
 
@@ -200,13 +206,17 @@ def read_log(text: str) -> Adapter:
         kind = "software on the CPU" if "CPU" in kind else "" if "Unknown" in kind else kind
         return Adapter(found["name"].strip(), kind, found["backend"])
     if missing := re.search(r"Warning: (Couldn't load Vulkan): ([^\n]*)", text):
-        return Adapter(reason=f"Vulkan's loader cannot be loaded: {missing[2].strip()}", fix=DRIVER_FIX)
+        return Adapter(
+            reason=tr("Vulkan's loader cannot be loaded: {reason}", reason=missing[2].strip()),
+            fix=DRIVER_FIX,
+        )
     if old := re.search(r"Warning: (Vulkan [^\n]*required[^\n]*)", text):
         return Adapter(
-            reason=f"the driver is too old for LiteRT: {old[1].strip()}", fix=f"newer: {DRIVER_FIX}"
+            reason=tr("the driver is too old for LiteRT: {reason}", reason=old[1].strip()),
+            fix=tr("newer: {fix}", fix=DRIVER_FIX),
         )
     if "No adapters found" in text or "No supported adapters" in text:
-        return Adapter(reason="no driver offers a GPU", fix=DRIVER_FIX)
+        return Adapter(reason=tr("no driver offers a GPU"), fix=DRIVER_FIX)
     return Adapter()
 
 
@@ -237,7 +247,8 @@ def try_adapter(folder: str = "") -> list[str]:
     if sums is None:
         raise OSError(f"{adapter.reason or problem}|{adapter.fix or DRIVER_FIX}")
     if list(sums) != [0, 2, 4, 6]:
-        raise OSError(f"{adapter.name or UNKNOWN_ADAPTER} adds wrongly: {list(sums)}|{DRIVER_FIX}")
+        name = adapter.name or UNKNOWN_ADAPTER
+        raise OSError(f"{tr('{name} adds wrongly: {sums}', name=name, sums=list(sums))}|{DRIVER_FIX}")
     return [adapter.name or UNKNOWN_ADAPTER, adapter.kind, adapter.backend]
 
 
@@ -247,7 +258,11 @@ def _tried(folder: str, library: str) -> Adapter:
     if found:
         return Adapter(*found, library=library, software_folder=folder)
     reason, _, fix = reason.partition("|")
-    return Adapter(library=library, reason=reason, fix=fix or f"install the GPU's driver again: {DRIVER_FIX}")
+    return Adapter(
+        library=library,
+        reason=reason,
+        fix=fix or tr("install the GPU's driver again: {fix}", fix=DRIVER_FIX),
+    )
 
 
 def find(software: bool | None = None) -> Adapter:
@@ -263,18 +278,28 @@ def find(software: bool | None = None) -> Adapter:
     library = library_name()
     if not library:
         reason = (
-            "this LiteRT has no GPU library" if hardware.version_of("ai-edge-litert") else "LiteRT is missing"
+            tr("this LiteRT has no GPU library")
+            if hardware.version_of("ai-edge-litert")
+            else tr("LiteRT is missing")
         )
-        fix = "run `make lab`, on Linux x86-64, Windows or a Mac with Apple's processor"
+        fix = tr("run `make lab`, on Linux x86-64, Windows or a Mac with Apple's processor")
         return Adapter(reason=reason, fix=fix)
     folder = software_folder()
     if software:
-        missing = Adapter(library=library, reason="no browser's software GPU was found", fix=CHROMIUM_FIX)
+        missing = Adapter(library=library, reason=tr("no browser's software GPU was found"), fix=CHROMIUM_FIX)
         return _tried(folder, library) if folder else missing
     adapter = _tried("", library)
     if adapter.name or software is False:
         return adapter
     if os.environ.get(SOFTWARE_VARIABLE, "0") not in ("", "0") and folder:
         return _tried(folder, library)
-    substitute = f"set {SOFTWARE_VARIABLE}=1 to use Chromium's software GPU" if folder else CHROMIUM_FIX
-    return Adapter(library=library, reason=adapter.reason, fix=f"{adapter.fix}. Without a GPU: {substitute}")
+    substitute = (
+        tr("set {variable}=1 to use Chromium's software GPU", variable=SOFTWARE_VARIABLE)
+        if folder
+        else CHROMIUM_FIX
+    )
+    return Adapter(
+        library=library,
+        reason=adapter.reason,
+        fix=tr("{fix}. Without a GPU: {substitute}", fix=adapter.fix, substitute=substitute),
+    )

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from edgelab.texts import tr
+
 TIME_LIMIT_S = 3.0
 ROOT = Path("/")  # below it lie Linux' /sys and /proc
 
@@ -67,14 +69,14 @@ def native(name: str, *arguments: str, limit_s: float = TIME_LIMIT_S) -> tuple[l
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
-        return [], "the library does not answer"
+        return [], tr("the library does not answer")
     if done.returncode == 0:
         # A library may print lines of its own, and even after ours.
         lists = [line for line in done.stdout.splitlines() if line.startswith("[")]
         return json.loads(lists[0]) if lists else [], ""
     if done.returncode == 1:
-        return [], (done.stderr.strip().splitlines() or ["cannot be loaded"])[-1]
-    return [], f"loading it ends the process (code {done.returncode})"
+        return [], (done.stderr.strip().splitlines() or [tr("cannot be loaded")])[-1]
+    return [], tr("loading it ends the process (code {code})", code=done.returncode)
 
 
 def usb_ids() -> list[str]:

@@ -12,9 +12,17 @@ import json
 import sys
 from pathlib import Path
 
+from edgelab.texts import tr
+
 OPENCL_ALL_DEVICES = 0xFFFFFFFF
 OPENCL_DEVICE_NAME = 0x102B
-VULKAN_DEVICE_KINDS = ("other", "integrated GPU", "discrete GPU", "virtual GPU", "software on the CPU")
+VULKAN_DEVICE_KINDS = (
+    tr("other"),
+    tr("integrated GPU"),
+    tr("discrete GPU"),
+    tr("virtual GPU"),
+    tr("software on the CPU"),
+)
 
 
 def load_first(name: str, *files: str) -> ctypes.CDLL:
@@ -30,7 +38,7 @@ def load_first(name: str, *files: str) -> ctypes.CDLL:
             continue
     if found := ctypes.util.find_library(name):  # last, since it may run the compiler to look
         return ctypes.CDLL(found)
-    raise OSError(f"the {name} library is not installed")
+    raise OSError(tr("the {name} library is not installed", name=name))
 
 
 class VkInstanceCreateInfo(ctypes.Structure):
@@ -58,7 +66,7 @@ def vulkan() -> list[str]:
     instance = ctypes.c_void_p()
     info = VkInstanceCreateInfo(structure_type=1)
     if code := library.vkCreateInstance(ctypes.byref(info), None, ctypes.byref(instance)):
-        raise OSError(f"vkCreateInstance returned {code}: no driver")
+        raise OSError(tr("vkCreateInstance returned {code}: no driver", code=code))
     count = ctypes.c_uint32()
     library.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
     handles = (ctypes.c_void_p * count.value)()
@@ -71,7 +79,7 @@ def vulkan() -> list[str]:
         data = bytes(properties)
         kind = int.from_bytes(data[16:20], sys.byteorder)
         name = data[20:276].split(b"\0")[0].decode(errors="replace")
-        devices.append(f"{name} ({VULKAN_DEVICE_KINDS[kind] if kind < 5 else 'other'})")
+        devices.append(f"{name} ({VULKAN_DEVICE_KINDS[kind] if kind < 5 else VULKAN_DEVICE_KINDS[0]})")
     return devices
 
 
