@@ -16,6 +16,7 @@ from __future__ import annotations
 import dis
 import html
 import importlib
+import itertools
 import json
 import os
 import pkgutil
@@ -31,6 +32,7 @@ import filelock
 
 from edgelab import artifacts, display
 from edgelab.errors import EdgelabError, InputError, StorageError
+from edgelab.exercises import number_line
 from edgelab.texts import tr
 
 if TYPE_CHECKING:
@@ -247,10 +249,33 @@ def _mistake_in(found: Exercise, answer: Any) -> Mistake | None:
     try:
         found.check(answer)
     except Mistake as error:
-        return error
+        return Mistake(error.what_differs, error.hint or _hint_for_the_kind_of(answer))
     except (Exception, SystemExit) as error:
-        return Mistake(_describe(error, answer))
+        stopped = _where_it_stopped(error, answer)
+        if stopped:
+            return Mistake(stopped)
+        message = _last_line(error)
+        kind = type(answer).__name__
+        what_differs = tr("This answer ({kind}) could not be checked: {message}", kind=kind, message=message)
+        hint = ""
+        if isinstance(error, TypeError) and "not callable" in message and not callable(answer):
+            hint = tr("A function is asked for, def and all, not a value that it returns.")
+        return Mistake(what_differs, hint or _hint_for_the_kind_of(answer))
     return None
+
+
+def _hint_for_the_kind_of(answer: Any) -> str:
+    """What is wrong with the answer, whatever is asked: a function that hands nothing over."""
+    if not isinstance(answer, types.FunctionType):
+        return ""
+    steps = list(dis.get_instructions(answer))
+    returned = [step.argval for step in steps if step.opname == "RETURN_CONST"]
+    for before, step in itertools.pairwise(steps):
+        if step.opname == "RETURN_VALUE":
+            returned.append(before.argval if before.opname == "LOAD_CONST" else before)
+    if any(value is not None for value in returned):
+        return ""
+    return tr("Your function returns nothing: end it with `return` and the value. `print` only shows it.")
 
 
 def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResult:
@@ -270,19 +295,22 @@ def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResu
     return CheckResult(found.key, found.title, state, mistake.what_differs, hints, note)
 
 
-def _describe(error: BaseException, answer: Any) -> str:
-    """An exception in the student's code with its line, or an answer of a kind that cannot be checked."""
-    message = traceback.format_exception_only(type(error), error)[-1].strip()
+def _last_line(error: BaseException) -> str:
+    return traceback.format_exception_only(type(error), error)[-1].strip()
+
+
+def _where_it_stopped(error: BaseException, answer: Any) -> str:
+    """The line of the student's code at which an exception arose; empty when it arose elsewhere."""
     own_frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if "ipykernel" in frame.filename or frame.filename.startswith("<") or _defines(answer, frame.filename)
     ]
-    if own_frames:
-        frame = own_frames[-1]
-        line = f": {frame.line}" if frame.line else ""
-        return f"Your code stopped in line {frame.lineno}{line}  –  {message}"
-    return f"This answer, a {type(answer).__name__}, could not be checked: {message}"
+    if not own_frames:
+        return ""
+    frame = own_frames[-1]
+    where = f"{frame.lineno}: {frame.line}" if frame.line else str(frame.lineno)
+    return tr("Your code stopped in line {where}  –  {message}", where=where, message=_last_line(error))
 
 
 def _defines(answer: Any, filename: str) -> bool:
@@ -493,11 +521,12 @@ class Guess:
             raise InputError(
                 f"There is no provenance {provenance!r}.", fix=f"choose from {', '.join(display.PROVENANCES)}"
             )
-        self._record(
+        row = {
             **{"guess": _as_json(self.value), "measured": _as_json(measured), "provenance": provenance},
             **{"is_default": self.is_default, "question": self.question, "unit": self.unit},
             **self._choices(),
-        )
+        }
+        self._record(**row)
         whose = "Default guess" if self.is_default else "Your guess"
         facts = (
             f"{whose}: {self._with_unit(self.value)} · {provenance.capitalize()}: {self._with_unit(measured)}"
@@ -505,7 +534,8 @@ class Guess:
         comparison = self._comparison(measured)
         display.show_html(
             f'<div role="status" style="border-left:4px solid {display.PALETTE[0]};padding:0.3em 0.8em">'
-            f"{html.escape(self.question)}<br><b>{html.escape(facts)}</b> – {html.escape(comparison)}.</div>",
+            f"{html.escape(self.question)}<br><b>{html.escape(facts)}</b> – {html.escape(comparison)}."
+            f"{number_line.svg(row) if number_line.fits(row) else ''}</div>",
             f"{self.question}\n{facts} – {comparison}.",
         )
 

@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from edgelab import display
+from edgelab.exercises import number_line
 from edgelab.exercises.core import recorded_guesses, with_unit
 
 if TYPE_CHECKING:
@@ -60,13 +61,6 @@ def _outcome(row: dict[str, Any]) -> str:
     return f"✗ {_whose(row)} {guess}, {row['provenance']} {measured}"
 
 
-def _positions(row: dict[str, Any]) -> tuple[float, float]:
-    """Guess and measurement from 0 to 1 on the slider's range, stretched where the measurement left it."""
-    low = min(row["low"], row["guess"], row["measured"])
-    length = max(row["high"], row["guess"], row["measured"]) - low or 1.0
-    return (row["guess"] - low) / length, (row["measured"] - low) / length
-
-
 def _draw(rows: list[dict[str, Any]]) -> Figure:
     import matplotlib.pyplot as plt
 
@@ -75,11 +69,11 @@ def _draw(rows: list[dict[str, Any]]) -> Figure:
         question = "\n".join(textwrap.wrap(row["question"], LABEL_WIDTH)[:2])
         text = {"va": "center", "parse_math": False, "fontsize": 9}
         axes.text(-0.04, height, question, ha="right", **text)
-        if "options" in row:
+        if not number_line.fits(row):
             axes.text(0.0, height, _outcome(row), **text)
         else:
             axes.hlines(height, 0, 1, color="#BBBBBB", linewidth=1.5, linestyle="-", zorder=1)
-            guess, measured = _positions(row)
+            guess, measured = number_line.positions(row)
             _mark(axes, guess, height, _whose(row))
             _mark(axes, measured, height, "what came out")
             axes.text(1.04, height, _outcome(row), **text)

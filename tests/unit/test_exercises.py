@@ -12,7 +12,7 @@ from IPython.utils.capture import capture_output
 from edgelab import artifacts, display, exercises
 from edgelab.__main__ import main
 from edgelab.errors import InputError
-from edgelab.exercises import Mistake, core, guess_figure
+from edgelab.exercises import Mistake, core, guess_figure, number_line
 
 
 @pytest.fixture(autouse=True)
@@ -139,13 +139,31 @@ def leaves(x):
         (endless, "RecursionError"),
         (leaves, "sys.exit(1)  –  SystemExit: 1"),
         (lambda: 6, "TypeError"),
-        (6, "a int, could not be checked: TypeError"),
+        (6, "(int) could not be checked: TypeError"),
         (lambda x: np.array([1, 2]), "ValueError"),
     ],
 )
 def test_any_exception_becomes_what_differs(answer, expected):
     result = exercises.check("77.1", answer)
     assert result.state == "wrong" and expected in result.what_differs
+
+
+def only_prints(x):
+    print(2 * x)
+
+
+def sometimes_returns(x):
+    if x < 0:
+        return 2 * x
+
+
+@pytest.mark.parametrize("answer, has_it", [(only_prints, True), (sometimes_returns, False), (broken, False)])
+def test_a_function_without_return_is_told_so(answer, has_it):
+    assert ("returns nothing" in exercises.check("77.1", answer).hints[0]) == has_it
+
+
+def test_a_value_in_place_of_a_function_is_told_so():
+    assert "A function is asked for" in exercises.check("77.1", 6).hints[0]
 
 
 def test_an_interrupt_passes_through():
@@ -330,12 +348,28 @@ def test_a_default_is_kept_apart_from_an_own_guess(capsys):
 )
 def test_a_measurement_outside_the_slider_stretches_the_axis(guess, measured, expected):
     row = {"low": 0, "high": 100, "guess": guess, "measured": measured}
-    assert guess_figure._positions(row) == pytest.approx(expected)
+    assert number_line.positions(row) == pytest.approx(expected)
 
 
 def test_a_measurement_that_is_no_number_is_not_drawn(capsys):
     guess_and_reveal("77.a", 50, float("nan"), low=0, high=100)
     assert shown_guesses()[1] == guess_figure.NONE_MADE
+
+
+def test_an_outcome_in_words_is_told_not_drawn(capsys):
+    guess_and_reveal("77.a", 50, "never", low=0, high=100, unit="rows")
+    assert "default guess 50 rows, measured never" in shown_guesses()[1]
+
+
+def test_a_guess_is_drawn_beside_what_came_out():
+    guess = exercises.predict("77.size", "How large?", default=50, low=0, high=100, unit="%")
+    guess.control.value = 30
+    with capture_output() as captured:
+        guess.reveal(150.0)
+    drawing = captured.outputs[0].data["text/html"].partition("<svg")[2]
+    span = number_line.WIDTH - 2 * number_line.MARGIN
+    assert f'cx="{number_line.MARGIN + 0.2 * span:.1f}"' in drawing, "the line ends at the outcome, 150"
+    assert f'd="M{number_line.MARGIN + span:.1f} ' in drawing and ">150</text>" in drawing
 
 
 def test_progress_as_text_has_a_line_per_chapter(capsys):
