@@ -128,7 +128,9 @@ def board(options: argparse.Namespace) -> int:
 
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the first notebook, with whatever options it takes."""
-    command = [sys.executable, "-m", "jupyterlab", "notebooks/00_start_here.ipynb", *options.jupyter]
+    # By default only the first notebook's folder is served, and links to docs/ would lead nowhere.
+    served = ["notebooks/00_start_here.ipynb", f"--ServerApp.root_dir={artifacts.PROJECT_ROOT}"]
+    command = [sys.executable, "-m", "jupyterlab", *served, *options.jupyter]
     env = {**os.environ, **lab_settings()}
     return subprocess.run(command, cwd=artifacts.PROJECT_ROOT, env=env).returncode
 
