@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 from edgelab import display
 from edgelab.exercises import number_line
 from edgelab.exercises.core import recorded_guesses, with_unit
+from edgelab.texts import tr, tr_plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NONE_MADE = "No guess has been compared with a measurement yet: run the chapter's cells from its beginning."
+NONE_MADE = tr(
+    "No guess has been compared with a measurement yet: run the chapter's cells from its beginning."
+)
 # Shape tells the three apart, colour only helps: marker, filled, colour.
 MARKS = {
-    "your guess": ("o", False, display.PALETTE[1]),
-    "default guess": ("s", False, "#6B6B6B"),
-    "what came out": ("D", True, display.PALETTE[0]),
+    tr("your guess"): ("o", False, display.PALETTE[1]),
+    tr("default guess"): ("s", False, "#6B6B6B"),
+    tr("what came out"): ("D", True, display.PALETTE[0]),
 }
 LABEL_WIDTH = 46  # characters of a question's line
 
@@ -36,11 +39,13 @@ def guesses(chapter: str) -> None:
         display.show_html(f"<p>{html.escape(NONE_MADE)}</p>", NONE_MADE)
         return
     own = sum(not row["is_default"] for row in rows)
-    caption = f"{own} of {len(rows)} guesses are your own."
+    caption = tr_plural(
+        "{own} of {count} guess is your own.", "{own} of {count} guesses are your own.", len(rows), own=own
+    )
     if own < len(rows):
-        caption += " Move a slider before its measurement to make a default guess yours."
+        caption += " " + tr("Move a slider before its measurement to make a default guess yours.")
     told = "; ".join(f"{row['question']} {_outcome(row)}" for row in rows)
-    display.figure(_draw(rows), alt=f"Guesses beside what came out. {told}.", caption=caption)
+    display.figure(_draw(rows), alt=tr("Guesses beside what came out. {told}.", told=told), caption=caption)
 
 
 def _is_drawable(row: dict[str, Any]) -> bool:
@@ -48,17 +53,16 @@ def _is_drawable(row: dict[str, Any]) -> bool:
 
 
 def _whose(row: dict[str, Any]) -> str:
-    return "default guess" if row["is_default"] else "your guess"
+    return tr("default guess") if row["is_default"] else tr("your guess")
 
 
 def _outcome(row: dict[str, Any]) -> str:
     """The row in words, such as "your guess 30 %, measured 27 %"."""
     guess, measured = (with_unit(row[name], row["unit"]) for name in ("guess", "measured"))
-    if "options" not in row:
-        return f"{_whose(row)} {guess}, {row['provenance']} {measured}"
-    if guess == measured:
-        return f"✓ {_whose(row)} is right: {guess}"
-    return f"✗ {_whose(row)} {guess}, {row['provenance']} {measured}"
+    if "options" in row and guess == measured:
+        return "✓ " + tr("{whose} is right: {guess}", whose=_whose(row), guess=guess)
+    mark = "✗ " if "options" in row else ""
+    return f"{mark}{_whose(row)} {guess}, {tr(row['provenance'])} {measured}"
 
 
 def _draw(rows: list[dict[str, Any]]) -> Figure:
@@ -75,7 +79,7 @@ def _draw(rows: list[dict[str, Any]]) -> Figure:
             axes.hlines(height, 0, 1, color="#BBBBBB", linewidth=1.5, linestyle="-", zorder=1)
             guess, measured = number_line.positions(row)
             _mark(axes, guess, height, _whose(row))
-            _mark(axes, measured, height, "what came out")
+            _mark(axes, measured, height, tr("what came out"))
             axes.text(1.04, height, _outcome(row), **text)
     handles = [_mark(axes, [], [], name) for name in MARKS]
     axes.legend(handles, MARKS, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=9)

@@ -289,14 +289,19 @@ def test_importing_the_exercises_is_cheap():
     assert done.stdout.strip() == "[]"
 
 
-def shown_guesses(chapter="77"):
-    """The HTML and the plain text of the chapter's closing figure."""
+def shown(show, *args):
+    """The HTML and the plain text of the one output of a call."""
     InteractiveShell.instance()  # outside a shell, `display` prints the plain text
     with capture_output() as captured:
-        exercises.guesses(chapter)
+        show(*args)
     InteractiveShell.clear_instance()
     (output,) = captured.outputs
     return output.data["text/html"], output.data["text/plain"]
+
+
+def shown_guesses(chapter="77"):
+    """The chapter's closing figure."""
+    return shown(exercises.guesses, chapter)
 
 
 def test_a_guess_is_compared_with_a_known_provenance_only():
@@ -364,9 +369,7 @@ def test_an_outcome_in_words_is_told_not_drawn(capsys):
 def test_a_guess_is_drawn_beside_what_came_out():
     guess = exercises.predict("77.size", "How large?", default=50, low=0, high=100, unit="%")
     guess.control.value = 30
-    with capture_output() as captured:
-        guess.reveal(150.0)
-    drawing = captured.outputs[0].data["text/html"].partition("<svg")[2]
+    drawing = shown(guess.reveal, 150.0)[0].partition("<svg")[2]
     span = number_line.WIDTH - 2 * number_line.MARGIN
     assert f'cx="{number_line.MARGIN + 0.2 * span:.1f}"' in drawing, "the line ends at the outcome, 150"
     assert f'd="M{number_line.MARGIN + span:.1f} ' in drawing and ">150</text>" in drawing
