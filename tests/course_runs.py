@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def run_course(artifacts: Path, build: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Execute the course, or some of it, as a user does."""
+    """Execute the course, or some of it, as a user does; an exercise that does not pass is an error."""
     command = [sys.executable, "-m", "edgelab", "run", "--build", str(build), *arguments]
-    env = {**os.environ, "EDGELAB_ARTIFACTS": str(artifacts)}
+    env = {**os.environ, "EDGELAB_ARTIFACTS": str(artifacts), "EDGELAB_STRICT": "1"}
     return subprocess.run(
         command, capture_output=True, text=True, encoding="utf-8", errors="replace", env=env
     )

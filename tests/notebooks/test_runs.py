@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from course_runs import models_in, run_course
 
-from edgelab import display
+from edgelab import course, display
 
 pytestmark = pytest.mark.notebook
 NUMBERS = [chapter["number"] for chapter in display.chapters()]
@@ -44,6 +44,21 @@ def test_it_writes_pages_an_index_times_and_results(second_run):
         rows = list(csv.DictReader(file))
     assert {"accuracy", "latency", "size"} <= {row["metric"] for row in rows}
     assert {row["provenance"] for row in rows} <= set(display.PROVENANCES)
+
+
+def printed(cell):
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
+def test_a_second_run_prints_the_same(second_run):
+    """nbval compared the marked cells of the first run; here the artifacts of that run are there."""
+    _, build, _ = second_run
+    for path, notebook in executed(build):
+        ran = {cell.id: printed(cell) for cell in notebook.cells if cell.cell_type == "code"}
+        kept = nbformat.read(course.NOTEBOOKS_DIR / path.name, as_version=4).cells
+        marked = {cell.id: printed(cell) for cell in kept if "keep_output" in cell.metadata.get("tags", [])}
+        assert marked, f"{path.stem} has no marked cell"
+        assert {key: ran[key] for key in marked} == marked, path.stem
 
 
 def test_pages_need_no_network(second_run):

@@ -1,5 +1,6 @@
 """A chapter of the students' edition runs to its end with nothing solved."""
 
+import json
 import os
 import re
 import subprocess
@@ -26,26 +27,33 @@ def shown(cell):
     )
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_every_check_says_not_done_yet(edition, chapter, tmp_path):
+def execute(edition, chapter, folder, strict):
+    """Run a chapter; how it ended, and where its executed copy lies."""
     env = {
         **os.environ,
         "PYTHONPATH": str(edition),
-        "EDGELAB_ARTIFACTS": os.environ.get("EDGELAB_TEST_ARTIFACTS") or str(tmp_path / "artifacts"),
-        "EDGELAB_STRICT": "0",
+        "EDGELAB_ARTIFACTS": os.environ.get("EDGELAB_TEST_ARTIFACTS") or str(folder / "artifacts"),
+        "EDGELAB_STRICT": strict,
     }
-    executed = tmp_path / "executed.ipynb"
-    notebook = edition / "notebooks" / f"{chapter}.ipynb"
-    run = subprocess.run(
-        [sys.executable, "-m", "edgelab.execute", str(notebook), str(executed), "600"],
-        env=env,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
+    notebook, executed = edition / "notebooks" / f"{chapter}.ipynb", folder / "executed.ipynb"
+    command = [sys.executable, "-m", "edgelab.execute", str(notebook), str(executed), "600"]
+    return subprocess.run(command, env=env, capture_output=True, text=True, encoding="utf-8"), executed
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_check_says_not_done_yet(edition, chapter, tmp_path):
+    run, executed = execute(edition, chapter, tmp_path, strict="0")
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
     cells = nbformat.read(executed, as_version=4).cells
     checks = [cell for cell in cells if "check" in cell.metadata.get("tags", [])]
     assert checks
     for cell in checks:
         assert re.match(rf"○ {chapter[:2]}\.\d .*: Not done yet$", shown(cell).strip()), shown(cell)
+
+
+def test_strict_mode_ends_at_the_first_exercise_that_is_not_solved(edition, tmp_path):
+    run, _ = execute(edition, CHAPTERS[0], tmp_path, strict="1")
+    assert run.returncode == 1
+    failed = json.loads(run.stdout.splitlines()[-1])["failed"]
+    assert "exercises.check(" in failed["source"]
+    assert f"NotSolvedError: Exercise {CHAPTERS[0][:2]}.1 is not solved." in failed["error"]
