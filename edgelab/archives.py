@@ -25,6 +25,7 @@ from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
 from edgelab.errors import DataError
+from edgelab.texts import tr
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP")
@@ -69,18 +70,21 @@ class PictureFolder:
 def refuse(path: Path, why: str) -> DataError:
     """The error for an archive that must not be read."""
     return DataError(
-        f"{path.name} is refused.",
+        tr("{path} is refused.", path=path.name),
         why=why,
-        fix="use an archive of plain files only: train/<class>/*.jpg and test/<class>/*.jpg",
+        fix=tr("use an archive of plain files only: train/<class>/*.jpg and test/<class>/*.jpg"),
     )
 
 
 def broken(path: Path, error: Exception | str) -> DataError:
     """The error for an archive that ends early or is none."""
     return DataError(
-        f"{path.name} cannot be read as an archive.",
-        why=f"it is truncated, damaged or of another kind ({error})",
-        fix=f"copy or download it again; readable kinds are {', '.join(ARCHIVE_SUFFIXES)}",
+        tr("{path} cannot be read as an archive.", path=path.name),
+        why=tr("it is truncated, damaged or of another kind ({error})", error=error),
+        fix=tr(
+            "copy or download it again; readable kinds are {suffixes}",
+            suffixes=", ".join(ARCHIVE_SUFFIXES),
+        ),
     )
 
 
@@ -92,7 +96,7 @@ def safe_name(path: Path, name: str) -> PurePosixPath:
     """
     member = PurePosixPath(name.replace("\\", "/"))
     if member.is_absolute() or ".." in member.parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
-        raise refuse(path, f"its member {name!r} points outside the archive")
+        raise refuse(path, tr("its member {name!r} points outside the archive", name=name))
     return member
 
 
@@ -107,7 +111,7 @@ class _Meter(io.RawIOBase):
         self.limit -= len(data)
         if self.limit < 0:
             raise refuse(
-                self.path, "its contents are out of all proportion to its size, as in an archive bomb"
+                self.path, tr("its contents are out of all proportion to its size, as in an archive bomb")
             )
         return data
 
@@ -129,12 +133,19 @@ def _tar_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
         for index, member in enumerate(archive):
             name = safe_name(path, member.name)
             if index >= MAX_MEMBERS:
-                raise refuse(path, f"it has more than {MAX_MEMBERS} members")
+                raise refuse(path, tr("it has more than {most} members", most=MAX_MEMBERS))
             if not (member.isfile() or member.isdir()):
-                raise refuse(path, f"its member {member.name!r} is a link or a device")
+                raise refuse(path, tr("its member {member!r} is a link or a device", member=member.name))
             if member.isfile() and is_picture(name):
                 if member.size > MAX_FILE_BYTES:
-                    raise refuse(path, f"its member {member.name!r} holds {member.size / 2**20:.0f} MiB")
+                    raise refuse(
+                        path,
+                        tr(
+                            "its member {member!r} holds {size:.0f} MiB",
+                            member=member.name,
+                            size=member.size / 2**20,
+                        ),
+                    )
                 yield name, archive.extractfile(member).read()
 
 
@@ -142,21 +153,28 @@ def _zip_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if len(members) > MAX_MEMBERS:
-            raise refuse(path, f"it has more than {MAX_MEMBERS} members")
+            raise refuse(path, tr("it has more than {most} members", most=MAX_MEMBERS))
         if sum(member.file_size for member in members) > _expansion_limit(path):
-            raise refuse(path, "its contents are out of all proportion to its size, as in an archive bomb")
+            raise refuse(
+                path, tr("its contents are out of all proportion to its size, as in an archive bomb")
+            )
         for member in members:
             name = safe_name(path, member.filename)
             if stat.S_ISLNK(member.external_attr >> 16):
-                raise refuse(path, f"its member {member.filename!r} is a link or a device")
+                raise refuse(path, tr("its member {member!r} is a link or a device", member=member.filename))
             if member.flag_bits & 1:
-                raise refuse(path, "it is encrypted")
+                raise refuse(path, tr("it is encrypted"))
             if not member.is_dir() and is_picture(name):
                 with archive.open(member) as file:
                     data = file.read(MAX_FILE_BYTES + 1)
                 if len(data) > MAX_FILE_BYTES:
                     raise refuse(
-                        path, f"its member {member.filename!r} is larger than {MAX_FILE_BYTES} bytes"
+                        path,
+                        tr(
+                            "its member {member!r} is larger than {most} bytes",
+                            member=member.filename,
+                            most=MAX_FILE_BYTES,
+                        ),
                     )
                 yield name, data
 
@@ -176,7 +194,7 @@ def folder_listing(path: Path) -> list[Path]:
     for folder, _, names in os.walk(path, followlinks=True):
         found += [Path(folder, name) for name in names if is_picture(PurePosixPath(name))]
         if len(found) > MAX_MEMBERS:
-            raise refuse(path, f"it has more than {MAX_MEMBERS} pictures")
+            raise refuse(path, tr("it has more than {most} pictures", most=MAX_MEMBERS))
     return sorted(found)
 
 
@@ -218,7 +236,7 @@ def decode(data: bytes, image_size: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"{picture.width}x{picture.height} pixels")
+                raise ValueError(tr("{width}x{height} pixels", width=picture.width, height=picture.height))
             upright = ImageOps.exif_transpose(picture).convert("RGB")
     except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
         raise ValueError(str(error)) from error
@@ -250,7 +268,8 @@ def read_pictures(path: Path, image_size: int) -> PictureFolder:
     """
     if not path.exists():
         raise DataError(
-            f"There is no {path}.", fix='check the spelling; dataset "shapes" needs no file and no network'
+            tr("There is no {path}.", path=path),
+            fix=tr('check the spelling; dataset "shapes" needs no file and no network'),
         )
     rows: list[tuple[str, str, str, np.ndarray]] = []
     unreadable: list[str] = []
@@ -264,9 +283,9 @@ def read_pictures(path: Path, image_size: int) -> PictureFolder:
     loose = [name for _, class_name, name, _ in rows if not class_name]
     if loose:
         raise DataError(
-            f"{loose[0]} in {path.name} lies in no class folder.",
-            why="a picture's class is the name of the folder it lies in",
-            fix="arrange the pictures as <class>/*.jpg, or as train/<class>/*.jpg and test/<class>/*.jpg",
+            tr("{picture} in {path} lies in no class folder.", picture=loose[0], path=path.name),
+            why=tr("a picture's class is the name of the folder it lies in"),
+            fix=tr("arrange the pictures as <class>/*.jpg, or as train/<class>/*.jpg and test/<class>/*.jpg"),
         )
     rows.sort(key=lambda row: row[:3])
     return PictureFolder(
@@ -280,13 +299,20 @@ def _check_readable(path: Path, readable: int, unreadable: list[str]) -> None:
     if unreadable:
         listed = "; ".join(unreadable[:LISTED]) + (" …" if len(unreadable) > LISTED else "")
         raise DataError(
-            f"{len(unreadable)} of {readable + len(unreadable)} pictures in {path.name} cannot be read.",
+            tr(
+                "{count} of {total} pictures in {path} cannot be read.",
+                count=len(unreadable),
+                total=readable + len(unreadable),
+                path=path.name,
+            ),
             why=listed,
-            fix="repair or delete these files; a picture dropped in silence would change the result unseen",
+            fix=tr(
+                "repair or delete these files; a picture dropped in silence would change the result unseen"
+            ),
         )
     if not readable:
         raise DataError(
-            f"{path.name} holds no pictures.",
-            why=f"no file in it ends in {', '.join(IMAGE_SUFFIXES)}",
-            fix="put pictures in class folders: <class>/*.jpg",
+            tr("{path} holds no pictures.", path=path.name),
+            why=tr("no file in it ends in {suffixes}", suffixes=", ".join(IMAGE_SUFFIXES)),
+            fix=tr("put pictures in class folders: <class>/*.jpg"),
         )

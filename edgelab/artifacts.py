@@ -20,6 +20,7 @@ from typing import Any
 import filelock
 
 from edgelab.errors import StorageError
+from edgelab.texts import tr
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 WRITE_ERRORS = {
@@ -55,14 +56,19 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free_mb = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
         return StorageError(
-            f"No space left to write {path.name}.",
-            why=f"{free_mb:.0f} MB are free where {path.parent} lies.",
-            fix="Free some space, or point EDGELAB_ARTIFACTS at a larger disk. Nothing made before is lost.",
+            tr("No space left to write {path}.", path=path.name),
+            why=tr("{free_mb:.0f} MB are free where {folder} lies.", free_mb=free_mb, folder=path.parent),
+            fix=tr(
+                "Free some space, or point EDGELAB_ARTIFACTS at a larger disk. Nothing made before is lost."
+            ),
         )
     return StorageError(
-        f"Cannot write {path.name}.",
+        tr("Cannot write {path}.", path=path.name),
         why=str(error),
-        fix=f"Check the permissions of {path.parent}, or set EDGELAB_ARTIFACTS to a folder you own.",
+        fix=tr(
+            "Check the permissions of {folder}, or set EDGELAB_ARTIFACTS to a folder you own.",
+            folder=path.parent,
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from edgelab.errors import InputError, TargetError
 from edgelab.machine import MachineState, Watch, peak_memory_bytes
 from edgelab.profiler import OperatorProfile, kinds_table, operator_profile
 from edgelab.targets.base import Placement, Session, TensorSpec
+from edgelab.texts import tr
 
 __all__ = [
     "Measurement",
@@ -293,24 +294,32 @@ def _measurement(
 def _check_session(session: Session) -> None:
     if session.fault:
         raise TargetError(
-            f"No latency is reported for {session.target} on {session.device}: its results are wrong.",
+            tr(
+                "No latency is reported for {target} on {device}: its results are wrong.",
+                target=session.target,
+                device=session.device,
+            ),
             why=session.fault,
-            fix="find the operator where the results part (chapter 8), and keep it off this target",
+            fix=tr("find the operator where the results part (chapter 8), and keep it off this target"),
         )
     if session.provenance != "measured":
         raise TargetError(
-            f"{session.target} runs in a simulator here, which cannot be timed.",
-            why="how long a simulation takes says nothing about the device",
-            fix="use the vendor's own figure, Compiled.vendor_latency_ms, or edgelab.estimate",
+            tr("{target} runs in a simulator here, which cannot be timed.", target=session.target),
+            why=tr("how long a simulation takes says nothing about the device"),
+            fix=tr("use the vendor's own figure, Compiled.vendor_latency_ms, or edgelab.estimate"),
         )
 
 
 def _check(min_samples: int, max_seconds: float) -> None:
     if min_samples < 1 or not max_seconds > 0:
         raise InputError(
-            f"min_samples is {min_samples} and max_seconds {max_seconds}.",
-            why="a measurement needs at least one run and some time",
-            fix="leave both out for 100 runs within 3 seconds",
+            tr(
+                "min_samples is {min_samples} and max_seconds {max_seconds}.",
+                min_samples=min_samples,
+                max_seconds=max_seconds,
+            ),
+            why=tr("a measurement needs at least one run and some time"),
+            fix=tr("leave both out for 100 runs within 3 seconds"),
         )
 
 
@@ -512,9 +521,9 @@ def compare(
     baseline = names[0] if baseline is None and names else baseline
     if baseline not in names:
         raise InputError(
-            f"There is no candidate {baseline!r} to compare with.",
-            why=f"the candidates are {', '.join(names) or 'none'}",
-            fix="pass at least one session, and one of their names as baseline",
+            tr("There is no candidate {baseline!r} to compare with.", baseline=baseline),
+            why=tr("the candidates are {names}", names=", ".join(names) or tr("none")),
+            fix=tr("pass at least one session, and one of their names as baseline"),
         )
     arrays = {name: (inputs or {}).get(name) or sample_inputs(sessions[name], seed) for name in names}
     meter, energy_note = energy_meter()

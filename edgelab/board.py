@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgelab import artifacts, display, results
 from edgelab.errors import DataError
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,9 +90,13 @@ def read(folder: Path) -> tuple[pd.DataFrame, int]:
     rows = sum(len(frame) for frame in frames)
     if not rows:
         raise DataError(
-            f"{folder} holds no results.",
-            why=f"{len(paths)} .jsonl files, {skipped} lines or files that cannot be read",
-            fix="put the students' artifacts/results/results.jsonl there, each named after its student",
+            tr("{folder} holds no results.", folder=folder),
+            why=tr(
+                "{count} .jsonl files, {skipped} lines or files that cannot be read",
+                count=len(paths),
+                skipped=skipped,
+            ),
+            fix=tr("put the students' artifacts/results/results.jsonl there, each named after its student"),
         )
     frame = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
     for name in results.ROW_KEY:

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 from edgelab.errors import TargetError
+from edgelab.texts import tr
 
 ANSWER_MARK = "answer "  # native code prints to stdout too; only lines that begin like this count
 TAIL_LINES = 8
@@ -83,9 +84,9 @@ def run(
         stdout, stderr = process.communicate(timeout=time_limit_s)
     except subprocess.TimeoutExpired:
         raise TargetError(
-            f"{name} did not finish within {time_limit_s:g} s.",
-            why="it hangs, or this machine is very busy",
-            fix="try again when nothing else runs; a model that always hangs it cannot be compiled by it",
+            tr("{name} did not finish within {time_limit_s:g} s.", name=name, time_limit_s=time_limit_s),
+            why=tr("it hangs, or this machine is very busy"),
+            fix=tr("try again when nothing else runs; a model that always hangs it cannot be compiled by it"),
         ) from None
     finally:
         kill_tree(process)
@@ -108,9 +109,9 @@ def _start(
         )
     except OSError as error:
         raise TargetError(
-            f"{Path(command[0]).name} cannot be started.",
+            tr("{program} cannot be started.", program=Path(command[0]).name),
             why=error.strerror or str(error),
-            fix="install it again, whole; `make targets` tells how",
+            fix=tr("install it again, whole; `make targets` tells how"),
         ) from error
 
 
@@ -180,7 +181,7 @@ class Worker:
             TargetError: it is closed, died, or took too long. It cannot be asked again then.
         """
         if not self._ended.alive:
-            raise TargetError(f"{self.name} has been closed.", fix="open the model again")
+            raise TargetError(tr("{name} has been closed.", name=self.name), fix=tr("open the model again"))
         try:
             with contextlib.suppress(OSError):  # it died: the end of its output tells
                 self._process.stdin.write(json.dumps(request) + "\n")
@@ -189,9 +190,13 @@ class Worker:
         except queue.Empty:
             self.close()
             raise TargetError(
-                f"{self.name} gave no answer within {time_limit_s:g} s.",
-                why="it hangs, or this machine is very busy",
-                fix="try again when nothing else runs",
+                tr(
+                    "{name} gave no answer within {time_limit_s:g} s.",
+                    name=self.name,
+                    time_limit_s=time_limit_s,
+                ),
+                why=tr("it hangs, or this machine is very busy"),
+                fix=tr("try again when nothing else runs"),
             ) from None
         except BaseException:  # an interrupted question leaves an answer that nobody waits for
             self.close()
@@ -202,9 +207,13 @@ class Worker:
             words = self.last_words()
             self.close()
             raise TargetError(
-                f"{self.name} ended with exit code {self._process.returncode}.",
-                why=words or "it said nothing",
-                fix="open the model again; if it always ends, this model or this installation breaks it",
+                tr(
+                    "{name} ended with exit code {returncode}.",
+                    name=self.name,
+                    returncode=self._process.returncode,
+                ),
+                why=words or tr("it said nothing"),
+                fix=tr("open the model again; if it always ends, this model or this installation breaks it"),
             )
         return json.loads(answer)
 

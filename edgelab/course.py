@@ -29,6 +29,7 @@ import psutil
 from edgelab import artifacts, display, hardware, pages, results
 from edgelab.errors import InputError
 from edgelab.targets import matrix
+from edgelab.texts import tr
 
 NOTEBOOKS_DIR = artifacts.PROJECT_ROOT / "notebooks"
 BUILD_DIR = artifacts.PROJECT_ROOT / "build"
@@ -105,9 +106,11 @@ def select(numbers: list[str]) -> list[dict[str, str]]:
     unknown = wanted - {chapter["number"] for chapter in chapters}
     if unknown:
         raise InputError(
-            f"There is no chapter {', '.join(sorted(unknown))}.",
-            why=f"the course has {', '.join(chapter['number'] for chapter in chapters)}",
-            fix="correct the numbers after --only",
+            tr("There is no chapter {unknown}.", unknown=", ".join(sorted(unknown))),
+            why=tr(
+                "the course has {chapters}", chapters=", ".join(chapter["number"] for chapter in chapters)
+            ),
+            fix=tr("correct the numbers after --only"),
         )
     return [chapter for chapter in chapters if not wanted or chapter["number"] in wanted]
 
@@ -293,7 +296,10 @@ def chapters_executed(build_dir: Path) -> dict[str, Path]:
     copies = {f"{c['number']} {c['title']}": build_dir / "notebooks" / c["notebook"] for c in select([])}
     found = {title: copy for title, copy in copies.items() if copy.exists()}
     if not found:
-        raise InputError(f"No executed chapter in {build_dir}.", fix="execute them first: make run")
+        raise InputError(
+            tr("No executed chapter in {build_dir}.", build_dir=build_dir),
+            fix=tr("execute them first: make run"),
+        )
     return found
 
 

@@ -22,6 +22,7 @@ from edgelab import archives, artifacts, quiet, shapes
 from edgelab.errors import DataError, InputError
 from edgelab.scenes import Box, scenes, write_scene_video
 from edgelab.shapes import SHAPE_CLASSES, draw_shapes
+from edgelab.texts import tr
 
 __all__ = ["SHAPE_CLASSES", "Box", "Dataset", "draw_shapes", "load", "scenes", "write_scene_video"]
 
@@ -143,21 +144,35 @@ class Dataset:
 def _check_part(part: str, images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise DataError(
-            f"The {part} images are {images.dtype} of shape {images.shape}.",
-            why="pictures are uint8 [N, height, width, 3], RGB from 0 to 255",
-            fix="convert them before making a Dataset",
+            tr(
+                "The {part} images are {dtype} of shape {shape}.",
+                part=part,
+                dtype=images.dtype,
+                shape=images.shape,
+            ),
+            why=tr("pictures are uint8 [N, height, width, 3], RGB from 0 to 255"),
+            fix=tr("convert them before making a Dataset"),
         )
     if labels.shape != images.shape[:1]:
         raise DataError(
-            f"{len(images)} {part} images have labels of shape {labels.shape}.",
-            why="every image needs exactly one label",
-            fix="check that images and labels were read in the same order and none was dropped",
+            tr(
+                "{count} {part} images have labels of shape {shape}.",
+                count=len(images),
+                part=part,
+                shape=labels.shape,
+            ),
+            why=tr("every image needs exactly one label"),
+            fix=tr("check that images and labels were read in the same order and none was dropped"),
         )
     if not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(class_names))):
         raise DataError(
-            f"The {part} labels do not match the {len(class_names)} class names.",
-            why=f"labels are whole numbers from 0 to {len(class_names) - 1}; found {_range(labels)}",
-            fix="give one name per class, and number the classes from 0",
+            tr("The {part} labels do not match the {count} class names.", part=part, count=len(class_names)),
+            why=tr(
+                "labels are whole numbers from 0 to {last}; found {found}",
+                last=len(class_names) - 1,
+                found=_range(labels),
+            ),
+            fix=tr("give one name per class, and number the classes from 0"),
         )
 
 
@@ -175,9 +190,13 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """
     if not 1 <= count <= len(labels):
         raise InputError(
-            f"{count} pictures were asked for, 1 to {len(labels)} can be had.",
-            why="no picture is used twice",
-            fix=f"ask for at most {len(labels)}",
+            tr(
+                "{count} pictures were asked for, 1 to {available} can be had.",
+                count=count,
+                available=len(labels),
+            ),
+            why=tr("no picture is used twice"),
+            fix=tr("ask for at most {count}", count=len(labels)),
         )
     rng = np.random.default_rng(seed)
     classes, sizes = np.unique(labels, return_counts=True)
@@ -252,9 +271,9 @@ def _read_kept(name: str, path: Path) -> Dataset:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"The kept copy {path.name} of {name} is damaged.",
+            tr("The kept copy {path} of {name} is damaged.", path=path.name, name=name),
             why=str(error),
-            fix=f"delete {path} and load again",
+            fix=tr("delete {path} and load again", path=path),
         ) from error
     return Dataset(
         name=name,
@@ -294,9 +313,9 @@ def _load_path(path: Path, seed: int, image_size: int, name: str = "") -> Datase
     path = path.expanduser()
     if not path.exists():
         raise DataError(
-            f"There is no dataset {str(path)!r}.",
-            why='a dataset is "shapes", "cifar10", or the path of a folder or archive',
-            fix='check the spelling; "shapes" needs no file and no network',
+            tr("There is no dataset {path!r}.", path=str(path)),
+            why=tr('a dataset is "shapes", "cifar10", or the path of a folder or archive'),
+            fix=tr('check the spelling; "shapes" needs no file and no network'),
         )
     parts = {"pictures": _identity(path), "seed": seed, "image_size": image_size}
     source = f"Read from {path.name}{'/' if path.is_dir() else ''}."
@@ -324,9 +343,14 @@ def _split_pictures(path: Path, seed: int, image_size: int) -> dict[str, Any]:
     class_names, labels = np.unique(pictures.classes, return_inverse=True)
     if len(class_names) < 2:
         raise DataError(
-            f"{path.name} has one class only, {class_names[0]!r} ({len(labels)} pictures).",
-            why="telling classes apart needs at least two",
-            fix="add a folder of pictures for each further class",
+            tr(
+                "{path} has one class only, {class_name!r} ({count} pictures).",
+                path=path.name,
+                class_name=class_names[0],
+                count=len(labels),
+            ),
+            why=tr("telling classes apart needs at least two"),
+            fix=tr("add a folder of pictures for each further class"),
         )
     is_test = pictures.splits == "test"
     if is_test.any() and (pictures.splits == "train").any():
@@ -343,9 +367,13 @@ def _check_same_classes(path: Path, train: set[str], test: set[str]) -> None:
     if train != test:
         only_train, only_test = (", ".join(sorted(one)) or "none" for one in (train - test, test - train))
         raise DataError(
-            f"The classes in train and test of {path.name} do not match.",
-            why=f"only in train: {only_train}; only in test: {only_test}",
-            fix="give both the same class folders, spelt alike",
+            tr("The classes in train and test of {path} do not match.", path=path.name),
+            why=tr(
+                "only in train: {only_train}; only in test: {only_test}",
+                only_train=only_train,
+                only_test=only_test,
+            ),
+            fix=tr("give both the same class folders, spelt alike"),
         )
 
 
@@ -354,9 +382,18 @@ def _test_mask(path: Path, labels: np.ndarray, class_names: np.ndarray, seed: in
     sizes = np.bincount(labels)
     if sizes.min() < MIN_PER_CLASS:
         raise DataError(
-            f"{path.name} has too few pictures: {sizes.min()} of class {str(class_names[sizes.argmin()])!r}.",
-            why=f"every class needs {MIN_PER_CLASS} or more to hold {TEST_FRACTION:.0%} out for the test",
-            fix="add pictures (a hundred per class is a start), or remove the class",
+            tr(
+                "{path} has too few pictures: {size} of class {class_name!r}.",
+                path=path.name,
+                size=sizes.min(),
+                class_name=str(class_names[sizes.argmin()]),
+            ),
+            why=tr(
+                "every class needs {min_per_class} or more to hold {test_fraction:.0%} out for the test",
+                min_per_class=MIN_PER_CLASS,
+                test_fraction=TEST_FRACTION,
+            ),
+            fix=tr("add pictures (a hundred per class is a start), or remove the class"),
         )
     mask = np.zeros(len(labels), bool)
     rng = np.random.default_rng(seed)
@@ -377,7 +414,8 @@ def _load_cifar10(seed: int, image_size: int) -> Dataset:
             return dataset
     if image_size != IMAGE_SIZE:
         raise InputError(
-            f"CIFAR-10 from Keras has {IMAGE_SIZE} pixels on a side.", fix=f"use image_size={IMAGE_SIZE}"
+            tr("CIFAR-10 from Keras has {image_size} pixels on a side.", image_size=IMAGE_SIZE),
+            fix=tr("use image_size={image_size}", image_size=IMAGE_SIZE),
         )
     return _kept(
         "cifar10", "CIFAR-10 (Krizhevsky 2009), original, by Keras' loader.", {"by": "keras"}, _keras_cifar10
@@ -393,10 +431,13 @@ def _keras_cifar10() -> dict[str, Any]:
             (train_images, train_labels), (test_images, test_labels) = cifar10.load_data()
     except Exception as error:  # urllib, ssl, tarfile, pickle and plain Exception, depending on what fails
         raise DataError(
-            "CIFAR-10 is not on this machine and cannot be downloaded.",
+            tr("CIFAR-10 is not on this machine and cannot be downloaded."),
             why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix='use "shapes", which needs no network; or put a folder cifar10/{train,test}/<class>/*.jpg, or'
-            " an archive of it, where EDGELAB_DATA points; or connect to the internet once",
+            fix=tr(
+                'use "shapes", which needs no network; or put a folder '
+                "cifar10/{train,test}/<class>/*.jpg, or an archive of it, where EDGELAB_DATA points; "
+                "or connect to the internet once"
+            ),
         ) from error
     labels = (part.ravel().astype(np.int64) for part in (train_labels, test_labels))
     return _arrays(train_images, next(labels), test_images, next(labels), CIFAR10_CLASSES)

@@ -17,6 +17,7 @@ import pandas as pd
 from edgelab import graph
 from edgelab.errors import ModelError
 from edgelab.targets import edgetpu_rules
+from edgelab.texts import tr
 
 EIGHT_BIT = ("int8", "uint8")
 NOT_EIGHT_BIT = ("QUANTIZE", "DEQUANTIZE", "CAST", "ARG_MAX", "SHAPE")  # they may take or give other types
@@ -191,9 +192,9 @@ def _check(found: graph.Graph) -> None:
     """Refuse what cannot be estimated, with the reason."""
     if found.branches:
         raise ModelError(
-            "A model with control flow cannot be estimated.",
-            why="the file does not say how often WHILE and IF run their branches",
-            fix="unroll the loop before converting (Keras: unroll=True)",
+            tr("A model with control flow cannot be estimated."),
+            why=tr("the file does not say how often WHILE and IF run their branches"),
+            fix=tr("unroll the loop before converting (Keras: unroll=True)"),
         )
     for operator in found.operators:
         tensors = [found.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]
@@ -201,24 +202,28 @@ def _check(found: graph.Graph) -> None:
         loose = next((tensor for tensor in flowing if tensor.is_dynamic), None)
         if loose:
             raise ModelError(
-                f"A dimension of {loose.name} is left open.",
-                why="how much there is to compute is only known when the model runs",
-                fix="fix every dimension, the batch at 1, before converting",
+                tr("A dimension of {tensor} is left open.", tensor=loose.name),
+                why=tr("how much there is to compute is only known when the model runs"),
+                fix=tr("fix every dimension, the batch at 1, before converting"),
             )
         if operator.is_custom:
             raise ModelError(
-                f"The model holds the custom operator {operator.name}.",
-                why="it stays on the CPU, and nobody has published how long it takes there",
-                fix="cut the model before it, and measure that operator by itself",
+                tr("The model holds the custom operator {operator}.", operator=operator.name),
+                why=tr("it stays on the CPU, and nobody has published how long it takes there"),
+                fix=tr("cut the model before it, and measure that operator by itself"),
             )
         weights = [tensor for tensor in tensors if tensor.is_constant and tensor.dtype.startswith("float")]
         wide = [tensor for tensor in flowing if tensor.dtype not in EIGHT_BIT]
         if operator.name not in NOT_EIGHT_BIT and (wide or weights):
             raise ModelError(
-                f"The model is not int8 throughout: {operator.name} ({operator.index}) works on "
-                f"{(wide or weights)[0].dtype}.",
-                why="the published figures are of models whose weights and activations have 8 bits",
-                fix='convert it with calibration images: chain.converted("int8"), chapter 4',
+                tr(
+                    "The model is not int8 throughout: {operator} ({index}) works on {dtype}.",
+                    operator=operator.name,
+                    index=operator.index,
+                    dtype=(wide or weights)[0].dtype,
+                ),
+                why=tr("the published figures are of models whose weights and activations have 8 bits"),
+                fix=tr('convert it with calibration images: chain.converted("int8"), chapter 4'),
             )
 
 

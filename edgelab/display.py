@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgelab import artifacts
 from edgelab.errors import InputError
+from edgelab.texts import tr, tr_later
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -27,7 +28,12 @@ MINUTES_FILE = artifacts.PROJECT_ROOT / "data" / "minutes.json"
 # Blue, orange, teal, purple, black, olive: told apart with every form of colour blindness, and each at least
 # 3:1 against white, so that thin lines and text in these colours can be read. Tests check both.
 PALETTE = ("#2A3FE0", "#D96500", "#1F8A97", "#75159C", "#111111", "#5E6638")
-PROVENANCES = ("measured", "simulated", "estimated", "published")
+PROVENANCES = (
+    tr_later("measured"),
+    tr_later("simulated"),
+    tr_later("estimated"),
+    tr_later("published"),
+)
 
 CELL_STYLE = "text-align:left;padding:0.25em 0.8em;border-bottom:1px solid #8888;"
 
@@ -92,9 +98,9 @@ def figure(fig: Figure, alt: str, caption: str = "") -> None:
 
     if not alt.strip():
         raise InputError(
-            "The figure has no alt text.",
-            why="a reader who cannot see it would learn nothing",
-            fix="say in one sentence what the figure shows",
+            tr("The figure has no alt text."),
+            why=tr("a reader who cannot see it would learn nothing"),
+            fix=tr("say in one sentence what the figure shows"),
         )
     png = io.BytesIO()
     fig.savefig(png, format="png", bbox_inches="tight")
@@ -191,9 +197,9 @@ def header(notebook: str) -> None:
     entries = {chapter["notebook"]: chapter for chapter in chapters()}
     if name not in entries:
         raise InputError(
-            f"{name} is not a chapter of the course.",
-            why=f"data/course.json lists {', '.join(entries)}",
-            fix="add an entry there, or correct the name",
+            tr("{name} is not a chapter of the course.", name=name),
+            why=tr("data/course.json lists {entries}", entries=", ".join(entries)),
+            fix=tr("add an entry there, or correct the name"),
         )
     chapter = entries[name]
     facts = {
@@ -226,13 +232,20 @@ def claim_vs_measured(rows: Iterable[Mapping[str, str]], caption: str = "Claim a
     for row in rows:
         missing = [key for key in ("what", "claim", "found", "provenance") if key not in row]
         if missing:
-            raise InputError(f"A row lacks {', '.join(missing)}.", fix="give every row the four keys")
+            raise InputError(
+                tr("A row lacks {missing}.", missing=", ".join(missing)),
+                fix=tr("give every row the four keys"),
+            )
         if row["provenance"] not in PROVENANCES:
             raise InputError(
-                f"{row['provenance']!r} is not a provenance.", fix=f"use one of {', '.join(PROVENANCES)}"
+                tr("{provenance!r} is not a provenance.", provenance=row["provenance"]),
+                fix=tr("use one of {provenances}", provenances=", ".join(PROVENANCES)),
             )
         if row["provenance"] == "published" and not row.get("source"):
-            raise InputError(f"The published figure for {row['what']} has no source.", fix="add its source")
+            raise InputError(
+                tr("The published figure for {what} has no source.", what=row["what"]),
+                fix=tr("add its source"),
+            )
         provenance = f"{row['provenance']} ({row['source']})" if row.get("source") else row["provenance"]
         shown.append(
             {

@@ -19,6 +19,7 @@ from edgelab import graph
 from edgelab.errors import InputError
 from edgelab.targets.base import Session, predict
 from edgelab.targets.cpu import CpuTarget
+from edgelab.texts import tr
 from edgelab.verification import output_error
 
 # An error of half the signal is no rounding: another quantization of the same model stays above 10 dB.
@@ -72,7 +73,9 @@ def first_wrong(
         ModelError, TargetError: a cut that the target refuses, as its `open` raises it.
     """
     if len(images) == 0:
-        raise InputError("There are no images to compare on.", fix="pass a few of the dataset's images")
+        raise InputError(
+            tr("There are no images to compare on."), fix=tr("pass a few of the dataset's images")
+        )
     content = Path(model).read_bytes()
     found = graph.read(content)
     candidates = _dependent(found)

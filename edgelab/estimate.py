@@ -27,6 +27,7 @@ from edgelab.device_model import CPU_QUANTITIES, DEVICES, QUANTITIES, Device, la
 from edgelab.errors import InputError
 from edgelab.results import Result
 from edgelab.targets.base import Placement
+from edgelab.texts import tr
 
 __all__ = [
     "DEVICES",
@@ -98,9 +99,9 @@ class Costs:
 def _device(name: str) -> Device:
     if name not in DEVICES:
         raise InputError(
-            f"There is no device named {name!r} to estimate for.",
-            why=f"published figures were fitted for {', '.join(DEVICES)}",
-            fix="use one of these",
+            tr("There is no device named {name!r} to estimate for.", name=name),
+            why=tr("published figures were fitted for {devices}", devices=", ".join(DEVICES)),
+            fix=tr("use one of these"),
         )
     return DEVICES[name]
 

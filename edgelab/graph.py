@@ -20,6 +20,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgelab.errors import InputError, ModelError
+from edgelab.texts import tr, tr_plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,9 +132,11 @@ class Tensor:
         """
         if self._data is None or self.dtype not in np.sctypeDict or self.size_bytes != self._data.size:
             raise ModelError(
-                f"Tensor {self.index} ({self.name}) has no values to read.",
-                why=f"it is {'a' if self.is_constant else 'not a'} constant, of type {self.dtype}",
-                fix="run the model to see what flows through it, or choose a constant of a plain type",
+                tr("Tensor {index} ({name}) has no values to read.", index=self.index, name=self.name),
+                why=tr("it is a constant, of type {dtype}", dtype=self.dtype)
+                if self.is_constant
+                else tr("it is not a constant, of type {dtype}", dtype=self.dtype),
+                fix=tr("run the model to see what flows through it, or choose a constant of a plain type"),
             )
         return self._data.view(self.dtype).reshape(self.shape)
 
@@ -312,7 +315,9 @@ class _StrictBytes(bytes):
 
     def __getitem__(self, key):
         if isinstance(key, slice) and not 0 <= key.start <= key.stop <= len(self):
-            raise IndexError(f"bytes {key.start} to {key.stop} lie outside the file")
+            raise IndexError(
+                tr("bytes {start} to {stop} lie outside the file", start=key.start, stop=key.stop)
+            )
         return super().__getitem__(key)
 
 
@@ -326,7 +331,7 @@ class _Reader:
         count = getattr(table, f"{name}Length")()
         self.budget -= count
         if self.budget < 0:
-            raise ValueError(f"list {name} is longer than the file")
+            raise ValueError(tr("list {name} is longer than the file", name=name))
         return count
 
     def tables(self, table: Any, name: str) -> list:
@@ -401,13 +406,20 @@ def _tensor(
     """One tensor, checked against the buffer that holds its values."""
     shape = reader.numbers(table, "Shape")
     if any(size < 0 for size in shape):
-        raise ValueError(f"tensor {index} has a negative dimension")
+        raise ValueError(tr("tensor {index} has a negative dimension", index=index))
     dtype = TENSOR_TYPES[table.Type()]
     offset, data = buffers[table.Buffer()] if not table.IsVariable() else (-1, None)
     bits = BITS.get(dtype)
     size_bytes = (math.prod(shape) * bits + 7) // 8 if bits else (0 if data is None else data.size)
     if data is not None and table.Sparsity() is None and data.size < size_bytes:
-        raise ValueError(f"tensor {index} needs {size_bytes} bytes and its buffer holds {data.size}")
+        raise ValueError(
+            tr(
+                "tensor {index} needs {size_bytes} bytes and its buffer holds {size}",
+                index=index,
+                size_bytes=size_bytes,
+                size=data.size,
+            )
+        )
     quantization = table.Quantization()
     scales, zero_points, axis = (), (), 0
     if quantization is not None:
@@ -415,9 +427,15 @@ def _tensor(
         zero_points = reader.numbers(quantization, "ZeroPoint")
         axis = quantization.QuantizedDimension()
     if not all(math.isfinite(scale) and scale >= 0 for scale in scales):
-        raise ValueError(f"tensor {index} has a scale that is no positive number")
+        raise ValueError(tr("tensor {index} has a scale that is no positive number", index=index))
     if len(scales) > 1 and (not 0 <= axis < len(shape) or len(scales) != shape[axis]):
-        raise ValueError(f"tensor {index} has {len(scales)} scales for another number of channels")
+        raise ValueError(
+            tr(
+                "tensor {index} has {count} scales for another number of channels",
+                index=index,
+                count=len(scales),
+            )
+        )
     return Tensor(
         index=index,
         name=(table.Name() or b"").decode("utf-8", errors="replace"),
@@ -452,7 +470,7 @@ def _subgraph(reader: _Reader, table: schema.SubGraph, codes: list, buffers: lis
     def indices(owner: Any, name: str, lowest: int = 0) -> tuple[int, ...]:
         found = reader.numbers(owner, name)
         if any(not lowest <= index < len(tensors) for index in found):
-            raise IndexError(f"{name} name a tensor that does not exist")
+            raise IndexError(tr("{name} name a tensor that does not exist", name=name))
         return found
 
     operators = []
@@ -481,16 +499,22 @@ def _parse(data: bytes) -> Graph:
     """The graph in these bytes; raises one of `DAMAGE` where they make no sense."""
     data = _StrictBytes(data)
     if data[4:8] != FILE_IDENTIFIER:
-        raise ValueError("it does not carry the mark TFL3")
+        raise ValueError(tr("it does not carry the mark TFL3"))
     reader = _Reader(len(data))
     model = schema.Model.GetRootAs(data)
     if model.Version() != SCHEMA_VERSION:
-        raise ValueError(f"it has schema version {model.Version()}, this reader knows {SCHEMA_VERSION}")
+        raise ValueError(
+            tr(
+                "it has schema version {version}, this reader knows {known}",
+                version=model.Version(),
+                known=SCHEMA_VERSION,
+            )
+        )
     buffers = [_buffer(table, data) for table in reader.tables(model, "Buffers")]
     codes = [_operator_code(table) for table in reader.tables(model, "OperatorCodes")]
     parts = [_subgraph(reader, table, codes, buffers) for table in reader.tables(model, "Subgraphs")]
     if not parts:
-        raise ValueError("it holds no graph")
+        raise ValueError(tr("it holds no graph"))
     about = {
         "description": (model.Description() or b"").decode("utf-8", errors="replace"),
         "size_bytes": len(data),
@@ -510,22 +534,23 @@ def read(model: Path | str | bytes) -> Graph:
     Raises:
         ModelError: the file is missing, is not a TFLite model, or is damaged.
     """
-    name = "The model" if isinstance(model, bytes) else Path(model).name
+    name = tr("The model") if isinstance(model, bytes) else Path(model).name
     try:
         data = model if isinstance(model, bytes) else Path(model).read_bytes()
     except OSError as error:
         raise ModelError(
-            f"{name} cannot be read.",
+            tr("{name} cannot be read.", name=name),
             why=str(error),
-            fix="check the path; convert the model first (chapter 4)",
+            fix=tr("check the path; convert the model first (chapter 4)"),
         ) from error
     try:
         return _parse(data)
     except DAMAGE as error:
+        read = tr_plural("{count} byte was read", "{count} bytes were read", len(data))
         raise ModelError(
-            f"{name} is not a whole TFLite model.",
-            why=f"{error} ({len(data)} bytes were read)" if str(error) else f"{len(data)} bytes were read",
-            fix="convert or copy it again; a file saved with Keras ends in .keras and is converted first",
+            tr("{name} is not a whole TFLite model.", name=name),
+            why=f"{error} ({read})" if str(error) else read,
+            fix=tr("convert or copy it again; a file saved with Keras ends in .keras and is converted first"),
         ) from error
 
 
@@ -550,9 +575,15 @@ def with_values(model: bytes, changes: Mapping[int, np.ndarray]) -> bytes:
         stored = tensor.values()
         if values.shape != stored.shape or values.dtype != stored.dtype:
             raise InputError(
-                f"Tensor {index}: expected {stored.dtype} {list(stored.shape)}, "
-                f"got {values.dtype} {list(values.shape)}.",
-                fix="keep the shape, and cast with .astype",
+                tr(
+                    "Tensor {index}: expected {dtype} {shape}, got {got_dtype} {got_shape}.",
+                    index=index,
+                    dtype=stored.dtype,
+                    shape=list(stored.shape),
+                    got_dtype=values.dtype,
+                    got_shape=list(values.shape),
+                ),
+                fix=tr("keep the shape, and cast with .astype"),
             )
         data = np.ascontiguousarray(values).tobytes()
         content[tensor.file_offset : tensor.file_offset + len(data)] = data
@@ -580,14 +611,17 @@ def prefix(model: bytes, last_operator: int) -> bytes:
     found = read(model)
     if found.branches:
         raise ModelError(
-            "A model with control flow cannot be cut.",
-            why="WHILE and IF call graphs of their own",
-            fix="unroll the loop before converting (Keras: unroll=True)",
+            tr("A model with control flow cannot be cut."),
+            why=tr("WHILE and IF call graphs of their own"),
+            fix=tr("unroll the loop before converting (Keras: unroll=True)"),
         )
     if not 0 <= last_operator < len(found.operators) or not found.operators[last_operator].outputs:
         raise InputError(
-            f"The model cannot be cut after operator {last_operator}.",
-            fix=f"choose one of its operators, 0 to {len(found.operators) - 1}, that computes something",
+            tr("The model cannot be cut after operator {last_operator}.", last_operator=last_operator),
+            fix=tr(
+                "choose one of its operators, 0 to {last}, that computes something",
+                last=len(found.operators) - 1,
+            ),
         )
     kept, wanted = [], set(found.operators[last_operator].outputs)
     for operator in reversed(found.operators[: last_operator + 1]):

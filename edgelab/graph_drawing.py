@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgelab.display import PALETTE
 from edgelab.errors import InputError
 from edgelab.graph import Graph
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import keras
@@ -73,12 +74,15 @@ def draw(
     operators = graph.operators[start:stop]
     if not operators or start < 0:
         raise InputError(
-            f"There are no operators from {start} to {stop}.", why=f"the graph has {len(graph.operators)}"
+            tr("There are no operators from {start} to {stop}.", start=start, stop=stop),
+            why=tr("the graph has {count}", count=len(graph.operators)),
         )
     if places and (len(places) != len(graph.operators) or not set(places) <= set(PLACES)):
         raise InputError(
-            f"{len(places)} places for {len(graph.operators)} operators.",
-            why='each operator has one: "accelerator" or "CPU"',
+            tr(
+                "{count} places for {operators} operators.", count=len(places), operators=len(graph.operators)
+            ),
+            why=tr('each operator has one: "accelerator" or "CPU"'),
         )
     written_by = {index: operator.index for operator in graph.operators for index in operator.outputs}
     nodes, positions = [], {}
@@ -118,7 +122,10 @@ def draw_keras(
     """
     layers = model.layers[start:stop]
     if not layers or start < 0:
-        raise InputError(f"There are no layers from {start} to {stop}.", why=f"it has {len(model.layers)}")
+        raise InputError(
+            tr("There are no layers from {start} to {stop}.", start=start, stop=stop),
+            why=tr("it has {count}", count=len(model.layers)),
+        )
     numbers = {id(layer.output): number for number, layer in enumerate(model.layers)}
     nodes = []
     for layer in layers:

@@ -14,6 +14,8 @@ import json
 import sys
 from pathlib import Path
 
+from edgelab.texts import tr
+
 KERNELS = ("xnnpack", "builtin")
 LIBRARIES = {"linux": "libLiteRt.so", "darwin": "libLiteRt.dylib", "win32": "libLiteRt.dll"}
 # Event types of tflite/core/api/profiler.h: an operator run by LiteRT, and one run by a delegate.
@@ -62,7 +64,7 @@ class _Model:
     def _call(self, name: str, *arguments) -> None:
         status = getattr(self._library, name)(*arguments)
         if status:
-            raise RuntimeError(f"{name} returned status {status}")
+            raise RuntimeError(tr("{name} returned status {status}", name=name, status=status))
 
     def _make(self, name: str, *arguments) -> ctypes.c_void_p:
         """Call a function whose last argument receives a new handle."""
@@ -140,7 +142,7 @@ def _profile(path: str, kernels: str, threads: int, runs: int) -> dict[str, list
         whole = [event for event in events if event.type == WHOLE_RUN and event.tag == b"Invoke"]
         names = names or [event.tag.decode() for event in operators]
         if not whole or not names or [event.tag.decode() for event in operators] != names:
-            raise RuntimeError("the profiler's records are not laid out as expected")
+            raise RuntimeError(tr("the profiler's records are not laid out as expected"))
         times_us.append([event.elapsed_us for event in operators])
         run_us.append(whole[0].elapsed_us)
     return {"names": names, "times_us": times_us, "run_us": run_us}

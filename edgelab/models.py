@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgelab.errors import InputError
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import keras
@@ -59,9 +60,9 @@ def mobilenet_v2(
 
     if len(strides) != 1 + len(MOBILENET_V2_STAGES):
         raise InputError(
-            f"strides has {len(strides)} entries, 8 are needed.",
-            why="one is for the first convolution and one for each of the seven stages",
-            fix="use models.FITTED_STRIDES or models.STOCK_STRIDES as a pattern",
+            tr("strides has {count} entries, 8 are needed.", count=len(strides)),
+            why=tr("one is for the first convolution and one for each of the seven stages"),
+            fix=tr("use models.FITTED_STRIDES or models.STOCK_STRIDES as a pattern"),
         )
 
     def batch_norm(x, name, activate=True):
@@ -146,7 +147,8 @@ def accelerator_cnn(
     for option, given in (("normalisation", normalisation), ("shrink", shrink), ("head", head)):
         if given not in choices[option]:
             raise InputError(
-                f"There is no {option} {given!r}.", fix=f"use one of {', '.join(choices[option])}"
+                tr("There is no {option} {given!r}.", option=option, given=given),
+                fix=tr("use one of {choices}", choices=", ".join(choices[option])),
             )
     from keras import Input, Model, layers
 

@@ -23,6 +23,7 @@ import numpy as np
 from edgelab import artifacts, graph, hardware, quantization, quiet
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets.base import TensorSpec
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 17  # the newest that all three read
-INSTALL = 'install the tools again: pip install -e ".[targets]", or run make lab'
+INSTALL = tr('install the tools again: pip install -e ".[targets]", or run make lab')
 
 SYMMETRIC, ASYMMETRIC = "symmetric", "asymmetric"
 SCHEMES = (SYMMETRIC, ASYMMETRIC)
@@ -53,9 +54,11 @@ def load(package: str) -> ModuleType:
         with quiet.native_stderr():
             module = import_module(package)
         if module.__file__ is None:  # the folder is there, its files are not
-            raise ImportError(f"only an empty folder named {package} is left of it")
+            raise ImportError(tr("only an empty folder named {package} is left of it", package=package))
     except (ImportError, OSError, AttributeError) as error:
-        raise TargetError(f"{package} cannot be used.", why=str(error), fix=INSTALL) from error
+        raise TargetError(
+            tr("{package} cannot be used.", package=package), why=str(error), fix=INSTALL
+        ) from error
     if package == "onnxruntime":
         module.set_default_logger_severity(4)  # fatal; everything else comes as an exception
     return module
@@ -87,9 +90,9 @@ def read(model: Path) -> onnx.ModelProto:
         onnx.checker.check_model(proto)
     except Exception as error:  # protobuf's errors have no common class that can be imported safely
         raise ModelError(
-            f"{path.name} is not a valid ONNX model.",
+            tr("{path} is not a valid ONNX model.", path=path.name),
             why=_first_line(error),
-            fix="make it again with onnx_model.from_tflite",
+            fix=tr("make it again with onnx_model.from_tflite"),
         ) from error
     return proto
 
@@ -151,9 +154,9 @@ def from_tflite(model: Path, *, channels_first: bool = False) -> Path:
 
 def _not_convertible(model: Path, error: Exception) -> ModelError:
     return ModelError(
-        f"{model.name} could not be converted to ONNX.",
+        tr("{model} could not be converted to ONNX.", model=model.name),
         why=getattr(error, "why", "") or _first_line(error),
-        fix="look for custom operators or dynamic shapes with edgelab.graph, and convert it without them",
+        fix=tr("look for custom operators or dynamic shapes with edgelab.graph, and convert it without them"),
     )
 
 
@@ -194,15 +197,15 @@ def image_spec(proto: onnx.ModelProto, name: str) -> TensorSpec:
     inputs, _ = specs(proto)
     if len(inputs) != 1:
         raise ModelError(
-            f"{name} has {len(inputs)} inputs.",
-            why="calibration feeds one image at a time",
-            fix="join the inputs, or split the model",
+            tr("{name} has {count} inputs.", name=name, count=len(inputs)),
+            why=tr("calibration feeds one image at a time"),
+            fix=tr("join the inputs, or split the model"),
         )
     if -1 in inputs[0].shape or len(inputs[0].shape) != 4:
         raise ModelError(
-            f"{name} takes {inputs[0]}.",
-            why="a compiler for an accelerator needs one image of a fixed size; -1 is a size left open",
-            fix="convert it with a batch size of 1: quantization.convert does",
+            tr("{name} takes {spec}.", name=name, spec=inputs[0]),
+            why=tr("a compiler for an accelerator needs one image of a fixed size; -1 is a size left open"),
+            fix=tr("convert it with a batch size of 1: quantization.convert does"),
         )
     return inputs[0]
 
@@ -240,16 +243,23 @@ def quantize(
         StorageError: the disk is full.
     """
     if scheme not in SCHEMES:
-        raise InputError(f"There is no scheme {scheme!r}.", fix=f"use one of {', '.join(SCHEMES)}")
+        raise InputError(
+            tr("There is no scheme {scheme!r}.", scheme=scheme),
+            fix=tr("use one of {schemes}", schemes=", ".join(SCHEMES)),
+        )
     model = Path(model)
     proto = read(model)
     found = sum(node.op_type in QUANTIZERS for node in proto.graph.node)
     spec = image_spec(proto, model.name)
     if found or spec.dtype != np.float32:
         raise ModelError(
-            f"{model.name} is quantized already, at least in part.",
-            why=f"it has {found} QuantizeLinear and DequantizeLinear nodes, and takes {spec.dtype}",
-            fix='start from the float model: chain.converted("float32")',
+            tr("{model} is quantized already, at least in part.", model=model.name),
+            why=tr(
+                "it has {found} QuantizeLinear and DequantizeLinear nodes, and takes {dtype}",
+                found=found,
+                dtype=spec.dtype,
+            ),
+            fix=tr('start from the float model: chain.converted("float32")'),
         )
     images = check_images(calibration, spec)
     parts = {
@@ -270,9 +280,11 @@ def quantize(
                 read(made)
             except Exception as error:  # the quantizer raises whatever its many passes raise
                 raise ModelError(
-                    f"{model.name} could not be quantized.",
+                    tr("{model} could not be quantized.", model=model.name),
                     why=getattr(error, "why", "") or _first_line(error),
-                    fix="look for an operator that ONNX Runtime cannot run, with onnx_model.operator_counts",
+                    fix=tr(
+                        "look for an operator that ONNX Runtime cannot run, with onnx_model.operator_counts"
+                    ),
                 ) from error
             path.write_bytes(made.read_bytes())
 
@@ -290,9 +302,15 @@ def check_images(calibration: np.ndarray | None, spec: TensorSpec) -> np.ndarray
     if images is None or len(images) == 0 or images.dtype != np.uint8 or images.shape[1:] != expected:
         got = "none" if images is None else f"{images.dtype} {list(images.shape)}"
         raise InputError(
-            f"Calibration images: expected uint8 [N, {', '.join(map(str, expected))}], got {got}.",
-            why="the ranges of the activations are only known from running the model on typical raw pixels",
-            fix="pass dataset.calibration_images(200), drawn from the training images",
+            tr(
+                "Calibration images: expected uint8 [N, {shape}], got {got}.",
+                shape=", ".join(map(str, expected)),
+                got=got,
+            ),
+            why=tr(
+                "the ranges of the activations are only known from running the model on typical raw pixels"
+            ),
+            fix=tr("pass dataset.calibration_images(200), drawn from the training images"),
         )
     return images
 
@@ -355,7 +373,9 @@ def to_float16(model: Path) -> Path:
     """
     model = Path(model)
     if any(node.op_type in QUANTIZERS for node in read(model).graph.node):
-        raise ModelError(f"{model.name} is quantized already.", fix="start from the float model")
+        raise ModelError(
+            tr("{model} is quantized already.", model=model.name), fix=tr("start from the float model")
+        )
     parts = {"model": model, "float16": True, "onnxruntime": hardware.version_of("onnxruntime")}
 
     def build(path: Path) -> None:
@@ -372,9 +392,9 @@ def to_float16(model: Path) -> Path:
                 read(path)
             except Exception as error:
                 raise ModelError(
-                    f"{model.name} could not be converted to float16.",
+                    tr("{model} could not be converted to float16.", model=model.name),
                     why=getattr(error, "why", "") or _first_line(error),
-                    fix='use precision="int8"',
+                    fix=tr('use precision="int8"'),
                 ) from error
 
     return artifacts.cached("onnx", f"{model.stem.rsplit('-', 1)[0]}-float16", ".onnx", parts, build)
@@ -430,9 +450,14 @@ def zero_points(model: Path) -> tuple[ZeroPoint, ...]:
             fixed.update(node.output)
         if not set(filter(None, node.input[1:])) <= set(constants):
             raise ModelError(
-                f"{node.op_type} {node.name} in {Path(model).name} computes its scale while it runs.",
-                why="no compiler for an accelerator takes such dynamic quantization",
-                fix="quantize by calibration images: onnx_model.quantize",
+                tr(
+                    "{op_type} {node} in {model} computes its scale while it runs.",
+                    op_type=node.op_type,
+                    node=node.name,
+                    model=Path(model).name,
+                ),
+                why=tr("no compiler for an accelerator takes such dynamic quantization"),
+                fix=tr("quantize by calibration images: onnx_model.quantize"),
             )
         scales = numpy_helper.to_array(constants[node.input[1]]).ravel()
         if len(node.input) > 2 and node.input[2]:
@@ -470,19 +495,30 @@ def check_symmetric(model: Path) -> tuple[ZeroPoint, ...]:
     name = Path(model).name
     if not found:
         raise ModelError(
-            f"{name} is not quantized.",
-            why="it has no QuantizeLinear nodes, so TensorRT would compute it all in float",
-            fix='onnx_model.quantize(model, images, "symmetric")',
+            tr("{name} is not quantized.", name=name),
+            why=tr("it has no QuantizeLinear nodes, so TensorRT would compute it all in float"),
+            fix=tr('onnx_model.quantize(model, images, "symmetric")'),
         )
     wrong = [entry for entry in found if not entry.is_symmetric]
     if wrong:
         first = next((entry for entry in wrong if any(entry.values)), wrong[0])
         worst = max(first.values, key=abs)
         raise ModelError(
-            f"{name} is quantized asymmetrically: {len(wrong)} of {len(found)} QuantizeLinear and "
-            "DequantizeLinear nodes have another zero point than int8 0. TensorRT refuses it.",
-            why=f"{first.operator} of {first.tensor}: {first.dtype}, zero point {worst}; TensorRT computes "
-            "real = scale * code and leaves the zero point out",
-            fix='quantize the float model anew: onnx_model.quantize(float_onnx, images, "symmetric")',
+            tr(
+                "{name} is quantized asymmetrically: {count} of {total} QuantizeLinear and "
+                "DequantizeLinear nodes have another zero point than int8 0. TensorRT refuses it.",
+                name=name,
+                count=len(wrong),
+                total=len(found),
+            ),
+            why=tr(
+                "{operator} of {tensor}: {dtype}, zero point {worst}; TensorRT computes real = scale "
+                "* code and leaves the zero point out",
+                operator=first.operator,
+                tensor=first.tensor,
+                dtype=first.dtype,
+                worst=worst,
+            ),
+            fix=tr('quantize the float model anew: onnx_model.quantize(float_onnx, images, "symmetric")'),
         )
     return found

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edgelab import artifacts, datasets, models, quantization, training
 from edgelab.errors import InputError
 from edgelab.targets.cache import compiled
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import keras
@@ -163,8 +164,8 @@ def open(profile: str = "fast", dataset: str | None = None, seed: int = 0) -> Pi
     """
     if profile not in PROFILES:
         raise InputError(
-            f"There is no profile {profile!r}.",
-            why=f"the profiles are {', '.join(PROFILES)}",
-            fix='set EDGELAB_PROFILE to one of them, or PROFILE = "fast" in the parameters cell',
+            tr("There is no profile {profile!r}.", profile=profile),
+            why=tr("the profiles are {profiles}", profiles=", ".join(PROFILES)),
+            fix=tr('set EDGELAB_PROFILE to one of them, or PROFILE = "fast" in the parameters cell'),
         )
     return Pipeline(profile, dataset or PROFILES[profile].dataset, seed)

@@ -22,6 +22,7 @@ from edgelab import graph
 from edgelab.errors import InputError, TargetError
 from edgelab.litert_c import KERNELS
 from edgelab.targets.cpu import runtime_version
+from edgelab.texts import tr
 
 TIMEOUT_S = 120
 
@@ -135,9 +136,14 @@ def operator_profile(
     """
     if kernels not in KERNELS or threads < 1 or runs < 1:
         raise InputError(
-            f"Cannot profile with kernels={kernels!r}, threads={threads}, runs={runs}.",
-            why=f"kernels are {' or '.join(KERNELS)}; threads and runs start at 1",
-            fix="leave them out for XNNPACK, one thread, 200 runs",
+            tr(
+                "Cannot profile with kernels={kernels!r}, threads={threads}, runs={runs}.",
+                kernels=kernels,
+                threads=threads,
+                runs=runs,
+            ),
+            why=tr("kernels are {names}; threads and runs start at 1", names=f" {tr('or')} ".join(KERNELS)),
+            fix=tr("leave them out for XNNPACK, one thread, 200 runs"),
         )
     graph.read(Path(path))
     command = [sys.executable, "-m", "edgelab.litert_c", str(path), kernels, str(threads), str(runs)]
@@ -161,7 +167,7 @@ def operator_profile(
 
 def _unavailable(why: str) -> TargetError:
     return TargetError(
-        "The operators could not be profiled.",
+        tr("The operators could not be profiled."),
         why=why,
-        fix="everything else works without it; the versions in the lock file have a profiler on Linux",
+        fix=tr("everything else works without it; the versions in the lock file have a profiler on Linux"),
     )

@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from edgelab import artifacts, graph, quiet
 from edgelab.errors import EdgelabError, InputError, ModelError
 from edgelab.targets.base import TensorSpec
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import keras
@@ -161,13 +162,19 @@ def tensor_spec(tensor: graph.Tensor) -> TensorSpec:
 
 def _check_mode(mode: str, io_dtype: str) -> None:
     if mode not in MODES:
-        raise InputError(f"There is no mode {mode!r}.", fix=f"use one of {', '.join(MODES)}")
+        raise InputError(
+            tr("There is no mode {mode!r}.", mode=mode), fix=tr("use one of {modes}", modes=", ".join(MODES))
+        )
     allowed = IO_DTYPES.get(mode, ("float32",))
     if io_dtype not in allowed:
         raise InputError(
-            f"A {mode} model cannot have {io_dtype} input and output.",
-            why=f"it takes and gives {' or '.join(allowed)}",
-            fix=f'use io_dtype="{allowed[0]}", or mode "int8", which allows {", ".join(IO_DTYPES["int8"])}',
+            tr("A {mode} model cannot have {io_dtype} input and output.", mode=mode, io_dtype=io_dtype),
+            why=tr("it takes and gives {dtypes}", dtypes=f" {tr('or')} ".join(allowed)),
+            fix=tr(
+                'use io_dtype="{allowed}", or mode "int8", which allows {io_dtypes}',
+                allowed=allowed[0],
+                io_dtypes=", ".join(IO_DTYPES["int8"]),
+            ),
         )
 
 
@@ -175,18 +182,22 @@ def _check_calibration(mode: str, calibration: np.ndarray | None) -> np.ndarray 
     """The images that a mode needs, spread over the full pixel range; None when it needs none."""
     if mode not in CALIBRATED_MODES:
         return None
-    fix = "pass dataset.calibration_images(200), drawn from the training images"
+    fix = tr("pass dataset.calibration_images(200), drawn from the training images")
     if calibration is None or len(calibration) == 0:
         raise InputError(
-            f"{mode} needs calibration images.",
-            why="the ranges of the activations are only known from running the model on typical input",
+            tr("{mode} needs calibration images.", mode=mode),
+            why=tr("the ranges of the activations are only known from running the model on typical input"),
             fix=fix,
         )
     images = np.asarray(calibration)
     if images.dtype != np.uint8 or images.ndim != 4:
         raise InputError(
-            f"Calibration images: expected uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}.",
-            why="the model scales raw pixels itself; images scaled before give it the wrong ranges",
+            tr(
+                "Calibration images: expected uint8 [N, H, W, 3], got {dtype} {shape}.",
+                dtype=images.dtype,
+                shape=list(images.shape),
+            ),
+            why=tr("the model scales raw pixels itself; images scaled before give it the wrong ranges"),
             fix=fix,
         )
     # Stretch only the darkest and brightest values, so that the input's range is 0 to 255 and its scale 1.
@@ -205,7 +216,9 @@ def _model_digest(model: keras.Model | Path | str) -> str:
             digest.update(Path(model).read_bytes())
         except OSError as error:
             raise ModelError(
-                f"{Path(model).name} cannot be read.", why=str(error), fix="train the model first (chapter 3)"
+                tr("{path} cannot be read.", path=Path(model).name),
+                why=str(error),
+                fix=tr("train the model first (chapter 3)"),
             ) from error
     else:
         digest.update(model.to_json().encode())
@@ -219,7 +232,7 @@ def _tensorflow_version() -> str:
     for package in ("tensorflow", "tensorflow-cpu"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(package)
-    raise ModelError("TensorFlow is not installed.", fix="run the set-up: make check")
+    raise ModelError(tr("TensorFlow is not installed."), fix=tr("run the set-up: make check"))
 
 
 def _load(path: Path) -> keras.Model:
@@ -230,9 +243,9 @@ def _load(path: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{path.name} is not a Keras model that can be loaded.",
+            tr("{path} is not a Keras model that can be loaded.", path=path.name),
             why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix="save it with model.save('name.keras') from Keras 3, or train it again (chapter 3)",
+            fix=tr("save it with model.save('name.keras') from Keras 3, or train it again (chapter 3)"),
         ) from error
 
 
@@ -242,16 +255,20 @@ def _convert(model: keras.Model | Path | str, mode: str, images: np.ndarray | No
         model = _load(Path(model))
     if len(model.inputs) != 1:
         raise ModelError(
-            f"{model.name} has {len(model.inputs)} inputs.",
-            why="this conversion feeds one image at a time",
-            fix="join the inputs, or use tf.lite.TFLiteConverter yourself, as chapter 4 shows",
+            tr("{model} has {count} inputs.", model=model.name, count=len(model.inputs)),
+            why=tr("this conversion feeds one image at a time"),
+            fix=tr("join the inputs, or use tf.lite.TFLiteConverter yourself, as chapter 4 shows"),
         )
     expected = tuple(model.inputs[0].shape[1:])
     if images is not None and images.shape[1:] != expected:
         raise InputError(
-            f"Calibration images: expected [N, {', '.join(map(str, expected))}], got {list(images.shape)}.",
-            why=f"{model.name} takes images of that size",
-            fix="take them from the dataset that the model was trained on",
+            tr(
+                "Calibration images: expected [N, {expected}], got {shape}.",
+                expected=", ".join(map(str, expected)),
+                shape=list(images.shape),
+            ),
+            why=tr("{model} takes images of that size", model=model.name),
+            fix=tr("take them from the dataset that the model was trained on"),
         )
     try:
         with silence():
@@ -260,9 +277,9 @@ def _convert(model: keras.Model | Path | str, mode: str, images: np.ndarray | No
         raise
     except Exception as error:  # TensorFlow raises many kinds: ConverterError, ValueError, RuntimeError...
         raise ModelError(
-            f"{model.name} could not be converted to {mode}.",
+            tr("{model} could not be converted to {mode}.", model=model.name, mode=mode),
             why=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
-            fix="try float32 first; an operator that TFLite lacks must be replaced in the model",
+            fix=tr("try float32 first; an operator that TFLite lacks must be replaced in the model"),
         ) from error
 
 

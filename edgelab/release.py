@@ -21,6 +21,7 @@ from typing import Any
 
 from edgelab import artifacts
 from edgelab.errors import InputError
+from edgelab.texts import tr
 
 STUDENT_DIR = artifacts.PROJECT_ROOT / "build" / "student"
 LEFT_OUT = ("tests", ".ci", ".github", "docs/instructors.md", "docs/instructors")
@@ -172,9 +173,9 @@ def write(folder: Path = STUDENT_DIR, root: Path = artifacts.PROJECT_ROOT) -> Re
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "notebooks").is_dir():
         raise InputError(
-            f"{folder} holds something else.",
-            why="the student edition replaces the whole folder",
-            fix="name a new folder after --out",
+            tr("{folder} holds something else.", folder=folder),
+            why=tr("the student edition replaces the whole folder"),
+            fix=tr("name a new folder after --out"),
         )
     artifacts.make_folder(folder.parent)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
@@ -211,8 +212,9 @@ def _fill(folder: Path, root: Path) -> tuple[int, int, int]:
             shutil.copymode(root / file, target)
     if found := leaks(folder, solution_lines(originals)):
         raise InputError(
-            "Lines of solutions stand in files that would be handed out.",
-            why="; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else ""),
-            fix="write that line differently outside the solution cell",
+            tr("Lines of solutions stand in files that would be handed out."),
+            why="; ".join(found[:5])
+            + (tr("; and {count} more", count=len(found) - 5) if len(found) > 5 else ""),
+            fix=tr("write that line differently outside the solution cell"),
         )
     return len(files), len(originals), removed

@@ -19,6 +19,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edgelab.errors import EdgelabError, InputError
+from edgelab.texts import tr
 
 # Every BLAS that numpy is built with reads one of these, once, when it is loaded.
 BLAS_THREAD_VARIABLES = (
@@ -71,9 +72,9 @@ class Roofline:
         """
         if not np.all(np.asarray(flop_per_byte) > 0):
             raise InputError(
-                f"The arithmetic intensity is {flop_per_byte}.",
-                why="it is operations divided by bytes, both above zero",
-                fix="count the operations and the bytes again",
+                tr("The arithmetic intensity is {flop_per_byte}.", flop_per_byte=flop_per_byte),
+                why=tr("it is operations divided by bytes, both above zero"),
+                fix=tr("count the operations and the bytes again"),
             )
         return np.minimum(self.peak_gflops, np.asarray(flop_per_byte) * self.bandwidth_gb_s)
 
@@ -161,9 +162,12 @@ def matmul_gflops_on(threads: int, seconds: float = 0.6) -> float:
     )
     if child.returncode:
         raise EdgelabError(
-            f"Measuring {threads} thread(s) failed.",
-            why=(child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1],
-            fix="restart the kernel; if it fails again, reinstall the environment",
+            tr("Measuring {threads} thread(s) failed.", threads=threads),
+            why=(
+                child.stderr.strip().splitlines()
+                or [tr("exit status {returncode}", returncode=child.returncode)]
+            )[-1],
+            fix=tr("restart the kernel; if it fails again, reinstall the environment"),
         )
     return float(child.stdout)
 
@@ -195,9 +199,13 @@ def triad_gb_s(threads: int = 1, *, array_bytes: int = SMALLEST_ARRAY_BYTES, sec
     count = array_bytes // 4
     if threads < 1 or count < threads * CHUNK_ELEMENTS:
         raise InputError(
-            f"{array_bytes} bytes cannot be shared by {threads} threads.",
-            why=f"each thread works on chunks of {CHUNK_ELEMENTS * 4} bytes",
-            fix="use at least one thread, and larger arrays",
+            tr(
+                "{array_bytes} bytes cannot be shared by {threads} threads.",
+                array_bytes=array_bytes,
+                threads=threads,
+            ),
+            why=tr("each thread works on chunks of {size} bytes", size=CHUNK_ELEMENTS * 4),
+            fix=tr("use at least one thread, and larger arrays"),
         )
     a, b, c = (np.full(count, value, np.float32) for value in (0, 1, 2))
     bounds = np.linspace(0, count, threads + 1).astype(int)

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgelab import artifacts, quiet, shapes
 from edgelab.errors import DataError, InputError, StorageError
+from edgelab.texts import tr
 
 OBJECT_COUNT = 4
 RADIUS_PX = (20.0, 34.0)  # for a scene 240 pixels high; scaled with the height
@@ -128,9 +129,14 @@ def scenes(
     width, height = size
     if frame_count < 1 or min(size) < 96 or width % 2 or height % 2:
         raise InputError(
-            f"Cannot make {frame_count} frames of {width}x{height} pixels.",
-            why="at least one frame is needed, and even sides of 96 pixels or more (codecs want even)",
-            fix="use size=(320, 240)",
+            tr(
+                "Cannot make {frame_count} frames of {width}x{height} pixels.",
+                frame_count=frame_count,
+                width=width,
+                height=height,
+            ),
+            why=tr("at least one frame is needed, and even sides of 96 pixels or more (codecs want even)"),
+            fix=tr("use size=(320, 240)"),
         )
     return _frames(frame_count, seed, width, height)
 
@@ -195,9 +201,9 @@ def write_scene_video(
         except _NoCodecError:
             continue
     raise DataError(
-        "No video can be written here.",
-        why=f"OpenCV has none of the codecs {', '.join(codec for _, codec in CODECS)}",
-        fix="reinstall opencv-python-headless from its wheel",
+        tr("No video can be written here."),
+        why=tr("OpenCV has none of the codecs {codecs}", codecs=", ".join(codec for _, codec in CODECS)),
+        fix=tr("reinstall opencv-python-headless from its wheel"),
     )
 
 
@@ -226,8 +232,13 @@ def _encode(path: Path, codec: str, fps: float, size: tuple[int, int], frames: I
     reader.release()
     if written != len(boxes):
         raise StorageError(
-            f"Only {written} of {len(boxes)} frames of {path.name} could be written.",
-            why="the disk is full or was removed",
-            fix="free some space, or choose another folder",
+            tr(
+                "Only {written} of {count} frames of {path} could be written.",
+                written=written,
+                count=len(boxes),
+                path=path.name,
+            ),
+            why=tr("the disk is full or was removed"),
+            fix=tr("free some space, or choose another folder"),
         )
     return boxes

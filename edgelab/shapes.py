@@ -11,6 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edgelab.errors import InputError
+from edgelab.texts import tr
 
 SHAPE_CLASSES = (
     "circle",
@@ -47,7 +48,9 @@ def generator(seed: int, stream: str, *parts: int) -> np.random.Generator:
         InputError: a negative seed.
     """
     if seed < 0:
-        raise InputError(f"The seed is {seed}.", why="seeds count from 0", fix="use 0, 1, 2, …")
+        raise InputError(
+            tr("The seed is {seed}.", seed=seed), why=tr("seeds count from 0"), fix=tr("use 0, 1, 2, …")
+        )
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, STREAMS.index(stream), *parts])))
 
 
@@ -285,9 +288,17 @@ def draw_shapes(
     """
     if count < 1 or not 8 <= image_size <= 512 or stream not in STREAMS:
         raise InputError(
-            f"Cannot draw {count} pictures of {image_size} pixels for {stream!r}.",
-            why="at least one picture, 8 to 512 pixels on a side, and a stream of " + ", ".join(STREAMS),
-            fix="change the argument that is out of range",
+            tr(
+                "Cannot draw {count} pictures of {image_size} pixels for {stream!r}.",
+                count=count,
+                image_size=image_size,
+                stream=stream,
+            ),
+            why=tr(
+                "at least one picture, 8 to 512 pixels on a side, and a stream of {streams}",
+                streams=", ".join(STREAMS),
+            ),
+            fix=tr("change the argument that is out of range"),
         )
     images = np.empty((count, image_size, image_size, 3), np.uint8)
     labels = np.empty(count, np.int64)

@@ -13,6 +13,7 @@ import sys
 from types import ModuleType
 
 from edgelab.errors import TargetError
+from edgelab.texts import tr
 
 WARP_SIZE = 32
 # A driver alone is not enough: numba also needs a compiler library that fits it. So one kernel is tried.
@@ -76,8 +77,8 @@ def load() -> tuple[ModuleType, bool]:
 
     if simulated and "simulator" not in cuda.jit.__module__:
         raise TargetError(
-            "numba's CUDA simulator cannot be switched on any more.",
-            why="numba.cuda was imported earlier in this Python, and looks for a real device",
-            fix="restart the kernel and let edgelab.simt.load() import it",
+            tr("numba's CUDA simulator cannot be switched on any more."),
+            why=tr("numba.cuda was imported earlier in this Python, and looks for a real device"),
+            fix=tr("restart the kernel and let edgelab.simt.load() import it"),
         )
     return cuda, simulated

@@ -15,6 +15,7 @@ from edgelab import artifacts, formulas, glossary
 from edgelab.course import chapters_executed
 from edgelab.errors import TargetError
 from edgelab.pages import GLOSSARY_PAGE, link_chapters, without_live_controls, write_glossary, write_list
+from edgelab.texts import tr
 
 SHARED_FOLDER = "reveal.js"
 # Of reveal.js, what a page loads.
@@ -27,9 +28,9 @@ def _reveal() -> Path:
     found = find_spec("sphinx_revealjs")
     if found is None or found.origin is None:
         raise TargetError(
-            "There is no reveal.js here.",
-            why="slides take it from the package sphinx-revealjs, which the set-up installs",
-            fix="run the set-up again: make setup",
+            tr("There is no reveal.js here."),
+            why=tr("slides take it from the package sphinx-revealjs, which the set-up installs"),
+            fix=tr("run the set-up again: make setup"),
         )
     return Path(found.origin).parent / "_static" / "revealjs"
 

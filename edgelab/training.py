@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from edgelab import artifacts, quiet
 from edgelab.errors import DataError
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import keras
@@ -122,9 +123,13 @@ def split_validation(dataset: Dataset, fraction: float, seed: int) -> tuple[np.n
     held_out = round(count * fraction)
     if held_out < 1 or held_out >= count:
         raise DataError(
-            f"{count} training images cannot be split into training and validation.",
-            why=f"{fraction:.0%} of them is {held_out}, and both parts need at least one",
-            fix="use more images per class; a hundred is a start",
+            tr("{count} training images cannot be split into training and validation.", count=count),
+            why=tr(
+                "{fraction:.0%} of them is {held_out}, and both parts need at least one",
+                fraction=fraction,
+                held_out=held_out,
+            ),
+            fix=tr("use more images per class; a hundred is a start"),
         )
     order = np.random.default_rng(seed).permutation(count)
     return order[held_out:], order[:held_out]

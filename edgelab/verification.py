@@ -21,6 +21,7 @@ import numpy as np
 from edgelab import graph
 from edgelab.errors import DataError, InputError, ModelError
 from edgelab.targets.base import Session, predict
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +70,12 @@ def output_error(reference: np.ndarray, candidate: np.ndarray) -> OutputError:
     reference, candidate = np.asarray(reference, np.float64), np.asarray(candidate, np.float64)
     if reference.shape != candidate.shape or not reference.size:
         raise InputError(
-            f"Outputs of shapes {list(reference.shape)} and {list(candidate.shape)} cannot be compared.",
-            fix="run both models on the same images, at least one",
+            tr(
+                "Outputs of shapes {reference} and {candidate} cannot be compared.",
+                reference=list(reference.shape),
+                candidate=list(candidate.shape),
+            ),
+            fix=tr("run both models on the same images, at least one"),
         )
     difference = np.abs(reference - candidate)
     signal, noise = float(np.sum(reference**2)), float(np.sum(difference**2))
@@ -395,24 +400,35 @@ def compare_outputs(
 def _check_labels(image_count: int, labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
     labels = np.asarray(labels)
     if image_count == 0:
-        raise InputError("There are no images to compare on.", fix="pass some of the dataset's test images")
+        raise InputError(
+            tr("There are no images to compare on."), fix=tr("pass some of the dataset's test images")
+        )
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
-            f"Labels: expected integers [N], got {labels.dtype} {list(labels.shape)}.",
-            why="each image has one class, given by its index",
-            fix="for one-hot labels use labels.argmax(axis=1); for names, class_names.index(name)",
+            tr(
+                "Labels: expected integers [N], got {dtype} {shape}.",
+                dtype=labels.dtype,
+                shape=list(labels.shape),
+            ),
+            why=tr("each image has one class, given by its index"),
+            fix=tr("for one-hot labels use labels.argmax(axis=1); for names, class_names.index(name)"),
         )
     if len(labels) != image_count:
         raise DataError(
-            f"{len(labels)} labels for {image_count} images.",
-            why="each image needs its own label, in the same order",
-            fix="take both from one dataset, and cut or shuffle them together",
+            tr("{count} labels for {image_count} images.", count=len(labels), image_count=image_count),
+            why=tr("each image needs its own label, in the same order"),
+            fix=tr("take both from one dataset, and cut or shuffle them together"),
         )
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise DataError(
-            f"Labels run from {labels.min()} to {labels.max()} for {len(class_names)} class names.",
-            why="a label is the index of a class name, counted from 0",
-            fix="check that labels and class names come from the same dataset",
+            tr(
+                "Labels run from {lowest} to {highest} for {count} class names.",
+                lowest=labels.min(),
+                highest=labels.max(),
+                count=len(class_names),
+            ),
+            why=tr("a label is the index of a class name, counted from 0"),
+            fix=tr("check that labels and class names come from the same dataset"),
         )
     return labels
 
@@ -420,21 +436,30 @@ def _check_labels(image_count: int, labels: np.ndarray, class_names: Sequence[st
 def _check_outputs(role: str, outputs: np.ndarray, image_count: int, class_count: int) -> None:
     if outputs.shape == (image_count, 1):
         raise InputError(
-            f"The {role} has a single output.",
-            why="the largest of one number is always number 0, whatever the image",
-            fix="make two columns of it, np.hstack([1 - outputs, outputs]), and use compare_outputs",
+            tr("The {role} has a single output.", role=role),
+            why=tr("the largest of one number is always number 0, whatever the image"),
+            fix=tr("make two columns of it, np.hstack([1 - outputs, outputs]), and use compare_outputs"),
         )
     if outputs.shape != (image_count, class_count):
         raise InputError(
-            f"Outputs of the {role}: expected {[image_count, class_count]}, got {list(outputs.shape)}.",
-            why=f"there are {image_count} labels and {class_count} class names",
-            fix="check that the model was trained on these classes",
+            tr(
+                "Outputs of the {role}: expected {expected}, got {shape}.",
+                role=role,
+                expected=[image_count, class_count],
+                shape=list(outputs.shape),
+            ),
+            why=tr(
+                "there are {image_count} labels and {class_count} class names",
+                image_count=image_count,
+                class_count=class_count,
+            ),
+            fix=tr("check that the model was trained on these classes"),
         )
     if not np.isfinite(outputs).all():
         raise ModelError(
-            f"The {role} gives outputs that are not numbers.",
-            why="NaN or infinity",
-            fix="look for the first layer where they appear with verification.per_layer_error",
+            tr("The {role} gives outputs that are not numbers.", role=role),
+            why=tr("NaN or infinity"),
+            fix=tr("look for the first layer where they appear with verification.per_layer_error"),
         )
 
 
@@ -468,12 +493,14 @@ def per_layer_error(float_path: Path, quantized_path: Path, images: np.ndarray) 
     pairs = _matching_layers(*graphs)
     if not pairs:
         raise InputError(
-            "The two models have no layer in common.",
-            why="layers are matched by name",
-            fix="convert both from the same Keras model",
+            tr("The two models have no layer in common."),
+            why=tr("layers are matched by name"),
+            fix=tr("convert both from the same Keras model"),
         )
     if len(images) == 0:
-        raise InputError("There are no images to compare on.", fix="pass a few of the dataset's images")
+        raise InputError(
+            tr("There are no images to compare on."), fix=tr("pass a few of the dataset's images")
+        )
     # LiteRT's own kernels: XNNPACK computes many operators in one step and keeps nothing in between.
     target = CpuTarget(kernels="builtin")
     sums = [_Sums() for _ in pairs]

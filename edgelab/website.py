@@ -16,6 +16,7 @@ from edgelab import artifacts, child, formulas, glossary
 from edgelab.course import chapters_executed
 from edgelab.errors import TargetError
 from edgelab.pages import link_chapters, without_live_controls
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import nbformat
@@ -94,7 +95,9 @@ def write_site(build_dir: Path) -> int:
         command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-j", "auto", source, made]
         finished = child.run(command, folder=Path(folder), time_limit_s=TIME_LIMIT_S)
         if finished.returncode:
-            raise TargetError("Sphinx failed.", why=finished.tail, fix="run the set-up again: make setup")
+            raise TargetError(
+                tr("Sphinx failed."), why=finished.tail, fix=tr("run the set-up again: make setup")
+            )
         target = build_dir / "site"
         try:
             shutil.rmtree(target, ignore_errors=True)

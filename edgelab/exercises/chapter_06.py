@@ -1,4 +1,4 @@
-"""The checks of chapter 6: what runs on the NPU, the layout of calibration images, the least time."""
+"""The checks of chapter 6: what runs on the NPU, the layout of calibration images, the least time, more cores."""
 
 from __future__ import annotations
 
@@ -158,3 +158,52 @@ def check_layout(answer: Callable[[np.ndarray], np.ndarray]) -> None:
     else:
         hint = ""
     raise Mistake(tr("the values are not those of the pictures in the new order of axes"), hint)
+
+
+@exercise(
+    "06.4",
+    tr("More cores"),
+    hints=(
+        tr("One image uses one core, however many there are: what does that mean for the first answer?"),
+        tr(
+            "The cores work in rounds of `cores` images; a round that is not full takes as long as a full one."
+        ),
+        tr("return inference_ms, math.ceil(count / cores) * inference_ms"),
+    ),
+    read=tr("the section “One, two, three cores” of this chapter"),
+)
+def check_waiting(answer: Callable[[int, int, float], tuple[float, float]]) -> None:
+    """Milliseconds until the first answer and until all, from the images, the cores and the time of one."""
+    for count, cores, inference_ms in ((6, 1, 5.0), (6, 3, 5.0), (7, 3, 5.0), (2, 3, 4.0)):
+        rounds = math.ceil(count / cores)
+        expected = (inference_ms, rounds * inference_ms)
+        got = answer(count, cores, inference_ms)
+        if not isinstance(got, Sequence) or len(got) != 2:
+            raise Mistake(
+                tr("two numbers are asked for, got {got!r}", got=got), tr("return first_ms, all_ms")
+            )
+        got = tuple(float(number) for number in got)
+        if np.allclose(got, expected):
+            continue
+        known = {
+            (inference_ms / cores, expected[1]): tr(
+                "More cores make no image faster: one image uses one core."
+            ),
+            (inference_ms, count * inference_ms / cores): tr(
+                "No core takes a part of an image: the last round takes as long as a full one."
+            ),
+            (inference_ms, count * inference_ms): tr("That is one core: the cores work at the same time."),
+            expected[::-1]: tr("The order is: the first answer, then all."),
+        }
+        hint = next((text for value, text in known.items() if np.allclose(got, value)), "")
+        raise Mistake(
+            tr(
+                "{count} images, {cores} cores, {inference_ms:g} ms each: {expected}, got {got}",
+                count=count,
+                cores=cores,
+                inference_ms=inference_ms,
+                expected=expected,
+                got=got,
+            ),
+            hint,
+        )

@@ -33,7 +33,7 @@ import filelock
 from edgelab import artifacts, display
 from edgelab.errors import EdgelabError, InputError, StorageError
 from edgelab.exercises import number_line
-from edgelab.texts import tr
+from edgelab.texts import tr, tr_plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,9 +202,9 @@ def find(key: str) -> Exercise:
     if key not in _exercises:
         known = sorted(name for name in _exercises if name.startswith(f"{chapter}."))
         raise InputError(
-            f"There is no exercise {key!r}.",
-            why=f"chapter {chapter} has {', '.join(known) or 'none'}",
-            fix="correct the key in the check cell",
+            tr("There is no exercise {key!r}.", key=key),
+            why=tr("chapter {chapter} has {known}", chapter=chapter, known=", ".join(known) or tr("none")),
+            fix=tr("correct the key in the check cell"),
         )
     return _exercises[key]
 
@@ -232,7 +232,7 @@ def check(key: str, answer: Any) -> CheckResult:
         result = _checked(found, answer, solution_given=given)
     _latest[key] = result
     if os.environ.get("EDGELAB_STRICT") == "1" and not result.passed:
-        raise NotSolvedError(f"Exercise {key} is not solved.", why=str(result))
+        raise NotSolvedError(tr("Exercise {key} is not solved.", key=key), why=str(result))
     return result
 
 
@@ -380,7 +380,8 @@ class ChapterProgress:
     guesses: int
 
     def __str__(self) -> str:
-        counts = {"solved": self.solved, "open": self.exercises - self.solved, "guesses": self.guesses}
+        solved, guesses = self.solved, self.guesses
+        counts = {tr("solved"): solved, tr("open"): self.exercises - solved, tr("guesses"): guesses}
         listed = "".join(f"  {count:>3} {name}" for name, count in counts.items())
         return f"{self.number}  {self.title:<26}{listed}"
 
@@ -423,7 +424,13 @@ class Progress:
         return "\n".join([*map(str, self.chapters), str(self)])
 
     def __str__(self) -> str:
-        return f"{self.solved} of {len(self.frame)} exercises solved, {self.guesses} guesses checked"
+        exercises = tr_plural(
+            "{solved} of {count} exercise solved",
+            "{solved} of {count} exercises solved",
+            len(self.frame),
+            solved=self.solved,
+        )
+        return f"{exercises}, {tr_plural('{count} guess checked', '{count} guesses checked', self.guesses)}"
 
     __repr__ = __str__
 
@@ -431,7 +438,8 @@ class Progress:
         shown = self.frame.assign(
             state=[f"{STATES[state][0]} {STATES[state][1]}" for state in self.frame["state"]]
         )
-        return f"<p><b>{self}</b></p>{display.table_html(shown, 'Exercises')}"
+        shown.columns = [tr("exercise"), tr("title"), tr("state"), tr("failed_tries")]
+        return f"<p><b>{self}</b></p>{display.table_html(shown, tr('Exercises'))}"
 
 
 def progress() -> Progress:
@@ -501,11 +509,14 @@ class Guess:
 
     def _comparison(self, measured: Any) -> str:
         if isinstance(measured, str) or isinstance(self.value, str):
-            return "right" if measured == self.value else "another answer"
+            return tr("right") if measured == self.value else tr("another answer")
         difference = float(measured) - float(self.value)
         if difference == 0:
-            return "exactly right"
-        return f"{self._with_unit(abs(difference))} {'more' if difference > 0 else 'less'} than guessed"
+            return tr("exactly right")
+        distance = self._with_unit(abs(difference))
+        if difference > 0:
+            return tr("{distance} more than guessed", distance=distance)
+        return tr("{distance} less than guessed", distance=distance)
 
     def reveal(self, measured: Any, provenance: str = "measured") -> None:
         """Show the guess beside the measurement, and record both.
@@ -519,7 +530,8 @@ class Guess:
         """
         if provenance not in display.PROVENANCES:
             raise InputError(
-                f"There is no provenance {provenance!r}.", fix=f"choose from {', '.join(display.PROVENANCES)}"
+                tr("There is no provenance {provenance!r}.", provenance=provenance),
+                fix=tr("choose from {names}", names=", ".join(display.PROVENANCES)),
             )
         row = {
             **{"guess": _as_json(self.value), "measured": _as_json(measured), "provenance": provenance},
@@ -527,10 +539,9 @@ class Guess:
             **self._choices(),
         }
         self._record(**row)
-        whose = "Default guess" if self.is_default else "Your guess"
-        facts = (
-            f"{whose}: {self._with_unit(self.value)} · {provenance.capitalize()}: {self._with_unit(measured)}"
-        )
+        whose = tr("Default guess") if self.is_default else tr("Your guess")
+        came = tr(provenance).capitalize()
+        facts = f"{whose}: {self._with_unit(self.value)} · {came}: {self._with_unit(measured)}"
         comparison = self._comparison(measured)
         display.show_html(
             f'<div role="status" style="border-left:4px solid {display.PALETTE[0]};padding:0.3em 0.8em">'
@@ -608,11 +619,15 @@ def _control(default, low, high, step, options):
     wide = {"layout": ipywidgets.Layout(width="32em")}
     if options is not None:
         if default not in options:
-            raise InputError(f"The default {default!r} is not an option.", fix=f"use one of {options}")
+            raise InputError(
+                tr("The default {default!r} is not an option.", default=default),
+                fix=tr("use one of {options}", options=options),
+            )
         return ipywidgets.Dropdown(options=options, value=default, **wide)
     if low is None or high is None or not low <= default <= high:
         raise InputError(
-            "A guess needs low <= default <= high, or options.", why=f"got {low}, {default}, {high}"
+            tr("A guess needs low <= default <= high, or options."),
+            why=tr("got {low}, {default}, {high}", low=low, default=default, high=high),
         )
     if all(isinstance(number, int) for number in (default, low, high, step or 1)):
         return ipywidgets.IntSlider(default, low, high, step or 1, **wide)
@@ -622,11 +637,13 @@ def _control(default, low, high, step, options):
 def _show_guess(guess: Guess) -> None:
     import ipywidgets
 
-    label = ipywidgets.HTML(f"<b>Your guess:</b> {html.escape(guess.question)}")
+    asked = f"<b>{tr('Your guess:')}</b> {html.escape(guess.question)}"
+    label = ipywidgets.HTML(asked)
     line = ipywidgets.HBox([guess.control, ipywidgets.Label(guess.unit)])
-    shown = f"{guess.question} Guess: {guess._with_unit(guess.value)}"
+    value = guess._with_unit(guess.value)
+    shown = tr("{question} Guess: {value}", question=guess.question, value=value)
     display.show_widget(
         ipywidgets.VBox([label, line]),
-        f"<p><b>Your guess:</b> {html.escape(guess.question)} <i>{guess._with_unit(guess.value)}</i></p>",
+        f"<p>{asked} <i>{value}</i></p>",
         shown,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgelab.errors import TargetError
 from edgelab.targets.base import Target
+from edgelab.texts import tr
 
 # Loaded when asked for: a target's runtime may take seconds to import, or be missing.
 _CLASSES = {
@@ -39,6 +40,9 @@ def get(name: str, **options: Any) -> Target:
         TargetError: there is none of that name.
     """
     if name not in _CLASSES:
-        raise TargetError(f"There is no target {name!r}.", fix=f"choose from {', '.join(_CLASSES)}")
+        raise TargetError(
+            tr("There is no target {name!r}.", name=name),
+            fix=tr("choose from {names}", names=", ".join(_CLASSES)),
+        )
     module, class_name = _CLASSES[name].split(":")
     return getattr(import_module(module), class_name)(**options)

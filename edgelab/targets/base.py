@@ -13,6 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edgelab.errors import InputError
+from edgelab.texts import tr
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class TensorSpec:
         steps = np.rint(np.asarray(real, np.float64) / (self.scale or 1.0)) + self.zero_point
         if np.isnan(steps).any():
             raise InputError(
-                f"A value for {self.name} is not a number.",
-                why=f"{self.dtype} has no code for it",
-                fix="look for a division by zero in the preprocessing",
+                tr("A value for {name} is not a number.", name=self.name),
+                why=tr("{dtype} has no code for it", dtype=self.dtype),
+                fix=tr("look for a division by zero in the preprocessing"),
             )
         limits = np.iinfo(self.dtype)
         low, high = float(limits.min), float(limits.max)
@@ -256,22 +257,35 @@ def check_inputs(specs: tuple[TensorSpec, ...], arrays: tuple[np.ndarray, ...]) 
     if len(arrays) != len(specs):
         expected = "; ".join(map(str, specs))
         raise InputError(
-            f"The model takes {len(specs)} input(s), got {len(arrays)}.",
-            why=f"it expects {expected}",
-            fix="pass one array for each, in this order",
+            tr("The model takes {count} input(s), got {got}.", count=len(specs), got=len(arrays)),
+            why=tr("it expects {expected}", expected=expected),
+            fix=tr("pass one array for each, in this order"),
         )
     for spec, array in zip(specs, arrays, strict=True):
         if not isinstance(array, np.ndarray):
-            got, fix = type(array).__name__, "pass a numpy array"
+            got, fix = type(array).__name__, tr("pass a numpy array")
         elif array.dtype != spec.dtype:
             got = f"{array.dtype} {list(array.shape)}"
-            fix = f"use session.inputs[{specs.index(spec)}].quantize(values), or cast to {spec.dtype}"
+            fix = tr(
+                "use session.inputs[{index}].quantize(values), or cast to {dtype}",
+                index=specs.index(spec),
+                dtype=spec.dtype,
+            )
         elif array.shape != spec.shape and not _fits(array.shape, spec.shape):
             got = f"{array.dtype} {list(array.shape)}"
-            fix = "reshape or resize the array; one image needs a batch dimension, image[np.newaxis]"
+            fix = tr("reshape or resize the array; one image needs a batch dimension, image[np.newaxis]")
         else:
             continue
-        raise InputError(f"Input {spec.name}: expected {spec.dtype} {list(spec.shape)}, got {got}.", fix=fix)
+        raise InputError(
+            tr(
+                "Input {spec}: expected {dtype} {shape}, got {got}.",
+                spec=spec.name,
+                dtype=spec.dtype,
+                shape=list(spec.shape),
+                got=got,
+            ),
+            fix=fix,
+        )
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
@@ -303,9 +317,14 @@ def predict(session: Session, images: np.ndarray, *, progress: bool = False) -> 
     expected = (-1, *spec.shape[1:])
     if images.dtype != np.uint8 or images.ndim != len(expected) or images.shape[1:] != spec.shape[1:]:
         raise InputError(
-            f"Images: expected uint8 {list(expected)}, got {images.dtype} {list(images.shape)}.",
-            why="a model takes raw pixels, 0 to 255, of the size it was trained on",
-            fix="load them with edgelab.datasets, and do not scale them: the model does",
+            tr(
+                "Images: expected uint8 {expected}, got {dtype} {shape}.",
+                expected=list(expected),
+                dtype=images.dtype,
+                shape=list(images.shape),
+            ),
+            why=tr("a model takes raw pixels, 0 to 255, of the size it was trained on"),
+            fix=tr("load them with edgelab.datasets, and do not scale them: the model does"),
         )
     if len(images) == 0:
         return np.zeros((0, *session.outputs[0].shape[1:]), np.float32)

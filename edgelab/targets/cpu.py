@@ -22,6 +22,7 @@ from edgelab.errors import InputError, ModelError, StorageError
 from edgelab.hardware import processor_name
 from edgelab.targets import probe
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.texts import tr
 
 # "xnnpack": optimised kernels in one delegate; "builtin": LiteRT's own, operator by operator;
 # "reference": the plainest C++, slow, the arbiter when two others disagree.
@@ -45,8 +46,11 @@ def thread_count(threads: int | None) -> int:
         return min(available_cpus(), MOST_DEFAULT_THREADS)
     if threads < 1:
         raise InputError(
-            f"threads must be at least 1, got {threads}.",
-            fix=f"leave threads out to use every processor, {MOST_DEFAULT_THREADS} at most",
+            tr("threads must be at least 1, got {threads}.", threads=threads),
+            fix=tr(
+                "leave threads out to use every processor, {most} at most",
+                most=MOST_DEFAULT_THREADS,
+            ),
         )
     return threads
 
@@ -116,7 +120,7 @@ class CpuSession(ClosesAtEnd):
         """
         if self._interpreter is None:
             raise ModelError(
-                "This session is closed.", fix="open the model again: targets.get('cpu').open(path)"
+                tr("This session is closed."), fix=tr("open the model again: targets.get('cpu').open(path)")
             )
         check_inputs(self.inputs, inputs)
         try:
@@ -137,7 +141,10 @@ class CpuSession(ClosesAtEnd):
             InputError: tensors were not kept, or there is none of that index.
         """
         if index not in self._kept:
-            raise InputError(f"Tensor {index} was not kept.", fix="open the model with keep_tensors=True")
+            raise InputError(
+                tr("Tensor {index} was not kept.", index=index),
+                fix=tr("open the model with keep_tensors=True"),
+            )
         return self._kept[index].dequantize(self._interpreter.get_tensor(index))
 
     def close(self) -> None:
@@ -164,10 +171,14 @@ class CpuTarget:
 
     def __init__(self, threads: int | None = None, kernels: str = "xnnpack", batch_size: int = 1) -> None:
         if kernels not in RESOLVERS:
-            raise InputError(f"There are no kernels {kernels!r}.", fix=f"choose from {', '.join(KERNELS)}")
+            raise InputError(
+                tr("There are no kernels {kernels!r}.", kernels=kernels),
+                fix=tr("choose from {names}", names=", ".join(KERNELS)),
+            )
         if batch_size < 1:
             raise InputError(
-                f"batch_size must be at least 1, got {batch_size}.", fix="leave it out for one image"
+                tr("batch_size must be at least 1, got {batch_size}.", batch_size=batch_size),
+                fix=tr("leave it out for one image"),
             )
         self.threads, self.kernels, self.batch_size = thread_count(threads), kernels, batch_size
 
@@ -176,7 +187,12 @@ class CpuTarget:
         return Availability(
             can_compile=True,
             can_run=True,
-            detail=f"{processor_name()}, {available_cpus()} processors, {runtime_version()}",
+            detail=tr(
+                "{processor}, {count} processors, {version}",
+                processor=processor_name(),
+                count=available_cpus(),
+                version=runtime_version(),
+            ),
         )
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
@@ -211,9 +227,14 @@ class CpuTarget:
             raise _refused(verdict.detail, path.name)
         if verdict.status != "runs":
             raise ModelError(
-                f"{path.name} cannot be run: the runtime {verdict.status} on it.",
-                why=f"tried in a process of its own ({verdict.detail}); the file is most likely corrupt",
-                fix="convert or download it again",
+                tr(
+                    "{path} cannot be run: the runtime {status} on it.", path=path.name, status=verdict.status
+                ),
+                why=tr(
+                    "tried in a process of its own ({detail}); the file is most likely corrupt",
+                    detail=verdict.detail,
+                ),
+                fix=tr("convert or download it again"),
             )
         return CpuSession(
             content,
@@ -262,7 +283,7 @@ def _read(path: Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise ModelError(
-            f"Cannot read {path}.", why=error.strerror or str(error), fix="check the path"
+            tr("Cannot read {path}.", path=path), why=error.strerror or str(error), fix=tr("check the path")
         ) from error
 
 
@@ -278,7 +299,7 @@ def _specs(details: list[dict]) -> tuple[tuple[TensorSpec, ...], tuple[int, ...]
 
 def _refused(reason: str, name: str = "The model") -> ModelError:
     if "unresolved custom op" in reason:
-        fix = "it was made for another runtime or accelerator: open the file it was compiled from"
+        fix = tr("it was made for another runtime or accelerator: open the file it was compiled from")
     else:
-        fix = "convert it again for this runtime; where a batch was asked for, try batch_size=1"
-    return ModelError(f"{name} cannot be run on the CPU.", why=reason.strip(), fix=fix)
+        fix = tr("convert it again for this runtime; where a batch was asked for, try batch_size=1")
+    return ModelError(tr("{name} cannot be run on the CPU.", name=name), why=reason.strip(), fix=fix)

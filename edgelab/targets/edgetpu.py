@@ -23,6 +23,7 @@ from edgelab.targets import edgetpu_worker
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.edgetpu_log import CompilerLog, parse
 from edgelab.targets.edgetpu_rules import COMPILED_OPERATOR, EdgeTpuPlacement, is_compiled, placement
+from edgelab.texts import tr
 
 __all__ = ["CompilerLog", "EdgeTpuPlacement", "EdgeTpuSession", "EdgeTpuTarget", "parse", "placement"]
 
@@ -33,17 +34,18 @@ RUN_LIMIT_S = 30.0
 DEVICE_NAMES = re.compile(r"(usb|pci)?(:\d+)?")
 RUNTIMES = tuple(edgetpu_worker.RUNTIMES)
 
-COMPILER_FIX = (
-    "on x86-64 Linux: install edgetpu-compiler from Google's apt source, with its key in /etc/apt/keyrings "
-    "(chapter 5), or compile on a Colab page and open the file it makes"
+COMPILER_FIX = tr(
+    "on x86-64 Linux: install edgetpu-compiler from Google's apt source, with its key in "
+    "/etc/apt/keyrings (chapter 5), or compile on a Colab page and open the file it makes"
 )
-LIBRARY_FIX = (
-    "install libedgetpu: on Debian and Ubuntu libedgetpu1-std from Google's apt source, with its key in "
-    "/etc/apt/keyrings (chapter 5); elsewhere a community build of google-coral/libedgetpu"
+LIBRARY_FIX = tr(
+    "install libedgetpu: on Debian and Ubuntu libedgetpu1-std from Google's apt source, "
+    "with its key in /etc/apt/keyrings (chapter 5); elsewhere a community build of "
+    "google-coral/libedgetpu"
 )
-PLUG_FIX = (
-    "plug the device directly into a USB 3 port and close other programs that use it; on Linux add yourself "
-    "to the group plugdev, then plug it in again"
+PLUG_FIX = tr(
+    "plug the device directly into a USB 3 port and close other programs that use it; on "
+    "Linux add yourself to the group plugdev, then plug it in again"
 )
 # What the compiler says when it gives up, what that means, and the mend.
 COMPILER_ERRORS = (
@@ -140,7 +142,7 @@ class EdgeTpuSession(ClosesAtEnd):
             TargetError: the session is closed, or the device is gone.
         """
         if not self._sent:
-            raise TargetError("This session is closed.", fix="open the model again")
+            raise TargetError(tr("This session is closed."), fix=tr("open the model again"))
         check_inputs(self.inputs, inputs)
         for shared, array in zip(self._sent, inputs, strict=True):
             shared[...] = array
@@ -172,9 +174,15 @@ class EdgeTpuTarget:
 
     def __init__(self, device: str = "", runtime: str = "litert", library: str = "") -> None:
         if not DEVICE_NAMES.fullmatch(device):
-            raise InputError(f"There is no Edge TPU {device!r}.", fix='use "", ":0", "usb:0" or "pci:0"')
+            raise InputError(
+                tr("There is no Edge TPU {device!r}.", device=device),
+                fix=tr('use "", ":0", "usb:0" or "pci:0"'),
+            )
         if runtime not in RUNTIMES:
-            raise InputError(f"There is no runtime {runtime!r}.", fix=f"choose from {', '.join(RUNTIMES)}")
+            raise InputError(
+                tr("There is no runtime {runtime!r}.", runtime=runtime),
+                fix=tr("choose from {runtimes}", runtimes=", ".join(RUNTIMES)),
+            )
         self.device, self.runtime, self.library = device, runtime, library
 
     @property
@@ -188,8 +196,10 @@ class EdgeTpuTarget:
         library, device = environment.edge_tpu_runtime(), environment.edge_tpu_device()
         can_run = library.status == device.status == environment.OK
         detail = [
-            f"{COMPILER} at {compiler}" if compiler else f"no {COMPILER} on PATH",
-            f"library: {library.detail}",
+            tr("{compiler} at {path}", compiler=COMPILER, path=compiler)
+            if compiler
+            else tr("no {compiler} on PATH", compiler=COMPILER),
+            tr("library: {detail}", detail=library.detail),
             device.detail,
         ]
         if pycoral_state() == "unrelated":
@@ -200,7 +210,7 @@ class EdgeTpuTarget:
             can_compile=bool(compiler),
             can_run=can_run,
             detail="; ".join(detail),
-            why_it_matters="without them the placement is known, and no latency is",
+            why_it_matters=tr("without them the placement is known, and no latency is"),
             fix="; ".join(fixes),
         )
 
@@ -238,8 +248,12 @@ class EdgeTpuTarget:
         tool = shutil.which(COMPILER)
         if tool is None:
             raise TargetError(
-                "The Edge TPU compiler is not installed.",
-                why=f"{COMPILER} is not on PATH. By the published rules: {expected}",
+                tr("The Edge TPU compiler is not installed."),
+                why=tr(
+                    "{compiler} is not on PATH. By the published rules: {expected}",
+                    compiler=COMPILER,
+                    expected=expected,
+                ),
                 fix=COMPILER_FIX,
             )
         with tempfile.TemporaryDirectory() as name:
@@ -277,9 +291,12 @@ class EdgeTpuTarget:
         found = graph.read(path)
         if not is_compiled(found):
             raise ModelError(
-                f"{path.name} has not been compiled for the Edge TPU.",
-                why=f"it holds no {COMPILED_OPERATOR}, so every operator would run on the CPU",
-                fix="compile it first: targets.get('edgetpu').compile(model, out)",
+                tr("{path} has not been compiled for the Edge TPU.", path=path.name),
+                why=tr(
+                    "it holds no {operator}, so every operator would run on the CPU",
+                    operator=COMPILED_OPERATOR,
+                ),
+                fix=tr("compile it first: targets.get('edgetpu').compile(model, out)"),
             )
         if isinstance(model, Compiled):
             placed = model.placement
@@ -314,9 +331,13 @@ class EdgeTpuTarget:
             answer = worker.ask({"library": self.library, "device": self.device, **request}, time_limit_s)
         except TargetError as error:
             raise TargetError(
-                "The Edge TPU is gone: its process ended in the middle of the work.",
-                why=f"{error.what} {error.why}. It was unplugged, lacks power, or another program took it",
-                fix=f"{PLUG_FIX}; then open the model again",
+                tr("The Edge TPU is gone: its process ended in the middle of the work."),
+                why=tr(
+                    "{what} {why}. It was unplugged, lacks power, or another program took it",
+                    what=error.what,
+                    why=error.why,
+                ),
+                fix=tr("{fix}; then open the model again", fix=PLUG_FIX),
             ) from error
         if "failure" in answer:
             raise _failed(answer["failure"], answer["detail"].strip(), self.library)
@@ -340,9 +361,9 @@ def _read_made(content: bytes) -> graph.Graph:
         return graph.read(content)
     except ModelError as error:
         raise TargetError(
-            f"{COMPILER} wrote a file that is no model.",
+            tr("{compiler} wrote a file that is no model.", compiler=COMPILER),
             why=error.why,
-            fix="install the compiler again, whole",
+            fix=tr("install the compiler again, whole"),
         ) from error
 
 
@@ -365,48 +386,52 @@ def _placed(
 def _compiler_error(done: child.Finished, log: CompilerLog, expected: EdgeTpuPlacement) -> EdgelabError:
     said = "; ".join(log.errors) or child.last_lines(f"{done.stdout}\n{done.stderr}") or "it said nothing"
     why = (
-        f"{expected.refusal or 'the compiler'}. It said: {said}"
+        tr("{who}. It said: {said}", who=expected.refusal or tr("the compiler"), said=said)
         if expected.refusal
-        else f"the compiler said: {said}"
+        else tr("the compiler said: {said}", said=said)
     )
     for words, kind, what, fix in COMPILER_ERRORS:
         if words in said:
             return kind(what, why=why, fix=fix)
     return TargetError(
-        f"{COMPILER} failed (exit code {done.returncode}).",
-        why=f"{why}. By the published rules: {expected}",
-        fix="try another model, to see whether it works at all; then install it again, whole",
+        tr("{compiler} failed (exit code {returncode}).", compiler=COMPILER, returncode=done.returncode),
+        why=tr("{why}. By the published rules: {expected}", why=why, expected=expected),
+        fix=tr("try another model, to see whether it works at all; then install it again, whole"),
     )
 
 
 def _no_pycoral(state: str) -> TargetError:
     if state == "unrelated":
-        why = "the package of that name on PyPI is an unrelated program"
-        fix = 'pip uninstall pycoral, and use runtime="litert", which needs no PyCoral'
+        why = tr("the package of that name on PyPI is an unrelated program")
+        fix = tr('pip uninstall pycoral, and use runtime="litert", which needs no PyCoral')
     else:
-        why = "Google's wheels stop at Python 3.9 and are not on PyPI"
-        fix = 'use runtime="litert", which needs no PyCoral'
-    return TargetError("Google's PyCoral is not installed.", why=why, fix=fix)
+        why = tr("Google's wheels stop at Python 3.9 and are not on PyPI")
+        fix = tr('use runtime="litert", which needs no PyCoral')
+    return TargetError(tr("Google's PyCoral is not installed."), why=why, fix=fix)
 
 
 def _failed(kind: str, detail: str, library: str) -> EdgelabError:
     """A worker's failure as an error that tells what to do."""
     if kind == "missing":
-        return TargetError("The Edge TPU's library cannot be loaded.", why=detail, fix=LIBRARY_FIX)
+        return TargetError(tr("The Edge TPU's library cannot be loaded."), why=detail, fix=LIBRARY_FIX)
     if kind == "wrong":
         name = library or "The library of that name"
-        return TargetError(f"{name} is not the Edge TPU's library.", why=detail, fix=LIBRARY_FIX)
+        return TargetError(
+            tr("{name} is not the Edge TPU's library.", name=name), why=detail, fix=LIBRARY_FIX
+        )
     if kind == "refused":
-        why = "none is plugged in, another program holds it, or this user may not open it"
-        return TargetError("No Edge TPU can be opened.", why=f"{why}. {detail}", fix=PLUG_FIX)
+        why = tr("none is plugged in, another program holds it, or this user may not open it")
+        return TargetError(tr("No Edge TPU can be opened."), why=f"{why}. {detail}", fix=PLUG_FIX)
     if kind == "pycoral":
         return _no_pycoral("missing")
     if kind == "run":
         return TargetError(
-            "The Edge TPU failed in an inference.", why=detail, fix=f"{PLUG_FIX}; open the model again"
+            tr("The Edge TPU failed in an inference."),
+            why=detail,
+            fix=tr("{fix}; open the model again", fix=PLUG_FIX),
         )
     return ModelError(
-        "The compiled model cannot be loaded.",
+        tr("The compiled model cannot be loaded."),
         why=detail,
-        fix="compile it again; a runtime older than the compiler may refuse it too: update libedgetpu",
+        fix=tr("compile it again; a runtime older than the compiler may refuse it too: update libedgetpu"),
     )

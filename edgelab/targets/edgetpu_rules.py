@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from edgelab import artifacts, graph
 from edgelab.errors import ModelError
 from edgelab.targets.base import Placement
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -452,8 +453,8 @@ def _reasons(nodes: list[_Node]) -> list[str]:
         if culprit and not reason:
             name = f"{culprit.operator.name} ({culprit.operator.index})"
             reason = (
-                f"the Edge TPU has it, but it comes after {name}, which stays on the CPU: there is one part "
-                "on the Edge TPU, and it ends there"
+                f"the Edge TPU has it, but it comes after {name}, which stays on the CPU: "
+                "there is one part on the Edge TPU, and it ends there"
             )
         reasons.append(reason)
     return reasons
@@ -492,18 +493,21 @@ def placement(model: Path | str | bytes) -> EdgeTpuPlacement:
     found = graph.read(model)
     if is_compiled(found):
         raise ModelError(
-            "This model has been compiled for the Edge TPU already.",
-            why=f"it holds {COMPILED_OPERATOR}, in which the mapped operators have vanished",
-            fix="look at the file it was compiled from",
+            tr("This model has been compiled for the Edge TPU already."),
+            why=tr(
+                "it holds {operator}, in which the mapped operators have vanished",
+                operator=COMPILED_OPERATOR,
+            ),
+            fix=tr("look at the file it was compiled from"),
         )
     nodes = [_node(found, operator) for operator in found.operators]
     try:
         reasons = _reasons(nodes)
     except graph.DAMAGE as error:  # an operator without the inputs or options that its kind has
         raise ModelError(
-            "The model is damaged: an operator lacks what its kind needs.",
+            tr("The model is damaged: an operator lacks what its kind needs."),
             why=str(error),
-            fix="convert or copy it again",
+            fix=tr("convert or copy it again"),
         ) from error
     refusal = _refusal(nodes, [found.tensors[i] for i in found.inputs])
     if refusal:

@@ -21,6 +21,7 @@ import numpy as np
 from edgelab import artifacts, child, graph
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets.base import Availability, Compiled, Placement
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,8 @@ class EthosUTarget:
     ) -> None:
         if accelerator not in ACCELERATORS:
             raise InputError(
-                f"There is no accelerator {accelerator!r}.", fix=f"choose from {', '.join(ACCELERATORS)}"
+                tr("There is no accelerator {accelerator!r}.", accelerator=accelerator),
+                fix=tr("choose from {accelerators}", accelerators=", ".join(ACCELERATORS)),
             )
         family = accelerator.rsplit("-", 1)[0]
         _, default_system, default_mode = FAMILIES[family]
@@ -138,9 +140,13 @@ class EthosUTarget:
         own = f"Ethos_{family[-3:].upper()}"
         if self.system_config.startswith("Ethos_") and not self.system_config.startswith(own):
             raise InputError(
-                f"{self.system_config} is not a system of {accelerator}.",
-                why="Vela would accept it and count the cycles of a chip that cannot be built",
-                fix=f"use a system whose name begins with {own}",
+                tr(
+                    "{system_config} is not a system of {accelerator}.",
+                    system_config=self.system_config,
+                    accelerator=accelerator,
+                ),
+                why=tr("Vela would accept it and count the cycles of a chip that cannot be built"),
+                fix=tr("use a system whose name begins with {own}", own=own),
             )
 
     @property
@@ -160,17 +166,19 @@ class EthosUTarget:
             return Availability(
                 can_compile=True,
                 can_run=False,
-                detail=f"Vela {version}; no Ethos-U here",
-                why_it_matters="Vela's cycles are an estimate; a board or Arm's simulator runs the model",
-                fix="run the compiled model in firmware, on a board or on the Corstone-300 FVP "
-                "(developer.arm.com, Fixed Virtual Platforms)",
+                detail=tr("Vela {version}; no Ethos-U here", version=version),
+                why_it_matters=tr("Vela's cycles are an estimate; a board or Arm's simulator runs the model"),
+                fix=tr(
+                    "run the compiled model in firmware, on a board or on the Corstone-300 FVP "
+                    "(developer.arm.com, Fixed Virtual Platforms)"
+                ),
             )
         return Availability(
             can_compile=False,
             can_run=False,
-            detail="Vela is not installed",
-            why_it_matters="without it nobody tells what an Ethos-U takes, and how many cycles it needs",
-            fix='pip install -e ".[targets]"',
+            detail=tr("Vela is not installed"),
+            why_it_matters=tr("without it nobody tells what an Ethos-U takes, and how many cycles it needs"),
+            fix=tr('pip install -e ".[targets]"'),
         )
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
@@ -191,7 +199,7 @@ class EthosUTarget:
         before = graph.read(model)
         if not _version():
             missing = self.probe()
-            raise TargetError("Vela is not here.", why=missing.why_it_matters, fix=missing.fix)
+            raise TargetError(tr("Vela is not here."), why=missing.why_it_matters, fix=missing.fix)
         with tempfile.TemporaryDirectory(prefix="vela-") as name:
             folder = Path(name)
             (folder / "model.tflite").write_bytes(model.read_bytes())
@@ -207,8 +215,7 @@ class EthosUTarget:
         note = (
             f"Vela {_version()}'s estimate for {self.accelerator} at {whole.clock_hz / 1e6:.0f} MHz, "
             f"{self.system_config}, {self.memory_mode}"
-            + (f"; without the {left} operators left on the CPU" if left else "")
-        )
+        ) + (f"; without the {left} operators left on the CPU" if left else "")
         return Compiled(
             path=Path(out),
             target=self.name,
@@ -228,12 +235,20 @@ class EthosUTarget:
         """
         path = Path(model.path if isinstance(model, Compiled) else model)
         raise TargetError(
-            f"{path.name} cannot be run here: there is no {self.accelerator}.",
-            why="its operator ethos-u is a stream of commands for the NPU, which no interpreter on a "
-            "computer understands",
-            fix="link it into firmware (edgelab.targets.micro.c_array) for a board with an Ethos-U, or for "
-            "Arm's Corstone-300 FVP, a simulator that is free after accepting its licence; its accuracy is "
-            "that of the int8 model, which the CPU tells",
+            tr(
+                "{path} cannot be run here: there is no {accelerator}.",
+                path=path.name,
+                accelerator=self.accelerator,
+            ),
+            why=tr(
+                "its operator ethos-u is a stream of commands for the NPU, which no interpreter on a "
+                "computer understands"
+            ),
+            fix=tr(
+                "link it into firmware (edgelab.targets.micro.c_array) for a board with an Ethos-U, "
+                "or for Arm's Corstone-300 FVP, a simulator that is free after accepting its "
+                "licence; its accuracy is that of the int8 model, which the CPU tells"
+            ),
         )
 
     def _command(self) -> list[str]:
@@ -262,9 +277,14 @@ class EthosUTarget:
             whole = self._whole(summary)
         except (OSError, StopIteration, KeyError, ValueError, TypeError, csv.Error) as error:
             raise TargetError(
-                "Vela ended without an error, but its result cannot be read.",
-                why=f"{type(error).__name__}: {error}. It printed: {finished.tail or 'nothing'}",
-                fix='install it again: pip install --force-reinstall "ethos-u-vela>=5.2,<6"',
+                tr("Vela ended without an error, but its result cannot be read."),
+                why=tr(
+                    "{kind}: {error}. It printed: {tail}",
+                    kind=type(error).__name__,
+                    error=error,
+                    tail=finished.tail or tr("nothing"),
+                ),
+                fix=tr('install it again: pip install --force-reinstall "ethos-u-vela>=5.2,<6"'),
             ) from error
         return compiled, [{"row": "network", **asdict(whole)}, *layers]
 
@@ -332,7 +352,9 @@ def _placement(before: graph.Graph, compiled: bytes, log: str, model: Path) -> P
         after = graph.read(compiled)
     except ModelError as error:
         raise TargetError(
-            f"What Vela made of {model.name} is no model.", why=error.why, fix="install Vela again"
+            tr("What Vela made of {model} is no model.", model=model.name),
+            why=error.why,
+            fix=tr("install Vela again"),
         ) from error
     reasons = {
         match["tensor"]: match["reason"].strip().rstrip(".")
@@ -352,16 +374,23 @@ def _reason(after: graph.Graph, operator: graph.Operator, reasons: dict[str, str
 
 
 def _failed(finished: child.Finished, model: Path) -> TargetError:
-    why = finished.tail or "it said nothing"
+    why = finished.tail or tr("it said nothing")
     refused = re.search(
         r"(?:Cli|Config)OptionError: '?(?:Error: )?(.+?)'?\s*$", finished.stderr, re.MULTILINE
     )
     if refused:
-        what, why = "Vela refuses this configuration.", refused[1]
-        fix = "`vela --list-configs Arm/vela.ini` lists the systems and memory modes"
+        what, why = tr("Vela refuses this configuration."), refused[1]
+        fix = tr("`vela --list-configs Arm/vela.ini` lists the systems and memory modes")
     elif re.search(r"No module named|ImportError", finished.stderr):
-        what, fix = "Vela is installed in part only.", 'pip install --force-reinstall "ethos-u-vela>=5.2,<6"'
+        what = tr("Vela is installed in part only.")
+        fix = tr('pip install --force-reinstall "ethos-u-vela>=5.2,<6"')
     else:
-        what = f"Vela crashed on {model.name} (exit code {finished.returncode})."
-        fix = "convert the model again; if that does not help, it holds something this version cannot take"
+        what = tr(
+            "Vela crashed on {model} (exit code {returncode}).",
+            model=model.name,
+            returncode=finished.returncode,
+        )
+        fix = tr(
+            "convert the model again; if that does not help, it holds something this version cannot take"
+        )
     return TargetError(what, why=why, fix=fix)

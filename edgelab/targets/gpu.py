@@ -29,11 +29,12 @@ from edgelab.hardware import version_of
 from edgelab.targets import cpu
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.probe import no_core_dumps
+from edgelab.texts import tr
 
 TIME_LIMIT_S = 180.0  # a driver compiles a program for each operator
 SAMPLES = 8
 VERDICT_MARK = "verdict "
-WHY_IT_MATTERS = "a GPU runs large float models faster than the CPU, and it is in nearly every computer"
+WHY_IT_MATTERS = tr("a GPU runs large float models faster than the CPU, and it is in nearly every computer")
 # The largest difference from the CPU that counts as rounding, relative to the size of the outputs (both root
 # mean square, over all samples). A quantized model differs more: the GPU rounds in other places than the CPU,
 # and each rounding that falls otherwise is carried through all later layers.
@@ -179,7 +180,7 @@ class GpuSession(ClosesAtEnd):
         """
         if self._model is None:
             raise TargetError(
-                "This session is closed.", fix="open the model again: targets.get('gpu').open(path)"
+                tr("This session is closed."), fix=tr("open the model again: targets.get('gpu').open(path)")
             )
         check_inputs(self.inputs, inputs)
         try:
@@ -244,7 +245,10 @@ class GpuTarget:
         software: bool | None = None,
     ) -> None:
         if precision not in ("float32", "float16"):
-            raise InputError(f"There is no precision {precision!r}.", fix="choose float32 or float16")
+            raise InputError(
+                tr("There is no precision {precision!r}.", precision=precision),
+                fix=tr("choose float32 or float16"),
+            )
         self.precision, self.fallback, self.keep_on_cpu = precision, fallback, tuple(keep_on_cpu)
         self.software, self.time_limit_s = software, TIME_LIMIT_S
 
@@ -261,7 +265,9 @@ class GpuTarget:
         """Which GPU answers, tried by one addition in a child process; without one, why and the mend."""
         adapter = gpu_adapter.find(self.software)
         here = bool(adapter.name)
-        detail = f"{adapter}, by {adapter.library}" if here else str(adapter)
+        detail = (
+            tr("{adapter}, by {library}", adapter=adapter, library=adapter.library) if here else str(adapter)
+        )
         return Availability(here, here, detail, "" if here else WHY_IT_MATTERS, adapter.fix)
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
@@ -310,7 +316,7 @@ class GpuTarget:
     def _checked(self, path: Path) -> tuple[bytes, Verdict]:
         adapter = gpu_adapter.find(self.software)
         if not adapter.name:
-            raise TargetError("No GPU that LiteRT can use.", why=adapter.reason, fix=adapter.fix)
+            raise TargetError(tr("No GPU that LiteRT can use."), why=adapter.reason, fix=adapter.fix)
         with cpu.CpuTarget().open(path):
             content = path.read_bytes()
         _refuse_open_sizes(content, path.name)
@@ -336,9 +342,13 @@ class GpuTarget:
         complaints = tuple(dict.fromkeys(found["text"] for found in COMPLAINT.finditer(done.stderr)))
         if not answers:
             raise TargetError(
-                f"LiteRT's GPU library ends the process on {path.name} (exit code {done.returncode}).",
+                tr(
+                    "LiteRT's GPU library ends the process on {path} (exit code {returncode}).",
+                    path=path.name,
+                    returncode=done.returncode,
+                ),
                 why=complaints[-1] if complaints else done.tail,
-                fix="run it on another target, or find the operator to blame: GpuTarget(keep_on_cpu=...)",
+                fix=tr("run it on another target, or find the operator to blame: GpuTarget(keep_on_cpu=...)"),
             )
         record = json.loads(answers[0][len(VERDICT_MARK) :]) | _read_log(done.stderr, complaints)
         return _verdict(record | {"duration_s": done.duration_s})
@@ -422,35 +432,44 @@ def _refuse_open_sizes(content: bytes, name: str) -> None:
         tensor = described.tensors[index]
         if tensor.is_dynamic and 1 in tensor.shape[1:-1]:
             raise ModelError(
-                f"{name} takes inputs of any size.",
-                why="the GPU's programs are compiled for one size",
-                fix="convert it with a fixed input: keras.Input((height, width, 3), batch_size=1)",
+                tr("{name} takes inputs of any size.", name=name),
+                why=tr("the GPU's programs are compiled for one size"),
+                fix=tr("convert it with a fixed input: keras.Input((height, width, 3), batch_size=1)"),
             )
 
 
 def _refused(name: str, verdict: Verdict, total: int) -> ModelError:
     if not verdict.left_on_cpu:
         return ModelError(
-            f"{name} cannot be run on the GPU.",
+            tr("{name} cannot be run on the GPU.", name=name),
             why=verdict.detail,
-            fix="run it on the CPU, or convert it again",
+            fix=tr("run it on the CPU, or convert it again"),
         )
     reasons = "; ".join(f"{operator}: {reason}" for operator, reason in verdict.reasons[:3])
     more = len(verdict.reasons) - 3
     return ModelError(
-        f"The GPU takes {total - verdict.left_on_cpu} of the {total} operators of {name}.",
-        why=reasons + (f"; and {more} more" if more > 0 else ""),
-        fix="convert it as float32, change these operators (chapter 12), or let the CPU run them: "
-        "targets.get('gpu', fallback=True)",
+        tr(
+            "The GPU takes {count} of the {total} operators of {name}.",
+            count=total - verdict.left_on_cpu,
+            total=total,
+            name=name,
+        ),
+        why=reasons + (tr("; and {more} more", more=more) if more > 0 else ""),
+        fix=tr(
+            "convert it as float32, change these operators (chapter 12), or let the CPU run "
+            "them: targets.get('gpu', fallback=True)"
+        ),
     )
 
 
 def _failed(error: Exception) -> TargetError:
     return TargetError(
-        "The GPU failed.",
+        tr("The GPU failed."),
         why=str(error).strip().splitlines()[-1],
-        fix="open the model again; if that fails too, restart the kernel, and see in chapter 2 whether the "
-        "driver still answers",
+        fix=tr(
+            "open the model again; if that fails too, restart the kernel, and see in chapter 2 "
+            "whether the driver still answers"
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from edgelab import quiet
 from edgelab.errors import ModelError
 from edgelab.hardware import processor_name
 from edgelab.targets.base import Availability, ClosesAtEnd, Placement, TensorSpec, check_inputs
+from edgelab.texts import tr
 
 
 class KerasSession(ClosesAtEnd):
@@ -31,9 +32,9 @@ class KerasSession(ClosesAtEnd):
         # A damaged archive surfaces as almost any exception, by which part of it is damaged.
         except Exception as error:
             raise ModelError(
-                f"Cannot load {path.name}.",
+                tr("Cannot load {path}.", path=path.name),
                 why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                fix="check the path; train or save the model again if the file is damaged",
+                fix=tr("check the path; train or save the model again if the file is damaged"),
             ) from error
         self.inputs = tuple(_spec(tensor) for tensor in model.inputs)
         self.outputs = tuple(_spec(tensor) for tensor in model.outputs)
@@ -58,7 +59,7 @@ class KerasSession(ClosesAtEnd):
         """
         if self._function is None:
             raise ModelError(
-                "This session is closed.", fix="open the model again: targets.get('keras').open(path)"
+                tr("This session is closed."), fix=tr("open the model again: targets.get('keras').open(path)")
             )
         check_inputs(self.inputs, inputs)
         outputs = self._function(*inputs)
@@ -80,14 +81,16 @@ class KerasTarget:
         for package in ("tensorflow", "tensorflow-cpu"):
             with contextlib.suppress(metadata.PackageNotFoundError):
                 return Availability(
-                    can_compile=True, can_run=True, detail=f"TensorFlow {metadata.version(package)}"
+                    can_compile=True,
+                    can_run=True,
+                    detail=tr("TensorFlow {version}", version=metadata.version(package)),
                 )
         return Availability(
             can_compile=False,
             can_run=False,
-            detail="TensorFlow is not installed",
-            why_it_matters="training, conversion and the float reference need it",
-            fix="run the set-up again: make run",
+            detail=tr("TensorFlow is not installed"),
+            why_it_matters=tr("training, conversion and the float reference need it"),
+            fix=tr("run the set-up again: make run"),
         )
 
     def open(self, model: Path) -> KerasSession:

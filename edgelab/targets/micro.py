@@ -32,6 +32,7 @@ from edgelab.hardware import processor_name
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.cpu import trial_input
 from edgelab.targets.micro_child import QUESTION_MARK
+from edgelab.texts import tr
 
 STEP_BYTES = 16  # the allocator aligns to it: a finer search would find nothing
 TIME_LIMIT_S = 60.0
@@ -217,7 +218,7 @@ class MicroSession(ClosesAtEnd):
         """
         if self._child is None:
             raise ModelError(
-                "This session is closed.", fix="open the model again: targets.get('micro').open(path)"
+                tr("This session is closed."), fix=tr("open the model again: targets.get('micro').open(path)")
             )
         check_inputs(self.inputs, inputs)
         try:
@@ -258,16 +259,18 @@ class MicroTarget:
         """Whether the interpreter is installed; there are wheels for Linux on x86-64 alone."""
         version = _version()
         if version:
-            return Availability(True, True, f"tflite-micro {version}, on this computer", is_simulated=True)
+            return Availability(
+                True, True, tr("tflite-micro {version}, on this computer", version=version), is_simulated=True
+            )
         fits = sys.platform == "linux" and platform.machine() == "x86_64"
         return Availability(
             can_compile=False,
             can_run=False,
-            detail="tflite-micro is not installed",
-            why_it_matters="without it nobody tells how much memory a model needs on a microcontroller",
-            fix='pip install -e ".[targets]"'
+            detail=tr("tflite-micro is not installed"),
+            why_it_matters=tr("without it nobody tells how much memory a model needs on a microcontroller"),
+            fix=tr('pip install -e ".[targets]"')
             if fits
-            else "wheels exist only for Linux on x86-64: use such a machine, WSL or a container",
+            else tr("wheels exist only for Linux on x86-64: use such a machine, WSL or a container"),
         )
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
@@ -311,7 +314,10 @@ class MicroTarget:
 
 def _check_size(arena_bytes: int) -> None:
     if arena_bytes < STEP_BYTES:
-        raise InputError(f"An arena of {arena_bytes} bytes holds nothing.", fix=f"give {STEP_BYTES} or more")
+        raise InputError(
+            tr("An arena of {arena_bytes} bytes holds nothing.", arena_bytes=arena_bytes),
+            fix=tr("give {step_bytes} or more", step_bytes=STEP_BYTES),
+        )
 
 
 def _version() -> str:
@@ -325,7 +331,7 @@ def _require() -> None:
     availability = MicroTarget().probe()
     if not availability.can_run:
         raise TargetError(
-            "TensorFlow Lite Micro is not here.", why=availability.why_it_matters, fix=availability.fix
+            tr("TensorFlow Lite Micro is not here."), why=availability.why_it_matters, fix=availability.fix
         )
 
 
@@ -340,9 +346,9 @@ def _checked(model: Path) -> graph.Graph:
     dynamic = [found.tensors[i] for i in found.inputs if found.tensors[i].is_dynamic]
     if dynamic:
         raise ModelError(
-            f"{model.name} has an input of unknown size: {dynamic[0].name}.",
-            why="the arena is planned once, before the first inference, so every dimension must be known",
-            fix="convert a model whose Input has a shape and batch_size=1",
+            tr("{model} has an input of unknown size: {tensor}.", model=model.name, tensor=dynamic[0].name),
+            why=tr("the arena is planned once, before the first inference, so every dimension must be known"),
+            fix=tr("convert a model whose Input has a shape and batch_size=1"),
         )
     return found
 
@@ -369,40 +375,57 @@ def _explained(error: Exception, model: Path, found: graph.Graph, arena_bytes: i
     """The error a student should see in place of the interpreter's."""
     if isinstance(error, TargetError):  # it died
         return TargetError(
-            f"TensorFlow Lite Micro died of {model.name} in an arena of {arena_bytes:,} bytes.",
+            tr(
+                "TensorFlow Lite Micro died of {model} in an arena of {arena_bytes:,} bytes.",
+                model=model.name,
+                arena_bytes=arena_bytes,
+            ),
             why=_words(error.why) or error.what,
-            fix="give it a larger arena, or none; edgelab.targets.micro.smallest_arena finds what it needs",
+            fix=tr(
+                "give it a larger arena, or none; edgelab.targets.micro.smallest_arena finds what it needs"
+            ),
         )
     if "ImportError" in error.error or "ModuleNotFoundError" in error.error:
         return TargetError(
-            "TensorFlow Lite Micro cannot be loaded.",
+            tr("TensorFlow Lite Micro cannot be loaded."),
             why=error.error,
-            fix='install it again: pip install --force-reinstall "tflite-micro>=0.dev20261001"',
+            fix=tr('install it again: pip install --force-reinstall "tflite-micro>=0.dev20261001"'),
         )
     missing = re.search(r"Didn't find op for builtin opcode '(\w+)'", error.words)
     if missing or "custom op" in error.words.lower():
         name = missing.group(1) if missing else "a custom operator"
         return ModelError(
-            f"{model.name} cannot run on TensorFlow Lite Micro: it has no operator {name}.",
-            why=f"the model needs {', '.join(found.operator_counts)}",
-            fix="replace it by operators that MicroMutableOpResolver offers, or write that kernel",
+            tr(
+                "{model} cannot run on TensorFlow Lite Micro: it has no operator {name}.",
+                model=model.name,
+                name=name,
+            ),
+            why=tr("the model needs {operators}", operators=", ".join(found.operator_counts)),
+            fix=tr("replace it by operators that MicroMutableOpResolver offers, or write that kernel"),
         )
     if NO_MEMORY.search(error.words):
         return TargetError(
-            f"{model.name} does not fit into an arena of {arena_bytes:,} bytes.",
+            tr(
+                "{model} does not fit into an arena of {arena_bytes:,} bytes.",
+                model=model.name,
+                arena_bytes=arena_bytes,
+            ),
             why=error.words,
-            fix="give it a larger one; edgelab.targets.micro.smallest_arena finds the smallest",
+            fix=tr("give it a larger one; edgelab.targets.micro.smallest_arena finds the smallest"),
         )
     if "Hybrid" in error.words:
         return ModelError(
-            f"{model.name} cannot run on TensorFlow Lite Micro.",
-            why="its weights are 8-bit integers and its activations are not of the same kind: " + error.words,
-            fix='convert it with mode "int8", so that everything is int8',
+            tr("{model} cannot run on TensorFlow Lite Micro.", model=model.name),
+            why=tr(
+                "its weights are 8-bit integers and its activations are not of the same kind: {words}",
+                words=error.words,
+            ),
+            fix=tr('convert it with mode "int8", so that everything is int8'),
         )
     return ModelError(
-        f"{model.name} cannot run on TensorFlow Lite Micro.",
+        tr("{model} cannot run on TensorFlow Lite Micro.", model=model.name),
         why=error.words or error.error,
-        fix='convert it with mode "int8"; the message names the operator that refuses',
+        fix=tr('convert it with mode "int8"; the message names the operator that refuses'),
     )
 
 
@@ -483,9 +506,9 @@ def smallest_arena(model: Path) -> Arena:
         totals = {match["part"]: int(match["used"]) for match in TOTAL_LINE.finditer(record)}
         if set(totals) != {"total", "head", "tail"}:
             raise TargetError(
-                "The allocator's record cannot be read.",
-                why=record[:200] or "it is empty",
-                fix="use the tested version: pip install --force-reinstall tflite-micro",
+                tr("The allocator's record cannot be read."),
+                why=record[:200] or tr("it is empty"),
+                fix=tr("use the tested version: pip install --force-reinstall tflite-micro"),
             )
 
         def runs(steps: int) -> bool:
@@ -572,7 +595,8 @@ def c_array(model: Path, folder: Path, name: str = "model_data") -> CArray:
     """
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         raise InputError(
-            f"{name!r} cannot name a C array.", fix="use letters, digits and _, not beginning with a digit"
+            tr("{name!r} cannot name a C array.", name=name),
+            fix=tr("use letters, digits and _, not beginning with a digit"),
         )
     graph.read(model)
     content = Path(model).read_bytes()

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from edgelab.errors import InputError
 from edgelab.targets.base import Session, predict
+from edgelab.texts import tr
 
 WAITING = 2  # per session: one image at work and one in the queue, so that no core waits for the next
 
@@ -66,11 +67,11 @@ def run_on_all(sessions: Sequence[Session], images: np.ndarray, *, progress: boo
     """
     if not sessions or len({id(session) for session in sessions}) < len(sessions):
         raise InputError(
-            f"{len(sessions)} sessions were given, of which some are the same."
+            tr("{count} sessions were given, of which some are the same.", count=len(sessions))
             if sessions
-            else "No session.",
-            why="a session serves one thread at a time",
-            fix="open one session per core",
+            else tr("No session."),
+            why=tr("a session serves one thread at a time"),
+            fix=tr("open one session per core"),
         )
     room: queue.Queue[int] = queue.Queue()
     for place in list(range(len(sessions))) * WAITING:

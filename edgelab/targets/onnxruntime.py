@@ -15,6 +15,7 @@ from edgelab import artifacts, hardware, onnx_model
 from edgelab.errors import ModelError
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, check_inputs
 from edgelab.targets.cpu import thread_count
+from edgelab.texts import tr
 
 PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 # In an optimised graph these change the form of numbers, or move them; the others compute.
@@ -54,9 +55,11 @@ def _load(content: bytes, options: Any, name: str) -> Any:
             return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class that is public
         raise ModelError(
-            f"{name} cannot be run by ONNX Runtime.",
+            tr("{name} cannot be run by ONNX Runtime.", name=name),
             why=str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__,
-            fix="convert it again with onnx_model.from_tflite; look at its operators with operator_counts",
+            fix=tr(
+                "convert it again with onnx_model.from_tflite; look at its operators with operator_counts"
+            ),
         ) from error
 
 
@@ -84,13 +87,15 @@ class OnnxRuntimeSession(ClosesAtEnd):
             ModelError: the session is closed, or the model fails on this input.
         """
         if self._session is None:
-            raise ModelError("This session is closed.", fix="open the model again")
+            raise ModelError(tr("This session is closed."), fix=tr("open the model again"))
         check_inputs(self.inputs, inputs)
         try:
             return tuple(self._session.run(None, dict(zip(self._names, inputs, strict=True))))
         except Exception as error:
             raise ModelError(
-                "The model failed while it ran.", why=str(error).splitlines()[0], fix="convert it again"
+                tr("The model failed while it ran."),
+                why=str(error).splitlines()[0],
+                fix=tr("convert it again"),
             ) from error
 
     def close(self) -> None:
@@ -155,8 +160,12 @@ class OnnxRuntimeTarget:
         return Availability(
             can_compile=not missing,
             can_run="onnxruntime" not in missing and "onnx" not in missing,
-            detail=f"{', '.join(missing)} not installed" if missing else runtime_version(),
-            why_it_matters="runs ONNX models, quantized with uint8 activations, on nearly every processor",
+            detail=tr("{missing} not installed", missing=", ".join(missing))
+            if missing
+            else runtime_version(),
+            why_it_matters=tr(
+                "runs ONNX models, quantized with uint8 activations, on nearly every processor"
+            ),
             fix=onnx_model.INSTALL if missing else "",
         )
 

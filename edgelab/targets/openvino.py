@@ -16,6 +16,7 @@ from edgelab import artifacts, graph, hardware, onnx_model, quantization
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.cpu import CpuTarget, thread_count
+from edgelab.texts import tr
 
 HINTS = ("LATENCY", "THROUGHPUT")
 PRECISIONS = ("int8", "float32")
@@ -70,7 +71,7 @@ class OpenVinoSession(ClosesAtEnd):
             results = self._request.infer(list(inputs), share_inputs=True)
         except RuntimeError as error:
             raise ModelError(
-                "The model failed while it ran.", why=_first_line(error), fix="convert it again"
+                tr("The model failed while it ran."), why=_first_line(error), fix=tr("convert it again")
             ) from error
         return tuple(results[index] for index in range(len(self.outputs)))
 
@@ -123,7 +124,7 @@ class OpenVinoSession(ClosesAtEnd):
 
     def _check_open(self) -> None:
         if self._compiled is None:
-            raise ModelError("This session is closed.", fix="open the model again")
+            raise ModelError(tr("This session is closed."), fix=tr("open the model again"))
 
     def close(self) -> None:
         """Free the model and the device. A second call does nothing."""
@@ -154,8 +155,12 @@ class OpenVinoTarget:
     ) -> None:
         if hint not in HINTS or precision not in PRECISIONS:
             raise InputError(
-                f"There is no hint {hint!r} with precision {precision!r}.",
-                fix=f"hint: {' or '.join(HINTS)}; precision: {' or '.join(PRECISIONS)}",
+                tr("There is no hint {hint!r} with precision {precision!r}.", hint=hint, precision=precision),
+                fix=tr(
+                    "hint: {hints}; precision: {precisions}",
+                    hints=f" {tr('or')} ".join(HINTS),
+                    precisions=f" {tr('or')} ".join(PRECISIONS),
+                ),
             )
         self.threads = thread_count(threads)
         self.hint, self.precision, self.device = hint, precision, device
@@ -172,8 +177,12 @@ class OpenVinoTarget:
         return Availability(
             can_compile=not missing or (missing == ["nncf"] and self.precision == "float32"),
             can_run="openvino" not in missing,
-            detail=f"{', '.join(missing)} not installed" if missing else runtime_version(),
-            why_it_matters="the fastest path on many Intel processors, and the one to their GPUs and NPUs",
+            detail=tr("{missing} not installed", missing=", ".join(missing))
+            if missing
+            else runtime_version(),
+            why_it_matters=tr(
+                "the fastest path on many Intel processors, and the one to their GPUs and NPUs"
+            ),
             fix=onnx_model.INSTALL if missing else "",
         )
 
@@ -239,9 +248,11 @@ class OpenVinoTarget:
         """
         if self.device not in core.available_devices:
             raise TargetError(
-                f"OpenVINO finds no {self.device} here.",
-                why=f"it sees {', '.join(core.available_devices)}",
-                fix="install Intel's driver for it (docs.openvino.ai, configurations for Intel GPU and NPU)",
+                tr("OpenVINO finds no {device} here.", device=self.device),
+                why=tr("it sees {devices}", devices=", ".join(core.available_devices)),
+                fix=tr(
+                    "install Intel's driver for it (docs.openvino.ai, configurations for Intel GPU and NPU)"
+                ),
             )
         options = {"PERFORMANCE_HINT": self.hint}
         if self.device == "CPU":
@@ -254,9 +265,9 @@ class OpenVinoTarget:
                 return core.compile_model(network, self.device, options)
         except RuntimeError as error:
             raise ModelError(
-                f"OpenVINO cannot compile this model for {self.device}.",
+                tr("OpenVINO cannot compile this model for {device}.", device=self.device),
                 why=_first_line(error),
-                fix="try the CPU, or convert the model again",
+                fix=tr("try the CPU, or convert the model again"),
             ) from error
 
 
@@ -279,9 +290,9 @@ def _read_tflite(core: Any, path: Path) -> Any:
             return core.read_model(str(path))
     except RuntimeError as error:
         raise ModelError(
-            f"OpenVINO cannot read {path.name}.",
+            tr("OpenVINO cannot read {path}.", path=path.name),
             why=_first_line(error),
-            fix="look for an operator it lacks with edgelab.graph, and convert the model without it",
+            fix=tr("look for an operator it lacks with edgelab.graph, and convert the model without it"),
         ) from error
 
 
@@ -293,9 +304,9 @@ def _read_archive(core: Any, path: Path) -> Any:
             return core.read_model(model=xml, weights=weights)
     except (OSError, KeyError, zipfile.BadZipFile, RuntimeError) as error:
         raise ModelError(
-            f"{path.name} is not a model that OpenVINO can open.",
+            tr("{path} is not a model that OpenVINO can open.", path=path.name),
             why=_first_line(error),
-            fix="compile it again, or pass a .tflite file",
+            fix=tr("compile it again, or pass a .tflite file"),
         ) from error
 
 
@@ -304,9 +315,9 @@ def _quantized(network: Any, model: Path, calibration: np.ndarray | None) -> Any
     found = graph.read(model)
     if any(tensor.is_quantized for tensor in found.tensors):
         raise ModelError(
-            f"{model.name} is quantized already, at least in part.",
-            why="NNCF starts from a float model",
-            fix='open it as it is, or start from chain.converted("float32")',
+            tr("{model} is quantized already, at least in part.", model=model.name),
+            why=tr("NNCF starts from a float model"),
+            fix=tr('open it as it is, or start from chain.converted("float32")'),
         )
     images = onnx_model.check_images(calibration, quantization.tensor_spec(found.tensors[found.inputs[0]]))
     nncf = onnx_model.load("nncf")
@@ -320,5 +331,7 @@ def _quantized(network: Any, model: Path, calibration: np.ndarray | None) -> Any
             )
     except Exception as error:  # NNCF raises many kinds, from OpenVINO below it too
         raise ModelError(
-            f"NNCF cannot quantize {model.name}.", why=_first_line(error), fix='use precision="float32"'
+            tr("NNCF cannot quantize {model}.", model=model.name),
+            why=_first_line(error),
+            fix=tr('use precision="float32"'),
         ) from error

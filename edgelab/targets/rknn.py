@@ -28,6 +28,7 @@ import psutil
 from edgelab import artifacts, child, environment, graph, hardware, onnx_model
 from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,9 +194,9 @@ def _described(content: bytes) -> tuple[str, tuple[TensorSpec, ...], tuple[Tenso
     start = content.find(DESCRIPTION.encode())
     if start < 0:
         raise ModelError(
-            "The .rknn file does not tell what it takes.",
-            why="it was not compiled by edgelab, or it is damaged",
-            fix="compile the .tflite file again: targets.get('rknn').compile(model, out)",
+            tr("The .rknn file does not tell what it takes."),
+            why=tr("it was not compiled by edgelab, or it is damaged"),
+            fix=tr("compile the .tflite file again: targets.get('rknn').compile(model, out)"),
         )
     text = content[start + len(DESCRIPTION) : start + len(DESCRIPTION) + 65536]
     about, _ = json.JSONDecoder().raw_decode(text.decode("utf-8", errors="replace"))
@@ -260,20 +261,20 @@ class Engine(ClosesAtEnd):
             return artifacts.storage_error(OSError(errno.ENOSPC, detail), self.folder / "model")
         if answer["failure"] in ("ImportError", "ModuleNotFoundError"):
             return TargetError(
-                "Rockchip's toolkit is only half installed.",
+                tr("Rockchip's toolkit is only half installed."),
                 why=detail,
-                fix="rm -rf .venv-rknn, then make rknn",
+                fix=tr("rm -rf .venv-rknn, then make rknn"),
             )
         if what in ("build", "export"):
             return ModelError(
-                "Rockchip's compiler refuses the model.",
+                tr("Rockchip's compiler refuses the model."),
                 why=f"{detail}\n{_said(self.log)}".strip(),
-                fix="look in its log for the operator; edgelab.graph shows where it stands in the model",
+                fix=tr("look in its log for the operator; edgelab.graph shows where it stands in the model"),
             )
         return TargetError(
-            f"Rockchip's toolkit failed at {what!r}.",
+            tr("Rockchip's toolkit failed at {what!r}.", what=what),
             why=f"{detail}\n{_said(self.log)}".strip(),
-            fix="open it again",
+            fix=tr("open it again"),
         )
 
     def build(self, recipe: Recipe) -> float:
@@ -356,7 +357,7 @@ class RknnSession(ClosesAtEnd):
             TargetError: the session is closed, the toolkit died, or the board is gone.
         """
         if not self._shared:
-            raise TargetError("This session is closed.", fix="open the model again")
+            raise TargetError(tr("This session is closed."), fix=tr("open the model again"))
         check_inputs(self.inputs, inputs)
         for shared, array in zip(self._shared, inputs, strict=True):
             shared[...] = _channels_first(array)
@@ -379,7 +380,9 @@ class RknnSession(ClosesAtEnd):
         import pandas as pd
 
         if self.provenance != "simulated":
-            raise TargetError("Layers are analysed in the simulator.", fix='RknnTarget(where="simulator")')
+            raise TargetError(
+                tr("Layers are analysed in the simulator."), fix=tr('RknnTarget(where="simulator")')
+            )
         [shared] = self._shared
         shared[...] = _channels_first(np.asarray(image).reshape(self.inputs[0].shape))
         shared.flush()
@@ -438,16 +441,22 @@ class RknnTarget:
     ) -> None:
         for value, allowed in ((platform, tuple(CORES)), (precision, PRECISIONS), (where, WHERE)):
             if value not in allowed:
-                raise InputError(f"RKNN: {value!r} is not known.", fix=f"choose from {', '.join(allowed)}")
+                raise InputError(
+                    tr("RKNN: {value!r} is not known.", value=value),
+                    fix=tr("choose from {allowed}", allowed=", ".join(allowed)),
+                )
         if core is not None and not 0 <= core < CORES[platform]:
             raise InputError(
-                f"{platform} has no NPU core {core}.", fix=f"it has {CORES[platform]}, numbered from 0"
+                tr("{platform} has no NPU core {core}.", platform=platform, core=core),
+                fix=tr("it has {cores}, numbered from 0", cores=CORES[platform]),
             )
         if precision == "fp16" and platform in INT8_ONLY:
-            raise InputError(f"{platform} computes in int8 only.", fix='use precision="int8"')
+            raise InputError(
+                tr("{platform} computes in int8 only.", platform=platform), fix=tr('use precision="int8"')
+            )
         self.platform, self.precision, self.core, self.where = platform, precision, core, where
         if (mean is None) != (std is None):
-            raise InputError("mean and std belong together.", fix="give both, or neither")
+            raise InputError(tr("mean and std belong together."), fix=tr("give both, or neither"))
         self.mean, self.std = (tuple(map(float, values)) if values else None for values in (mean, std))
 
     @property
@@ -469,7 +478,7 @@ class RknnTarget:
         detail = f"{toolkit.detail}; {board.detail}"
         is_simulated = can_compile and not on_board and board.status != environment.OK
         if is_simulated:
-            detail = f"{toolkit.detail}, with the simulator; {board.detail}"
+            detail = tr("{toolkit}, with the simulator; {board}", toolkit=toolkit.detail, board=board.detail)
         return Availability(
             can_compile, can_compile or on_board, detail, toolkit.why, toolkit.fix, is_simulated
         )
@@ -503,9 +512,9 @@ class RknnTarget:
             content = made.read_bytes()
         if not _layers(rows):
             raise TargetError(
-                "Rockchip's compiler printed no table of layers.",
-                why="its log has another form than that of the version this course was made with",
-                fix="rm -rf .venv-rknn, then make rknn: that installs the version it knows",
+                tr("Rockchip's compiler printed no table of layers."),
+                why=tr("its log has another form than that of the version this course was made with"),
+                fix=tr("rm -rf .venv-rknn, then make rknn: that installs the version it knows"),
             )
         recipe.save(_recipe_path(content))
         with artifacts.atomic_path(out) as temporary:
@@ -527,9 +536,9 @@ class RknnTarget:
         if self.precision == "int8":
             if len(inputs) != 1:
                 raise ModelError(
-                    f"{model.name} has {len(inputs)} inputs.",
-                    why="calibration feeds one image at a time",
-                    fix='join the inputs, or use precision="fp16"',
+                    tr("{model} has {count} inputs.", model=model.name, count=len(inputs)),
+                    why=tr("calibration feeds one image at a time"),
+                    fix=tr('join the inputs, or use precision="fp16"'),
                 )
             images = _checked_images(calibration, inputs[0])
         onnx = onnx_model.from_tflite(model, channels_first=True).read_bytes()
@@ -549,7 +558,9 @@ class RknnTarget:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ModelError(f"Cannot read {path}.", why=str(error), fix="compile the model again") from error
+            raise ModelError(
+                tr("Cannot read {path}.", path=path), why=str(error), fix=tr("compile the model again")
+            ) from error
         placement = model.placement if isinstance(model, Compiled) else None
         if self._runtime() == "simulator":
             return self._simulate(content, path.name, placement)
@@ -560,28 +571,31 @@ class RknnTarget:
             return "lite" if environment.has_rknn_lite() else "adb"
         if self.where == "board":
             found = environment.rknn_board()
-            raise TargetError("No Rockchip board is here.", why=found.detail, fix=found.fix)
+            raise TargetError(tr("No Rockchip board is here."), why=found.detail, fix=found.fix)
         return "simulator"
 
     def _simulate(self, content: bytes, name: str, placement: Placement | None) -> RknnSession:
         python = _toolkit()
         if not content.startswith(b"RKNN"):
-            raise ModelError(f"{name} is not a .rknn file.", fix="compile the .tflite file")
+            raise ModelError(tr("{name} is not a .rknn file.", name=name), fix=tr("compile the .tflite file"))
         stored = _recipe_path(content)
         if not stored.exists():
             raise ModelError(
-                f"{name} cannot be simulated here.",
-                why="the simulator runs only what it has just built; what this file was built from is not "
-                f"in {stored.parent}",
-                fix="compile the .tflite file again on this machine, or run this one on a board",
+                tr("{name} cannot be simulated here.", name=name),
+                why=tr(
+                    "the simulator runs only what it has just built; what this file was built from is "
+                    "not in {folder}",
+                    folder=stored.parent,
+                ),
+                fix=tr("compile the .tflite file again on this machine, or run this one on a board"),
             )
         try:
             recipe = Recipe.load(stored)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ModelError(
-                f"What {name} was built from cannot be read.",
-                why=f"{stored.name} is damaged: {error}",
-                fix="delete both files and compile the model again",
+                tr("What {name} was built from cannot be read.", name=name),
+                why=tr("{file} is damaged: {error}", file=stored.name, error=error),
+                fix=tr("delete both files and compile the model again"),
             ) from error
         return self._session(
             Engine(python),
@@ -633,7 +647,7 @@ def _toolkit() -> Path:
     python = environment.rknn_python()
     if python is None:
         found = environment.rknn_toolkit()
-        raise TargetError("Rockchip's compiler is not here.", why=found.detail, fix=found.fix)
+        raise TargetError(tr("Rockchip's compiler is not here."), why=found.detail, fix=found.fix)
     return python
 
 
@@ -647,15 +661,19 @@ def _refuse(found: graph.Graph, name: str) -> None:
     quantized = [tensor.name for tensor in found.tensors if tensor.scales]
     if quantized:
         raise ModelError(
-            f"{name} is quantized already, at least in part ({len(quantized)} tensors).",
-            why="Rockchip's compiler quantizes by itself, from a float model and calibration images",
-            fix='start from the float model: chain.converted("float32")',
+            tr(
+                "{name} is quantized already, at least in part ({count} tensors).",
+                name=name,
+                count=len(quantized),
+            ),
+            why=tr("Rockchip's compiler quantizes by itself, from a float model and calibration images"),
+            fix=tr('start from the float model: chain.converted("float32")'),
         )
     if any(tensor.is_dynamic for tensor in found.tensors):
         raise ModelError(
-            f"{name} has a dimension that is left open.",
-            why="the NPU's commands are laid out for one size",
-            fix="convert it with a batch size of 1: quantization.convert does",
+            tr("{name} has a dimension that is left open.", name=name),
+            why=tr("the NPU's commands are laid out for one size"),
+            fix=tr("convert it with a batch size of 1: quantization.convert does"),
         )
 
 
@@ -665,8 +683,14 @@ def _checked_images(calibration: np.ndarray | None, spec: TensorSpec) -> np.ndar
     if not fits or len(images) == 0:
         got = "none" if images is None else f"{images.dtype} {list(images.shape)}"
         raise InputError(
-            f"Calibration images: expected uint8 [N, {', '.join(map(str, spec.shape[1:]))}], got {got}.",
-            why="the ranges of the activations are only known from running the model on typical raw pixels",
-            fix="pass dataset.calibration_images(200), drawn from the training images; channels last",
+            tr(
+                "Calibration images: expected uint8 [N, {expected}], got {got}.",
+                expected=", ".join(map(str, spec.shape[1:])),
+                got=got,
+            ),
+            why=tr(
+                "the ranges of the activations are only known from running the model on typical raw pixels"
+            ),
+            fix=tr("pass dataset.calibration_images(200), drawn from the training images; channels last"),
         )
     return images

@@ -18,14 +18,15 @@ import numpy as np
 from edgelab import artifacts, child, hardware, onnx_model
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
+from edgelab.texts import tr
 
 PRECISIONS = ("int8", "fp16")
 # Wheels of the full library; "tensorrt-lean" and "tensorrt-dispatch" run engines but cannot build any.
 PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
-FULL_LIBRARY_FIX = (
-    'pip install "tensorrt>=10" (the bindings are on PyPI, the libraries come from NVIDIA\'s own index), or '
-    "NVIDIA's packages for the system; on a Jetson: sudo apt install nvidia-jetpack, and an environment made "
-    "with --system-site-packages"
+FULL_LIBRARY_FIX = tr(
+    'pip install "tensorrt>=10" (the bindings are on PyPI, the libraries come from '
+    "NVIDIA's own index), or NVIDIA's packages for the system; on a Jetson: sudo apt "
+    "install nvidia-jetpack, and an environment made with --system-site-packages"
 )
 START_LIMIT_S, BUILD_LIMIT_S, RUN_LIMIT_S = 120.0, 1800.0, 60.0
 HEADER = b"edgelab tensorrt engine 1\n"
@@ -141,7 +142,7 @@ class TensorRtSession(ClosesAtEnd):
 
     def _hand_over(self, inputs: tuple[np.ndarray, ...]) -> None:
         if not self._is_open:
-            raise ModelError("This session is closed.", fix="open the model again")
+            raise ModelError(tr("This session is closed."), fix=tr("open the model again"))
         check_inputs(self.inputs, inputs)
         for number, array in enumerate(inputs):
             np.save(self._engine.folder / f"input{number}.npy", np.ascontiguousarray(array))
@@ -167,7 +168,8 @@ class TensorRtTarget:
     def __init__(self, precision: str = "int8") -> None:
         if precision not in PRECISIONS:
             raise InputError(
-                f"There is no precision {precision!r}.", fix=f"choose from {', '.join(PRECISIONS)}"
+                tr("There is no precision {precision!r}.", precision=precision),
+                fix=tr("choose from {precisions}", precisions=", ".join(PRECISIONS)),
             )
         self.precision = precision
 
@@ -181,18 +183,36 @@ class TensorRtTarget:
         """Whether TensorRT and a GPU are here; what is loaded at all is loaded in a child process."""
         gpu, version = _gpu(), _version()
         is_lean = not version and any(map(hardware.version_of, ("tensorrt-lean", "tensorrt-dispatch")))
-        why = "the fastest path on an NVIDIA GPU; the quantized ONNX model is made and checked without one"
+        why = tr(
+            "the fastest path on an NVIDIA GPU; the quantized ONNX model is made and checked without one"
+        )
         if not gpu:
             has_card = any(name.startswith("10de:") for name in hardware.pci_ids())
-            detail = "an NVIDIA GPU is here, its driver does not answer" if has_card else "no NVIDIA GPU"
-            fix = "install NVIDIA's driver, then restart" if has_card else "a machine with an NVIDIA GPU"
-            return Availability(False, False, detail, why, f"{fix}; then {FULL_LIBRARY_FIX}")
+            detail = (
+                tr("an NVIDIA GPU is here, its driver does not answer") if has_card else tr("no NVIDIA GPU")
+            )
+            fix = (
+                tr("install NVIDIA's driver, then restart")
+                if has_card
+                else tr("a machine with an NVIDIA GPU")
+            )
+            return Availability(
+                False,
+                False,
+                detail,
+                why,
+                tr("{fix}; then {library_fix}", fix=fix, library_fix=FULL_LIBRARY_FIX),
+            )
         if is_lean:
-            detail = f"{gpu}; only the lean runtime of TensorRT is installed, which cannot build engines"
+            detail = tr(
+                "{gpu}; only the lean runtime of TensorRT is installed, which cannot build engines", gpu=gpu
+            )
             return Availability(False, False, detail, why, FULL_LIBRARY_FIX)
         if not version and not hardware.native("nvinfer")[0]:
-            return Availability(False, False, f"{gpu}; TensorRT is not installed", why, f"{FULL_LIBRARY_FIX}")
-        return Availability(True, True, f"{gpu}; TensorRT {version or 'of the system'}", why)
+            return Availability(
+                False, False, tr("{gpu}; TensorRT is not installed", gpu=gpu), why, FULL_LIBRARY_FIX
+            )
+        return Availability(True, True, f"{gpu}; TensorRT {version or tr('of the system')}", why)
 
     def prepare(self, model: Path, *, calibration: np.ndarray | None = None) -> Path:
         """The first half of `compile`, which needs no GPU: the ONNX file that TensorRT builds an engine from.
@@ -286,10 +306,13 @@ class TensorRtTarget:
         found = self.probe()
         if not found.can_run:
             raise TargetError(
-                "TensorRT cannot be used on this machine.",
+                tr("TensorRT cannot be used on this machine."),
                 why=found.detail,
-                fix=f"{found.fix}. Without it, TensorRtTarget().prepare(model, calibration=images) gives the "
-                "ONNX file that an engine is built from",
+                fix=tr(
+                    "{fix}. Without it, TensorRtTarget().prepare(model, calibration=images) gives the "
+                    "ONNX file that an engine is built from",
+                    fix=found.fix,
+                ),
             )
 
 
@@ -298,16 +321,16 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         content = path.read_bytes()
         if not content.startswith(HEADER):
-            raise ValueError("it does not begin as our engines do")
+            raise ValueError(tr("it does not begin as our engines do"))
         line, _, engine = content[len(HEADER) :].partition(b"\n")
         facts = json.loads(line)
         if not engine or not {"gpu", "tensorrt", "layers"} <= set(facts):
-            raise ValueError("it is cut off")
+            raise ValueError(tr("it is cut off"))
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(
-            f"{path.name} is not a TensorRT engine that can be opened.",
+            tr("{path} is not a TensorRT engine that can be opened.", path=path.name),
             why=str(error),
-            fix="build it on this machine: chain.compiled(targets.get('tensorrt'))",
+            fix=tr("build it on this machine: chain.compiled(targets.get('tensorrt'))"),
         ) from error
     return facts, engine
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgelab.errors import InputError
 from edgelab.targets.base import Session
+from edgelab.texts import tr
 from edgelab.video.sources import Frame
 
 Region = tuple[float, float, float, float]  # left, top, right, bottom in pixels
@@ -138,14 +139,18 @@ class Classifier:
         spec = session.inputs[0]
         if len(spec.shape) != 4 or spec.shape[0] != 1 or spec.shape[3] != 3:
             raise InputError(
-                f"The model takes {spec}.",
-                why="a video is classified one RGB picture at a time",
-                fix="use a model with input [1, height, width, 3]",
+                tr("The model takes {spec}.", spec=spec),
+                why=tr("a video is classified one RGB picture at a time"),
+                fix=tr("use a model with input [1, height, width, 3]"),
             )
         if session.outputs[0].shape[-1] != len(class_names):
             raise InputError(
-                f"{len(class_names)} class names for {session.outputs[0].shape[-1]} outputs.",
-                fix="pass the names of the dataset that the model was trained on",
+                tr(
+                    "{count} class names for {outputs} outputs.",
+                    count=len(class_names),
+                    outputs=session.outputs[0].shape[-1],
+                ),
+                fix=tr("pass the names of the dataset that the model was trained on"),
             )
         self._session, self._class_names = session, tuple(class_names)
         self._region, self._margin = region, margin

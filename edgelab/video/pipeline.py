@@ -21,6 +21,7 @@ import numpy as np
 
 from edgelab.errors import EdgelabError, InputError
 from edgelab.targets.base import Session
+from edgelab.texts import tr
 from edgelab.video.classify import Prediction
 from edgelab.video.overlay import overlay
 from edgelab.video.sinks import Sink, open_sink
@@ -147,7 +148,7 @@ def _failure(what: str, error: Exception) -> EdgelabError:
     return EdgelabError(
         what,
         why=f"{type(error).__name__}: {error}",
-        fix="call that stage's function on one frame by itself; the traceback above shows where it fails",
+        fix=tr("call that stage's function on one frame by itself; the traceback above shows where it fails"),
     )
 
 
@@ -379,7 +380,10 @@ def run(
     failures: list[Exception] = []
     with source, sink:
         if queue_size < 1:
-            raise InputError(f"queue_size is {queue_size}.", why="a stage hands over at least one frame")
+            raise InputError(
+                tr("queue_size is {queue_size}.", queue_size=queue_size),
+                why=tr("a stage hands over at least one frame"),
+            )
         drop = source.is_live if drop_when_late is None else drop_when_late
         captured = _Channel(queue_size, drop_oldest=drop)
         prepared, inferred = _Channel(queue_size), _Channel(queue_size)

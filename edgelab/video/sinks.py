@@ -15,6 +15,7 @@ import numpy as np
 
 from edgelab import artifacts, quiet
 from edgelab.errors import InputError, StorageError, TargetError
+from edgelab.texts import tr
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80"}
 NOTEBOOK_UPDATES_PER_S = 20.0  # each is a message to the browser; more would only queue up there
@@ -72,9 +73,9 @@ class NotebookSink(Sink):
 
         if get_ipython() is None:
             raise TargetError(
-                "There is no notebook to show the video in.",
-                why="this runs as a plain Python program",
-                fix='use open_sink("window"), or write a file, such as open_sink("out.mp4")',
+                tr("There is no notebook to show the video in."),
+                why=tr("this runs as a plain Python program"),
+                fix=tr('use open_sink("window"), or write a file, such as open_sink("out.mp4")'),
             )
         super().__init__()
         self._alt = alt
@@ -125,12 +126,15 @@ class FileSink(Sink):
     def __init__(self, path: Path, fps: float) -> None:
         if path.suffix.lower() not in CODECS:
             raise InputError(
-                f"Cannot write {path.name}: unknown kind of video.",
-                why=f"known endings are {', '.join(CODECS)}",
-                fix="choose one of them; .webm plays in browsers, .avi survives being cut",
+                tr("Cannot write {path}: unknown kind of video.", path=path.name),
+                why=tr("known endings are {codecs}", codecs=", ".join(CODECS)),
+                fix=tr("choose one of them; .webm plays in browsers, .avi survives being cut"),
             )
         if not fps > 0:
-            raise InputError(f"Cannot write {path.name} at {fps:g} frames/s.", fix="give fps, such as 30")
+            raise InputError(
+                tr("Cannot write {path} at {fps:g} frames/s.", path=path.name, fps=fps),
+                fix=tr("give fps, such as 30"),
+            )
         super().__init__()
         self.path, self.fps = path, fps
         self._writer: cv2.VideoWriter | None = None
@@ -145,9 +149,9 @@ class FileSink(Sink):
             writer = cv2.VideoWriter(str(self._temporary), cv2.CAP_FFMPEG, codec, self.fps, self._size)
         if not writer.isOpened():
             raise StorageError(
-                f"Cannot write {self.path.name}.",
-                why=log.text.strip()[-300:] or "the encoder or the folder refused",
-                fix=f"check that {self.path.parent} can be written, or choose .avi",
+                tr("Cannot write {path}.", path=self.path.name),
+                why=log.text.strip()[-300:] or tr("the encoder or the folder refused"),
+                fix=tr("check that {folder} can be written, or choose .avi", folder=self.path.parent),
             )
         self._writer = writer
 
@@ -161,9 +165,10 @@ class FileSink(Sink):
         if self._writer is None:
             self._start(image)
         if (image.shape[1], image.shape[0]) != self._size:
+            size, expected = ("{}x{}".format(*pixels) for pixels in (image.shape[1::-1], self._size))
             raise InputError(
-                "A frame of {}x{} in a video of {}x{}.".format(*image.shape[1::-1], *self._size),
-                fix="give every frame the same size",
+                tr("A frame of {size} in a video of {expected}.", size=size, expected=expected),
+                fix=tr("give every frame the same size"),
             )
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         super().show(image)
@@ -185,9 +190,9 @@ class FileSink(Sink):
             capture.release()
             if announced < self.count - 1:  # formats that announce a duration may round the last frame away
                 raise StorageError(
-                    f"{self.path.name} could not be written whole.",
-                    why="most often the disk is full",
-                    fix="free some space, or write to another folder; no broken file was left",
+                    tr("{path} could not be written whole.", path=self.path.name),
+                    why=tr("most often the disk is full"),
+                    fix=tr("free some space, or write to another folder; no broken file was left"),
                 )
 
     def discard(self) -> None:
@@ -242,10 +247,12 @@ class WindowSink(Sink):
 
 def _no_window(error: Exception) -> TargetError:
     return TargetError(
-        "No window can be opened here.",
+        tr("No window can be opened here."),
         why=str(error),
-        fix='run it on a desktop with Tk (on Debian and Ubuntu: install "python3-tk"), or use "notebook" or '
-        'a file, such as "out.mp4", in place of "window"',
+        fix=tr(
+            'run it on a desktop with Tk (on Debian and Ubuntu: install "python3-tk"), or use '
+            '"notebook" or a file, such as "out.mp4", in place of "window"'
+        ),
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from edgelab import quiet
 from edgelab.errors import DataError, InputError, TargetError
+from edgelab.texts import tr
 
 # Read by OpenCV when it first opens a video. Broken packets are dropped, so that a file that was cut short
 # ends with its last whole picture and not with half a grey one.
@@ -237,7 +238,10 @@ def as_live(source: Source, fps: float | None = None) -> Source:
     fps = source.fps if fps is None else fps
     if not fps > 0:
         source.close()
-        raise InputError(f"{source.name} cannot be played at {fps:g} frames/s.", fix="give fps, such as 30")
+        raise InputError(
+            tr("{source} cannot be played at {fps:g} frames/s.", source=source.name, fps=fps),
+            fix=tr("give fps, such as 30"),
+        )
     return LiveSource(source, fps)
 
 
@@ -270,7 +274,9 @@ def open_source(what: str | os.PathLike[str], *, frame_count: int = 300, seed: i
 def _open_camera(name: str) -> Source:
     number = name.removeprefix("camera:")
     if not number.isdecimal():
-        raise InputError(f"{name!r} names no camera.", fix='write "camera:0" for the first one')
+        raise InputError(
+            tr("{name!r} names no camera.", name=name), fix=tr('write "camera:0" for the first one')
+        )
     with quiet.native_stderr():
         capture = cv2.VideoCapture(int(number))
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old frames in the driver are only lag
@@ -279,10 +285,16 @@ def _open_camera(name: str) -> Source:
         was_opened = capture.isOpened()
         capture.release()
         raise TargetError(
-            f"Camera {number} delivers no picture." if was_opened else f"There is no camera {number} here.",
-            why="another program holds it, or the system denies access" if was_opened else "none answered",
-            fix="plug one in, close other programs that use it, allow access to it in the system's privacy "
-            'settings, or set SOURCE = "scenes" or the path of a video file',
+            tr("Camera {number} delivers no picture.", number=number)
+            if was_opened
+            else tr("There is no camera {number} here.", number=number),
+            why=tr("another program holds it, or the system denies access")
+            if was_opened
+            else tr("none answered"),
+            fix=tr(
+                "plug one in, close other programs that use it, allow access to it in the system's "
+                'privacy settings, or set SOURCE = "scenes" or the path of a video file'
+            ),
         )
     return CaptureSource(capture, image, name=f"camera {number}", is_live=True)
 
@@ -297,9 +309,11 @@ def _open_stream(address: str) -> Source:
     if not found:
         capture.release()
         raise TargetError(
-            f"The stream {name} delivers no picture.",
-            why=f"nothing came within {OPEN_TIMEOUT_MS // 1000} s, or the address was refused",
-            fix='check it with a player such as VLC, or set SOURCE = "scenes"',
+            tr("The stream {name} delivers no picture.", name=name),
+            why=tr(
+                "nothing came within {seconds} s, or the address was refused", seconds=OPEN_TIMEOUT_MS // 1000
+            ),
+            fix=tr('check it with a player such as VLC, or set SOURCE = "scenes"'),
         )
     return CaptureSource(capture, image, name=name, is_live=True)
 
@@ -307,9 +321,9 @@ def _open_stream(address: str) -> Source:
 def _open_file(path: Path) -> Source:
     if not path.is_file():
         raise DataError(
-            f"There is no video file {path.name}.",
-            why=f"{path.parent} holds none of that name",
-            fix='check the path, or set SOURCE = "scenes"',
+            tr("There is no video file {path}.", path=path.name),
+            why=tr("{folder} holds none of that name", folder=path.parent),
+            fix=tr('check the path, or set SOURCE = "scenes"'),
         )
     with quiet.native_stderr():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
@@ -318,9 +332,11 @@ def _open_file(path: Path) -> Source:
         was_opened = capture.isOpened()
         capture.release()
         raise DataError(
-            f"{path.name} holds no whole frame." if was_opened else f"{path.name} cannot be read as a video.",
-            why="it was cut short, is damaged, or is no video; an .mp4 file without its end has no index",
-            fix="copy or record it again; .avi and .mkv files survive being cut, .mp4 files do not",
+            tr("{path} holds no whole frame.", path=path.name)
+            if was_opened
+            else tr("{path} cannot be read as a video.", path=path.name),
+            why=tr("it was cut short, is damaged, or is no video; an .mp4 file without its end has no index"),
+            fix=tr("copy or record it again; .avi and .mkv files survive being cut, .mp4 files do not"),
         )
     return CaptureSource(capture, image, name=path.name, is_live=False, boxes=_boxes_beside(path))
 

@@ -384,4 +384,4 @@ def test_progress_as_text_has_a_line_per_chapter(capsys):
     assert lines[0].split() == ["00", "Start", "here", "1", "solved", "0", "open", "1", "guesses"]
     quantize = next(line for line in lines if line.startswith("04"))
     assert "0 solved" in quantize and "0 guesses" in quantize
-    assert lines[-1].startswith("1 of ") and lines[-1].endswith("1 guesses checked")
+    assert lines[-1].startswith("1 of ") and lines[-1].endswith(", 1 guess checked")
