@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import json
 import os
 import re
@@ -17,22 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelab import artifacts, child, display
+from edgelab import artifacts, child
 from edgelab.errors import InputError, TargetError
-from edgelab.grading import submissions
+from edgelab.grading import page, submissions
 from edgelab.grading.answers import Limits
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ["student", "notebook", "exercise", "title", "state", "score", "error", "seconds"]
-MARKS = {"solved": "✓", "wrong": "✗", "open": "○", "failed": "!", "refused": "!"}
-LEGEND = "✓ solved (1 point), ✗ wrong, ○ not done, ! crashed, used too much, or cannot be read"
 TIME_TO_START_S = 120
 MOST_EXERCISES = 20
-
-STYLE = """body{font-family:sans-serif;max-width:80em;margin:2em auto;padding:0 1em;color:#1a1a1a}
-th,td{border-bottom:1px solid #bbb}td,th{vertical-align:top}"""
 
 
 @dataclass(frozen=True)
@@ -263,31 +257,6 @@ def _write(rows: list[dict[str, Any]], out: Path, graded: int) -> Grades:
     grades = Grades(frame, out / "grades.csv", out / "grades.html", graded)
     with artifacts.atomic_path(grades.csv) as temporary:
         frame.to_csv(temporary, index=False)
-    overview = _overview(frame)
-    details = frame.assign(state=[f"{MARKS[state]} {state}" for state in frame["state"]])
-    content = f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Grades</title><style>{STYLE}</style></head><body><main><h1>Grades</h1>
-<p>{html.escape(str(grades).splitlines()[0])}</p>
-{display.table_html(overview, f"Points: {LEGEND}")}<h2>Every exercise</h2>
-{display.table_html(details, "What each check said")}</main></body></html>
-"""
     with artifacts.atomic_path(grades.page) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_text(page.render(frame, str(grades).splitlines()[0]), encoding="utf-8")
     return grades
-
-
-def _overview(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per student and chapter notebook: points, and a mark per exercise."""
-    import pandas as pd
-
-    rows = []
-    for (student, notebook), part in frame.groupby(["student", "notebook"], sort=True):
-        total, marks = "0", f"{MARKS['refused']} {part['error'].iloc[0]}"
-        if part["exercise"].iloc[0]:
-            total = f"{part['score'].sum()} of {len(part)}"
-            marks = "   ".join(
-                f"{row.exercise}\N{NO-BREAK SPACE}{MARKS[row.state]}" for row in part.itertuples()
-            )
-        rows.append({"student": student, "notebook": notebook, "points": total, "exercises": marks})
-    return pd.DataFrame(rows)

@@ -64,7 +64,7 @@ def _grade_task(
     locked: bool,
 ) -> Verdict:
     found = core.find(task.key)
-    cell = submissions.answer_cell(task, cells)
+    cell = submissions.answer_cell(task, cells, chapter)
     if cell is None:
         return Verdict(task.key, found.title, "open", "its cell is missing")
     if submissions.is_untouched(task, cell["source"]):

@@ -55,11 +55,17 @@ class Chapter:
         name: the notebook's name without ending.
         tasks: its exercises, in order.
         cell_ids: of all its cells, solutions included.
+        sources: of its code cells; they tell it where a program has given the cells other ids.
     """
 
     name: str
     tasks: tuple[Task, ...]
     cell_ids: frozenset[str]
+    sources: frozenset[str] = field(repr=False)
+
+    def holds(self, cell: dict[str, Any]) -> bool:
+        """Whether a submitted cell is one of the chapter's own, filled in or not."""
+        return cell["id"] in self.cell_ids or cell["source"] in self.sources
 
 
 def source_of(cell: dict[str, Any]) -> str:
@@ -86,7 +92,8 @@ def _chapter(path: Path) -> Chapter:
                 tasks.append(Task(key, stub["id"], source_of(stub), answer, tuple(before)))
         elif "solution" not in tags(cell):
             before.append(source_of(cell))
-    return Chapter(path.stem, tuple(tasks), frozenset(cell["id"] for cell in cells))
+    sources = frozenset(source_of(cell) for cell in cells if cell["cell_type"] == "code")
+    return Chapter(path.stem, tuple(tasks), frozenset(cell["id"] for cell in cells), sources)
 
 
 def _checks(source: str) -> list[tuple[str, str]]:
@@ -130,8 +137,7 @@ def chapter_of(cells: list[dict[str, Any]], name: str, known: tuple[Chapter, ...
     Raises:
         SubmissionError: it belongs to none.
     """
-    ids = {cell["id"] for cell in cells}
-    common = {chapter.name: len(chapter.cell_ids & ids) for chapter in known if chapter.tasks}
+    common = {chapter.name: sum(map(chapter.holds, cells)) for chapter in known if chapter.tasks}
     best = max(common, key=common.__getitem__)
     by_name = [chapter.name for chapter in known if chapter.tasks and chapter.name[:3] in name]
     if not common[best] and not by_name:
@@ -174,19 +180,26 @@ def _is_same(source: str, stub: str) -> bool:
     return one is not None and other is not None and ast.dump(one) == ast.dump(other)
 
 
-def answer_cell(task: Task, cells: list[dict[str, Any]]) -> dict[str, Any] | None:
+def answer_cell(task: Task, cells: list[dict[str, Any]], chapter: Chapter) -> dict[str, Any] | None:
     """The cell that answers an exercise: the last one that was filled in, should there be copies.
 
-    A cell counts when it has the id of the chapter's own, or is tagged as an exercise and defines the answer.
+    A cell counts when it has the id of the chapter's own, or is tagged as an exercise and defines the answer;
+    where none of these was filled in, a cell of the student's own that defines the answer.
     """
-    candidates = []
-    for cell in cells:
-        tree = _tree(cell["source"]) if "exercise" in cell["tags"] else None
-        defined = set().union(*map(_bound, tree.body)) if tree else set()
-        if cell["id"] == task.cell_id or task.names & defined:
-            candidates.append(cell)
-    filled = [cell for cell in candidates if not is_untouched(task, cell["source"])]
-    return (filled or candidates or [None])[-1]
+
+    def defines(cell: dict[str, Any]) -> bool:
+        tree = _tree(cell["source"])
+        return bool(tree and task.names & set().union(*map(_bound, tree.body)))
+
+    proper = [
+        cell for cell in cells if cell["id"] == task.cell_id or ("exercise" in cell["tags"] and defines(cell))
+    ]
+    own = [cell for cell in cells if not chapter.holds(cell) and defines(cell)]
+    for candidates in (proper, own):
+        if filled := [cell for cell in candidates if not is_untouched(task, cell["source"])]:
+            return filled[-1]
+    untouched = proper or [cell for cell in cells if _is_same(cell["source"], task.stub)]
+    return untouched[0] if untouched else None
 
 
 def is_untouched(task: Task, source: str) -> bool:
@@ -228,7 +241,7 @@ def statements_for(
         for other in cells
         if other is not cell
         and not {"solution", "check"} & set(other["tags"])
-        and ("exercise" in other["tags"] or other["id"] not in chapter.cell_ids)
+        and ("exercise" in other["tags"] or not chapter.holds(other))
     ]
     known = []
     for source, is_own in [*((text, False) for text in task.before), *((text, True) for text in own)]:

@@ -1,6 +1,5 @@
-"""A class of made-up submissions: right, wrong, empty, broken, endless and hostile ones, graded in one go."""
+"""Made-up submissions: right, wrong, empty, broken, endless and hostile ones, graded in one go."""
 
-import copy
 import json
 import os
 import re
@@ -8,69 +7,24 @@ import socket
 import sys
 from pathlib import Path
 
+import made_up_class
 import psutil
 import pytest
+from made_up_class import F1, FALL, QUANTIZE, RIGHT, VERDICT, doing, is_exercise, notebook, solutions
 
 from edgelab import __main__ as command_line
 from edgelab import artifacts
 from edgelab.errors import InputError
 from edgelab.grading import grade as grading
-from edgelab.grading import submissions, wire
+from edgelab.grading import page, submissions, wire
 from edgelab.grading.answers import Limits
 
-CHAPTER = "08_verify"
 QUICK = Limits(cpu_s=2, wall_s=30.0)
 protected = pytest.mark.skipif(
     bool(grading.missing_protection()), reason=f"cannot lock code in: {grading.missing_protection()}"
 )
 
-VERDICT = """
-def verdict(low, high, threshold):
-    if high < threshold:
-        return "pass"
-    return "fail" if low > threshold else "undecided"
-"""
-QUANTIZE = """
-def quantize(real, scale, zero_point):
-    return np.clip(np.rint(real / scale) + zero_point, 0, 255).astype(np.uint8)
-"""
-FALL = """
-def steepest_fall(snr_db):
-    return int(np.argmin(np.diff(snr_db))) + 1
-"""
-F1 = """
-def f1_score(m, c):
-    return 2 * m[c, c] / (m[c].sum() + m[:, c].sum())
-"""
-RIGHT = [VERDICT, QUANTIZE, FALL, F1]
 SOLVED, OPEN = ["solved"] * 4, ["open"] * 4
-
-
-def chapter(name=CHAPTER):
-    path = artifacts.PROJECT_ROOT / "notebooks" / f"{name}.ipynb"
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def is_exercise(cell):
-    return "exercise" in cell["metadata"].get("tags", [])
-
-
-def notebook(answers, name=CHAPTER):
-    """The chapter with answers in its exercise cells; None leaves the stub."""
-    handed_in = copy.deepcopy(chapter(name))
-    cells = [cell for cell in handed_in["cells"] if "solution" not in cell["metadata"].get("tags", [])]
-    for cell, answer in zip(filter(is_exercise, cells), answers, strict=False):
-        if answer is not None:
-            cell["source"] = answer
-    return {**handed_in, "cells": cells}
-
-
-def doing(code):
-    """An answer to exercise 1 that does something, and then what is right."""
-    lines = "\n".join(f"    {line}" for line in code.splitlines())
-    return f"def verdict(low, high, threshold):\n{lines}\n    return right(low, high, threshold)\n" + (
-        VERDICT.replace("verdict", "right")
-    )
 
 
 SOLUTIONS = str(artifacts.PROJECT_ROOT / "notebooks" / "08_verify.ipynb")
@@ -251,21 +205,81 @@ def states(handed_in, folder):
 
 
 @protected
-def test_reordered_and_duplicated_cells_do_not_matter(tmp_path):
-    handed_in = notebook(RIGHT)
-    handed_in["cells"].reverse()
-    copied = [copy.deepcopy(cell) for cell in handed_in["cells"] if is_exercise(cell)]
-    stubs = [cell for cell in notebook([])["cells"] if is_exercise(cell)]
-    assert states({**handed_in, "cells": handed_in["cells"] + copied + stubs}, tmp_path) == SOLVED
+def test_reordered_and_duplicated_cells_do_not_matter_and_a_deleted_one_is_not_done(tmp_path):
+    assert states(made_up_class.shuffled(notebook(RIGHT)), tmp_path) == ["solved", "solved", "open", "solved"]
 
 
 @protected
-def test_a_deleted_cell_is_not_done_and_a_copy_under_another_id_counts(tmp_path):
-    handed_in = notebook(RIGHT)
-    positions = [index for index, cell in enumerate(handed_in["cells"]) if is_exercise(cell)]
-    handed_in["cells"][positions[0]]["id"] = "another"
-    del handed_in["cells"][positions[2]]
-    assert states(handed_in, tmp_path) == ["solved", "solved", "open", "solved"]
+@pytest.mark.parametrize("tags", [["exercise"], []])
+def test_a_program_that_gives_cells_other_ids_and_drops_their_tags_costs_no_points(tmp_path, tags):
+    handed_in = made_up_class.with_lost_ids(notebook([*RIGHT[:3], None]))
+    for cell in filter(is_exercise, handed_in["cells"]):
+        cell["metadata"]["tags"] = tags
+    assert states(handed_in, tmp_path) == [*SOLVED[:3], "open"]
+
+
+@protected
+def test_an_answer_in_a_cell_of_ones_own_counts_where_the_given_cell_was_left_or_deleted(tmp_path):
+    handed_in = notebook([None, QUANTIZE, None, F1])
+    cells = [cell for cell in handed_in["cells"] if cell["source"] != F1]
+    own = [VERDICT, "quantize = quantize(0.5, 1, 0)", F1]
+    cells += [{"cell_type": "code", "id": f"own-{i}", "metadata": {}, "source": own[i]} for i in range(3)]
+    assert states({**handed_in, "cells": cells}, tmp_path) == ["solved", "solved", "open", "solved"]
+
+
+def table_of(*rows):
+    """A table of grades of (student, notebook, exercise, state, error)."""
+    import pandas as pd
+
+    full = [
+        (student, name, key, "title", state, int(state == "solved"), error, 0.1)
+        for student, name, key, state, error in rows
+    ]
+    return pd.DataFrame(full, columns=grading.COLUMNS)
+
+
+def test_the_page_tells_who_needs_help_and_which_exercise_was_hard():
+    frame = table_of(
+        ("ada", "ada.ipynb", "08.1", "solved", ""),
+        ("ada", "ada.ipynb", "08.2", "wrong", "0.6 is 1, got 0 – Round first."),
+        ("bao", "bao/1.ipynb", "08.1", "wrong", "8 is 9, got 7 – Count again."),
+        ("bao", "bao/1.ipynb", "08.2", "wrong", "1.6 is 2, got 1 – Round first."),
+        ("bao", "bao/2.ipynb", "08.1", "solved", ""),
+        ("bao", "bao/2.ipynb", "08.2", "open", ""),
+        ("chidi", "chidi.ipynb", "08.1", "failed", "crashed"),
+        ("chidi", "chidi.ipynb", "08.2", "wrong", "line 1: x – NameError: name 'x' is not defined"),
+        ("dana", "dana.ipynb", "", "refused", "not a notebook"),
+    )
+    assert [(row["student"], row["points"], row["of"]) for row in page.students(frame)] == [
+        ("chidi", 0, 2),
+        ("dana", 0, 0),
+        ("ada", 1, 2),
+        ("bao", 1, 2),
+    ]
+    notes = {row["student"]: row["notes"] for row in page.students(frame)}
+    assert notes["bao"] == "1 wrong; chapter 08 handed in more than once"
+    assert notes["chidi"] == "1 wrong; 1 crashed or used too much" and notes["dana"] == "not a notebook"
+    hardest, easier = page.exercises(frame)
+    assert (hardest["exercise"], hardest["share"], hardest["of"]) == ("08.2", 0.0, 3)
+    assert hardest["mistake"] == "Round first. (2 of 3)"
+    assert easier["share"] == 2 / 3 and easier["failed"] == 1 and easier["mistake"] == "crashed (1 of 1)"
+    (table,) = page.chapters(frame)
+    assert table["name"] == "8. Verify" and table["shares"] == [2 / 3, 0.0]
+    assert table["rows"][0] == ("ada", ("solved", "wrong"))
+    text = page.render(frame, "4 students")
+    assert text.index(">chidi<") < text.index(">ada<") and "Round first. (2 of 3)" in text
+
+
+@protected
+def test_what_sleeps_is_ended(tmp_path):
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook([doing("import time\ntime.sleep(10**6)")])))
+    row = grading.grade(tmp_path, tmp_path / "out", limits=Limits(wall_s=4.0)).frame.iloc[0]
+    assert row["state"] == "failed" and row["error"] == "gave no answer within 4 s"
+
+
+@protected
+def test_what_a_submission_claims_of_itself_counts_for_nothing(tmp_path):
+    assert states(made_up_class.boasting(notebook([])), tmp_path) == OPEN
 
 
 @protected
@@ -291,21 +305,6 @@ def test_helpers_in_own_cells_and_in_other_answers_are_found(tmp_path):
     )}  # fmt: skip
     handed_in["cells"].append(own)
     assert states(handed_in, tmp_path) == ["solved", "open", "open", "solved"]
-
-
-def solutions(name):
-    """The right answers of a chapter, from its solution cells."""
-    import ast
-
-    answers = []
-    for cell in chapter(name)["cells"]:
-        if is_exercise(cell):
-            stub = "".join(cell["source"])
-            imports = [line for line in stub.splitlines() if line.startswith(("import ", "from "))]
-        if "solution" in cell["metadata"].get("tags", []):
-            body = ast.parse("".join(cell["source"])).body[0].body
-            answers.append("\n".join([*imports, *map(ast.unparse, body)]))
-    return answers
 
 
 @protected
