@@ -10,6 +10,7 @@ import csv
 import html
 import json
 import os
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
@@ -20,8 +21,9 @@ import filelock
 import numpy as np
 import pandas as pd
 
-from edgelab import artifacts
+from edgelab import artifacts, point_labels
 from edgelab.errors import DataError, InputError
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,8 +54,7 @@ ROW_KEY = ["model", "precision", "target", "device", "dataset"]
 RESULT_KEY = ["metric", "target", "device", "model", "precision", "dataset", "provenance"]
 MAIN_METRICS = ["accuracy", "latency", "size"]
 # Area in points² of the largest model's marker, of the smallest, and of one whose size is unknown.
-MARKER_AREAS = (600.0, 40.0, 40.0)
-LABEL_PIXELS = (70.0, 14.0)  # points closer than this share a label
+MARKER_AREAS = (300.0, 40.0, 40.0)
 SMALLEST_SPAN = 5.0  # percentage points: a narrower axis would make noise look like a difference
 
 
@@ -122,28 +123,36 @@ class Result:
     def __post_init__(self) -> None:
         if self.provenance not in PROVENANCES:
             raise InputError(
-                f"provenance is {self.provenance!r}.",
-                why="a number must say where it comes from",
-                fix=f"use one of {', '.join(PROVENANCES)}",
+                tr("provenance is {provenance!r}.", provenance=self.provenance),
+                why=tr("a number must say where it comes from"),
+                fix=tr("use one of {provenances}", provenances=", ".join(PROVENANCES)),
             )
         if self.provenance == "published" and not self.source.strip():
             raise InputError(
-                f"The published {self.metric} of {self.model or 'a model'} has no source.",
-                why="a figure that nobody can look up is a rumour",
-                fix="give source=, the document and its version",
+                tr(
+                    "The published {metric} of {model} has no source.",
+                    metric=self.metric,
+                    model=self.model or tr("a model"),
+                ),
+                why=tr("a figure that nobody can look up is a rumour"),
+                fix=tr("give source=, the document and its version"),
             )
         if not np.isfinite(self.value):
             raise InputError(
-                f"{self.metric} is {self.value}.",
-                why="a record holds a finite number; what was not measured has no record",
-                fix="leave the record out",
+                tr("{metric} is {value}.", metric=self.metric, value=self.value),
+                why=tr("a record holds a finite number; what was not measured has no record"),
+                fix=tr("leave the record out"),
             )
         known = UNITS.get(self.metric, self.unit)
         if self.unit and self.unit != known:
             raise InputError(
-                f"{self.metric} is given in {self.unit!r}.",
-                why=f"{self.metric} is always stored in {known!r}, so that values can be compared",
-                fix=f"convert the value to {known!r}, or leave unit out",
+                tr("{metric} is given in {unit!r}.", metric=self.metric, unit=self.unit),
+                why=tr(
+                    "{metric} is always stored in {known!r}, so that values can be compared",
+                    metric=self.metric,
+                    known=known,
+                ),
+                fix=tr("convert the value to {known!r}, or leave unit out", known=known),
             )
         object.__setattr__(self, "unit", known)
         object.__setattr__(self, "value", float(self.value))
@@ -324,9 +333,9 @@ def published(*names: str) -> tuple[Result, ...]:
     for name in names or available:
         if name not in available:
             raise DataError(
-                f"There are no published figures named {name!r}.",
-                why=f"data/published holds {', '.join(available) or 'nothing'}",
-                fix="use one of these names, or add a file as data/README.md describes",
+                tr("There are no published figures named {name!r}.", name=name),
+                why=tr("data/published holds {names}", names=", ".join(available) or tr("nothing")),
+                fix=tr("use one of these names, or add a file as data/README.md describes"),
             )
         with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             for line, row in enumerate(csv.DictReader(file), start=2):
@@ -339,9 +348,9 @@ def _published_row(row: Mapping[str, str], place: str) -> Result:
         return Result(**{**row, "value": float(row["value"])}, provenance="published", created="")
     except (InputError, TypeError, ValueError, KeyError) as error:
         raise DataError(
-            f"data/published/{place} cannot be read.",
+            tr("data/published/{place} cannot be read.", place=place),
             why=getattr(error, "why", "") or str(error),
-            fix="give every column a value, as the rows beside it do",
+            fix=tr("give every column a value, as the rows beside it do"),
         ) from error
 
 
@@ -534,7 +543,7 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
     drawn = rows.dropna(subset=["accuracy", "latency"]).reset_index()
     missing = [f"{key[1]} {key[2]}" for key in rows[rows[["accuracy", "latency"]].isna().any(axis=1)].index]
 
-    fig, axes = plt.subplots(layout="constrained")
+    fig, axes = plt.subplots(figsize=(9, 5), layout="constrained")
     axes.set(xlabel="latency in ms (log scale, lower is better)", ylabel="accuracy in % (higher is better)")
     if drawn.empty:
         axes.text(0.5, 0.5, "No model has both an accuracy and a latency yet.", ha="center", va="center")
@@ -554,64 +563,47 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
             ],
             edgecolors=colours[target],
         )
-    on_front = set()
     for _, group in drawn.groupby("dataset", sort=False):
-        front = pareto_front(group["latency"].to_numpy(), group["accuracy"].to_numpy())
-        points = group.iloc[front]
-        on_front.update(points.index)
+        points = group.iloc[pareto_front(group["latency"].to_numpy(), group["accuracy"].to_numpy())]
         axes.step(
             points["latency"], 100 * points["accuracy"], where="post", color="0.35", lw=1, ls="-", zorder=0
         )
-    axes.margins(0.12)
+    axes.margins(x=0.2, y=0.12)  # room for names
     low, high = axes.get_ylim()
     if high - low < SMALLEST_SPAN:
         axes.set_ylim((low + high - SMALLEST_SPAN) / 2, (low + high + SMALLEST_SPAN) / 2)
-    _pareto_labels(axes, drawn, on_front)
     _pareto_legend(axes, colours, drawn)
     if missing:
-        axes.set_title(
-            f"not drawn, accuracy or latency unknown: {', '.join(missing)}", loc="left", fontsize=8
+        names = textwrap.fill(
+            f"not drawn, accuracy or latency unknown: {', '.join(dict.fromkeys(missing))}", 110
         )
+        axes.set_title(names, loc="left", fontsize=9)
+    points = np.column_stack([drawn["latency"], 100 * drawn["accuracy"]])
+    point_labels.add(axes, points, _pareto_names(drawn), drawn["area"].to_numpy())
     return fig
 
 
 def plain_log_axis(axis: Axis) -> None:
-    """Ticks of a logarithmic axis at 1, 2, 5, 10, … written as people write numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, … (on a short one closer), as people write numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    class Locator(LogLocator):
+        def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+            ticks = np.asarray(super().tick_values(vmin, vmax))
+            if np.count_nonzero((ticks >= vmin) & (ticks <= vmax)) > 2:
+                return ticks
+            even = MaxNLocator(5, steps=(1, 2, 5, 10)).tick_values(vmin, vmax)
+            return even[even > 0]
+
+    axis.set_major_locator(Locator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _pareto_labels(axes: Axes, drawn: pd.DataFrame, on_front: set[int]) -> None:
-    """Name the points on a front, and of the others those whose name does not stand there yet.
-
-    The name is what differs: model, precision, or both. Points that are close to each other share one.
-    """
-    parts = [name for name in ("model", "precision") if drawn[name].nunique() > 1] or ["precision"]
-    names = drawn[parts].agg(" ".join, axis=1)
-    to_pixels = axes.transData.transform
-    axes.figure.canvas.draw()  # the limits are settled only now
-    placed: list[tuple[np.ndarray, list[str]]] = []
-    for index in sorted(drawn.index, key=lambda row: row not in on_front):
-        name = names[index]
-        if index not in on_front and any(name in known for _, known in placed):
-            continue
-        point = (drawn.loc[index, "latency"], 100 * drawn.loc[index, "accuracy"])
-        near = [
-            known
-            for other, known in placed
-            if np.all(np.abs(to_pixels(point) - to_pixels(other)) < LABEL_PIXELS)
-        ]
-        if near:
-            near[0].append(name)
-        else:
-            placed.append((np.array(point), [name]))
-    for point, known in placed:
-        axes.annotate(
-            ", ".join(dict.fromkeys(known)), point, xytext=(8, 8), textcoords="offset points", fontsize=9
-        )
+def _pareto_names(drawn: pd.DataFrame) -> list[str]:
+    """What tells the points apart: model, precision or target, or several of them."""
+    parts = [name for name in ("model", "precision", "target") if drawn[name].nunique() > 1] or ["precision"]
+    return drawn[parts].agg(" ".join, axis=1).tolist()
 
 
 def _pareto_legend(axes: Axes, colours: dict[str, str], drawn: pd.DataFrame) -> None:
