@@ -273,7 +273,7 @@ def read_pictures(path: Path, image_size: int) -> PictureFolder:
         )
     rows: list[tuple[str, str, str, np.ndarray]] = []
     unreadable: list[str] = []
-    for name, data in tqdm(files(path), f"reading {path.name}", unit=" pictures", delay=1):
+    for name, data in tqdm(files(path), f"reading {path.name}", unit=" pictures", delay=1, leave=False):
         split, class_name = _split_and_class(name)
         try:
             rows.append((split, class_name, str(name), decode(data, image_size)))

@@ -202,10 +202,13 @@ def header(notebook: str) -> None:
             fix=tr("add an entry there, or correct the name"),
         )
     chapter = entries[name]
+    takes = chapter["takes"]
+    if "chapter" in takes:  # its recorded time is that of a run in which the chapters before it came first
+        takes += tr("; made here first when it is missing, which takes minutes more")
     facts = {
         "Needs": chapter["needs"],
         "Time": minutes_text(name),
-        "Takes": chapter["takes"],
+        "Takes": takes,
         "Leaves": chapter["leaves"],
     }
     items = "".join(f"<div><b>{name}</b>: {html.escape(fact)}</div>" for name, fact in facts.items())

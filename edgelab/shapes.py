@@ -302,9 +302,10 @@ def draw_shapes(
         )
     images = np.empty((count, image_size, image_size, 3), np.uint8)
     labels = np.empty(count, np.int64)
-    starts = range(0, count, CHUNK_IMAGES)
-    for start in tqdm(starts, "drawing shapes", unit_scale=CHUNK_IMAGES, unit=" pictures", delay=1):
-        chunk, chunk_labels = _draw_chunk(generator(seed, stream, start // CHUNK_IMAGES), image_size)
-        stop = min(start + CHUNK_IMAGES, count)
-        images[start:stop], labels[start:stop] = chunk[: stop - start], chunk_labels[: stop - start]
+    with tqdm(total=count, desc="drawing shapes", unit=" pictures", delay=1, leave=False) as bar:
+        for start in range(0, count, CHUNK_IMAGES):
+            chunk, chunk_labels = _draw_chunk(generator(seed, stream, start // CHUNK_IMAGES), image_size)
+            stop = min(start + CHUNK_IMAGES, count)
+            images[start:stop], labels[start:stop] = chunk[: stop - start], chunk_labels[: stop - start]
+            bar.update(stop - start)
     return images, labels
