@@ -177,7 +177,10 @@ def _check_part(part: str, images: np.ndarray, labels: np.ndarray, class_names: 
 
 
 def _range(labels: np.ndarray) -> str:
-    return f"{labels.dtype} from {labels.min()} to {labels.max()}" if len(labels) else "none"
+    if len(labels) == 0:
+        return tr("none")
+    low, high = labels.min(), labels.max()
+    return tr("{dtype} from {low} to {high}", dtype=labels.dtype, low=low, high=high)
 
 
 def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -52,7 +52,8 @@ class Finding:
     fix: str = ""
 
     def __str__(self) -> str:
-        return f"{MARKS[self.status]:<10} {tr(self.name)}: {self.detail}"
+        name = tr(self.name)
+        return f"{MARKS[self.status]:<10} {name}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,12 @@ class Report:
         for finding in self.findings:
             cells = (MARKS[finding.status], finding.detail, finding.why, finding.fix)
             body = "".join(f'<td style="{style}">{html.escape(cell)}</td>' for cell in cells)
-            rows.append(
-                f'<tr><th scope="row" style="{style}">{html.escape(tr(finding.name))}</th>{body}</tr>'
-            )
+            name = html.escape(tr(finding.name))
+            rows.append(f'<tr><th scope="row" style="{style}">{name}</th>{body}</tr>')
+        caption = tr("What this machine has")
         return (
             '<table style="border-collapse:collapse"><caption style="text-align:left;font-weight:bold">'
-            f"{tr('What this machine has')}</caption><thead><tr>{head}</tr></thead>"
+            f"{caption}</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{''.join(rows)}</tbody></table>"
         )
 

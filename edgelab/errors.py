@@ -16,7 +16,11 @@ class EdgelabError(Exception):
 
     def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
         self.what, self.why, self.fix = what, why, fix
-        lines = [what, f"{tr('Why:')} {why}" if why else "", f"{tr('What to do:')} {fix}" if fix else ""]
+        lines = [
+            what,
+            tr("Why: {why}", why=why) if why else "",
+            tr("What to do: {fix}", fix=fix) if fix else "",
+        ]
         super().__init__("\n".join(line for line in lines if line))
 
 

@@ -248,7 +248,7 @@ def try_adapter(folder: str = "") -> list[str]:
         raise OSError(f"{adapter.reason or problem}|{adapter.fix or DRIVER_FIX}")
     if list(sums) != [0, 2, 4, 6]:
         name = adapter.name or UNKNOWN_ADAPTER
-        raise OSError(f"{tr('{name} adds wrongly: {sums}', name=name, sums=list(sums))}|{DRIVER_FIX}")
+        raise OSError(tr("{name} adds wrongly: {sums}", name=name, sums=list(sums)) + "|" + DRIVER_FIX)
     return [adapter.name or UNKNOWN_ADAPTER, adapter.kind, adapter.backend]
 
 

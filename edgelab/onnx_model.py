@@ -300,7 +300,7 @@ def check_images(calibration: np.ndarray | None, spec: TensorSpec) -> np.ndarray
     images = None if calibration is None else np.ascontiguousarray(calibration)
     expected = spec.shape[1:]
     if images is None or len(images) == 0 or images.dtype != np.uint8 or images.shape[1:] != expected:
-        got = "none" if images is None else f"{images.dtype} {list(images.shape)}"
+        got = tr("none") if images is None else f"{images.dtype} {list(images.shape)}"
         raise InputError(
             tr(
                 "Calibration images: expected uint8 [N, {shape}], got {got}.",

@@ -22,7 +22,7 @@ from edgelab import graph
 from edgelab.errors import InputError, TargetError
 from edgelab.litert_c import KERNELS
 from edgelab.targets.cpu import runtime_version
-from edgelab.texts import tr
+from edgelab.texts import tr, tr_alternatives
 
 TIMEOUT_S = 120
 
@@ -142,7 +142,7 @@ def operator_profile(
                 threads=threads,
                 runs=runs,
             ),
-            why=tr("kernels are {names}; threads and runs start at 1", names=f" {tr('or')} ".join(KERNELS)),
+            why=tr("kernels are {names}; threads and runs start at 1", names=tr_alternatives(KERNELS)),
             fix=tr("leave them out for XNNPACK, one thread, 200 runs"),
         )
     graph.read(Path(path))
@@ -150,9 +150,9 @@ def operator_profile(
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace")
     except subprocess.TimeoutExpired as error:
-        raise _unavailable(f"it took longer than {TIMEOUT_S} s") from error
+        raise _unavailable(tr("it took longer than {seconds} s", seconds=TIMEOUT_S)) from error
     if child.returncode != 0:
-        last = child.stderr.strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
+        last = child.stderr.strip().splitlines()[-1:] or [tr("exit status {code}", code=child.returncode)]
         raise _unavailable(last[0])
     record = json.loads(child.stdout)
     return OperatorProfile(

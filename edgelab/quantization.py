@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from edgelab import artifacts, graph, quiet
 from edgelab.errors import EdgelabError, InputError, ModelError
 from edgelab.targets.base import TensorSpec
-from edgelab.texts import tr
+from edgelab.texts import tr, tr_alternatives
 
 if TYPE_CHECKING:
     import keras
@@ -169,7 +169,7 @@ def _check_mode(mode: str, io_dtype: str) -> None:
     if io_dtype not in allowed:
         raise InputError(
             tr("A {mode} model cannot have {io_dtype} input and output.", mode=mode, io_dtype=io_dtype),
-            why=tr("it takes and gives {dtypes}", dtypes=f" {tr('or')} ".join(allowed)),
+            why=tr("it takes and gives {dtypes}", dtypes=tr_alternatives(allowed)),
             fix=tr(
                 'use io_dtype="{allowed}", or mode "int8", which allows {io_dtypes}',
                 allowed=allowed[0],

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import gettext
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ def tr_plural(one: str, many: str, count: int, /, **values: Any) -> str:
     """
     translated = _catalogue().ngettext(one, many, count)
     return _filled(translated, one if count == 1 else many, {"count": count, **values})
+
+
+def tr_alternatives(names: Iterable[str]) -> str:
+    """Names of which one is to be chosen, such as "int8 or uint8"."""
+    return (" " + tr("or") + " ").join(names)
 
 
 def tr_later(text: str) -> str:

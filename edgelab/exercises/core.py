@@ -88,7 +88,7 @@ class Exercise:
     def help_for(self, tries: int) -> tuple[str, ...]:
         """The hints earned by so many failing tries; after the last of them, where to read."""
         earned = self.hints[:tries]
-        return (*earned, f"{tr('Read:')} {self.read}") if tries > len(self.hints) and self.read else earned
+        return (*earned, tr("Read:") + " " + self.read) if tries > len(self.hints) and self.read else earned
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class CheckResult:
 
     @property
     def _lines(self) -> list[str]:
-        hints = [hint if hint.startswith(tr("Read:")) else f"{tr('Hint:')} {hint}" for hint in self.hints]
+        hints = [hint if hint.startswith(tr("Read:")) else tr("Hint:") + " " + hint for hint in self.hints]
         return [line for line in (self.what_differs, *hints, self.note) if line]
 
     def __str__(self) -> str:
@@ -285,7 +285,7 @@ def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResu
     try:
         tries = _record_try(found.key, state)
     except StorageError as error:
-        note = f"{tr('Your progress was not saved.')} {error.what}"
+        note = tr("Your progress was not saved.") + " " + error.what
     if mistake is None:
         if solution_given:
             note = tr("Write your own answer in place of the dots to make it yours.") + " " + note
@@ -430,7 +430,8 @@ class Progress:
             len(self.frame),
             solved=self.solved,
         )
-        return f"{exercises}, {tr_plural('{count} guess checked', '{count} guesses checked', self.guesses)}"
+        guesses = tr_plural("{count} guess checked", "{count} guesses checked", self.guesses)
+        return f"{exercises}, {guesses}"
 
     __repr__ = __str__
 
@@ -637,7 +638,7 @@ def _control(default, low, high, step, options):
 def _show_guess(guess: Guess) -> None:
     import ipywidgets
 
-    asked = f"<b>{tr('Your guess:')}</b> {html.escape(guess.question)}"
+    asked = "<b>" + tr("Your guess:") + "</b> " + html.escape(guess.question)
     label = ipywidgets.HTML(asked)
     line = ipywidgets.HBox([guess.control, ipywidgets.Label(guess.unit)])
     value = guess._with_unit(guess.value)

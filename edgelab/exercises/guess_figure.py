@@ -62,7 +62,8 @@ def _outcome(row: dict[str, Any]) -> str:
     if "options" in row and guess == measured:
         return "✓ " + tr("{whose} is right: {guess}", whose=_whose(row), guess=guess)
     mark = "✗ " if "options" in row else ""
-    return f"{mark}{_whose(row)} {guess}, {tr(row['provenance'])} {measured}"
+    provenance = tr(row["provenance"])
+    return f"{mark}{_whose(row)} {guess}, {provenance} {measured}"
 
 
 def _draw(rows: list[dict[str, Any]]) -> Figure:

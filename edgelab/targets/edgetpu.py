@@ -52,34 +52,34 @@ COMPILER_ERRORS = (
     (
         "not quantized",
         ModelError,
-        "The model is not quantized.",
-        "convert it to int8 with calibration images (chapter 4)",
+        tr("The model is not quantized."),
+        tr("convert it to int8 with calibration images (chapter 4)"),
     ),
     (
         "dynamic-sized",
         ModelError,
-        "The model has shapes that are not fixed.",
-        "fix the batch at 1 before converting",
+        tr("The model has shapes that are not fixed."),
+        tr("fix the batch at 1 before converting"),
     ),
     (
         "Didn't find op",
         ModelError,
-        "The model is too new for the compiler.",
-        "replace that operator in the model, or convert with an older TensorFlow",
+        tr("The model is too new for the compiler."),
+        tr("replace that operator in the model, or convert with an older TensorFlow"),
     ),
     (
         "large activation tensors",
         ModelError,
-        "The model's activations are too large for the Edge TPU.",
-        "take a smaller input image",
+        tr("The model's activations are too large for the Edge TPU."),
+        tr("take a smaller input image"),
     ),
     (
         "Internal compiler error",
         TargetError,
-        "The compiler broke on this model.",
-        "compile parts of the model, to find the operator that breaks it",
+        tr("The compiler broke on this model."),
+        tr("compile parts of the model, to find the operator that breaks it"),
     ),
-    ("could not be parsed", ModelError, "The compiler cannot read the model.", "convert it again"),
+    ("could not be parsed", ModelError, tr("The compiler cannot read the model."), tr("convert it again")),
 )
 
 
@@ -384,9 +384,9 @@ def _placed(
 
 
 def _compiler_error(done: child.Finished, log: CompilerLog, expected: EdgeTpuPlacement) -> EdgelabError:
-    said = "; ".join(log.errors) or child.last_lines(f"{done.stdout}\n{done.stderr}") or "it said nothing"
+    said = "; ".join(log.errors) or child.last_lines(f"{done.stdout}\n{done.stderr}") or tr("it said nothing")
     why = (
-        tr("{who}. It said: {said}", who=expected.refusal or tr("the compiler"), said=said)
+        tr("{refusal}. It said: {said}", refusal=expected.refusal, said=said)
         if expected.refusal
         else tr("the compiler said: {said}", said=said)
     )
@@ -415,7 +415,7 @@ def _failed(kind: str, detail: str, library: str) -> EdgelabError:
     if kind == "missing":
         return TargetError(tr("The Edge TPU's library cannot be loaded."), why=detail, fix=LIBRARY_FIX)
     if kind == "wrong":
-        name = library or "The library of that name"
+        name = library or tr("The library of that name")
         return TargetError(
             tr("{name} is not the Edge TPU's library.", name=name), why=detail, fix=LIBRARY_FIX
         )

@@ -464,17 +464,20 @@ def _refusal(nodes: list[_Node], inputs: list[graph.Tensor]) -> str:
     """Why the compiler refuses the file as a whole; empty when it takes it."""
     for node in nodes:
         if reason := too_new(node.operator):
-            return f"the compiler cannot read the file: {reason}"
+            return tr("the compiler cannot read the file: {reason}", reason=reason)
     loose = next((tensor for tensor in inputs if tensor.is_dynamic), None)
     if loose:
-        return f"the compiler needs fixed shapes, and a dimension of the input {loose.name} is left open"
+        return tr(
+            "the compiler needs fixed shapes, and a dimension of the input {name} is left open",
+            name=loose.name,
+        )
     for node in nodes:
         if reason := _dynamic(node):
-            return f"the compiler needs fixed shapes: {reason}"
+            return tr("the compiler needs fixed shapes: {reason}", reason=reason)
     if not any(
         tensor.dtype in EIGHT_BIT and tensor.is_quantized for node in nodes for tensor in node.activations
     ):
-        return "the model is not quantized to 8 bits: nothing that flows through it is an 8-bit integer"
+        return tr("the model is not quantized to 8 bits: nothing that flows through it is an 8-bit integer")
     return ""
 
 

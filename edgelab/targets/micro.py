@@ -393,7 +393,7 @@ def _explained(error: Exception, model: Path, found: graph.Graph, arena_bytes: i
         )
     missing = re.search(r"Didn't find op for builtin opcode '(\w+)'", error.words)
     if missing or "custom op" in error.words.lower():
-        name = missing.group(1) if missing else "a custom operator"
+        name = missing.group(1) if missing else tr("a custom operator")
         return ModelError(
             tr(
                 "{model} cannot run on TensorFlow Lite Micro: it has no operator {name}.",

@@ -16,7 +16,7 @@ from edgelab import artifacts, graph, hardware, onnx_model, quantization
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets.base import Availability, ClosesAtEnd, Compiled, Placement, TensorSpec, check_inputs
 from edgelab.targets.cpu import CpuTarget, thread_count
-from edgelab.texts import tr
+from edgelab.texts import tr, tr_alternatives
 
 HINTS = ("LATENCY", "THROUGHPUT")
 PRECISIONS = ("int8", "float32")
@@ -158,8 +158,8 @@ class OpenVinoTarget:
                 tr("There is no hint {hint!r} with precision {precision!r}.", hint=hint, precision=precision),
                 fix=tr(
                     "hint: {hints}; precision: {precisions}",
-                    hints=f" {tr('or')} ".join(HINTS),
-                    precisions=f" {tr('or')} ".join(PRECISIONS),
+                    hints=tr_alternatives(HINTS),
+                    precisions=tr_alternatives(PRECISIONS),
                 ),
             )
         self.threads = thread_count(threads)

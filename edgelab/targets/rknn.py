@@ -681,7 +681,7 @@ def _checked_images(calibration: np.ndarray | None, spec: TensorSpec) -> np.ndar
     images = None if calibration is None else np.asarray(calibration)
     fits = images is not None and images.dtype == np.uint8 and images.shape[1:] == spec.shape[1:]
     if not fits or len(images) == 0:
-        got = "none" if images is None else f"{images.dtype} {list(images.shape)}"
+        got = tr("none") if images is None else f"{images.dtype} {list(images.shape)}"
         raise InputError(
             tr(
                 "Calibration images: expected uint8 [N, {expected}], got {got}.",

@@ -212,7 +212,8 @@ class TensorRtTarget:
             return Availability(
                 False, False, tr("{gpu}; TensorRT is not installed", gpu=gpu), why, FULL_LIBRARY_FIX
             )
-        return Availability(True, True, f"{gpu}; TensorRT {version or tr('of the system')}", why)
+        installed = f"TensorRT {version}" if version else tr("TensorRT of the system")
+        return Availability(True, True, f"{gpu}; {installed}", why)
 
     def prepare(self, model: Path, *, calibration: np.ndarray | None = None) -> Path:
         """The first half of `compile`, which needs no GPU: the ONNX file that TensorRT builds an engine from.

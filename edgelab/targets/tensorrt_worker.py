@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgelab.child import ANSWER_MARK
+from edgelab.texts import tr
 
 OLDEST = 10  # major version
 WORKSPACE_BYTES = 1 << 30
@@ -63,9 +64,9 @@ class Driver:
             except (OSError, AttributeError) as error:
                 reasons.append(str(error))
         raise Refusal(
-            "The NVIDIA driver's library cannot be loaded.",
+            tr("The NVIDIA driver's library cannot be loaded."),
             reasons[0],
-            "install NVIDIA's driver, then restart",
+            tr("install NVIDIA's driver, then restart"),
         )
 
     def _call(self, function: str, *arguments: Any) -> None:
@@ -74,18 +75,21 @@ class Driver:
             return
         text = ctypes.c_char_p()
         self._library.cuGetErrorString(code, ctypes.byref(text))
-        why = f"{function} gave error {code}: {(text.value or b'unknown').decode(errors='replace')}"
+        said = (text.value or b"unknown").decode(errors="replace")
+        why = tr("{function} gave error {code}: {said}", function=function, code=code, said=said)
         if code in TOO_OLD:
-            fix = "install a newer NVIDIA driver, or a TensorRT built for the older CUDA (tensorrt-cu12)"
-            raise Refusal("The NVIDIA driver is too old, or does not match its kernel module.", why, fix)
+            fix = tr("install a newer NVIDIA driver, or a TensorRT built for the older CUDA (tensorrt-cu12)")
+            raise Refusal(tr("The NVIDIA driver is too old, or does not match its kernel module."), why, fix)
         if code == 2:  # CUDA_ERROR_OUT_OF_MEMORY
             raise Refusal(
-                "The GPU's memory is full.", why, "end other programs on it (nvidia-smi lists them)"
+                tr("The GPU's memory is full."), why, tr("end other programs on it (nvidia-smi lists them)")
             )
-        fix = "check with nvidia-smi that the GPU is there; another program may hold it; then open it again"
+        fix = tr(
+            "check with nvidia-smi that the GPU is there; another program may hold it; then open it again"
+        )
         if code in LOST:
-            raise Refusal("The GPU is not available any more.", why, fix)
-        raise Refusal("The NVIDIA driver failed.", why, fix)
+            raise Refusal(tr("The GPU is not available any more."), why, fix)
+        raise Refusal(tr("The NVIDIA driver failed."), why, fix)
 
     def allocate(self, size_bytes: int) -> int:
         """Address of new memory on the GPU; freed when the process ends."""
@@ -126,17 +130,17 @@ class Engine:
             import tensorrt
         except Exception as error:  # a half installed one raises whatever it trips over
             raise Refusal(
-                "TensorRT's Python package cannot be loaded.",
+                tr("TensorRT's Python package cannot be loaded."),
                 f"{type(error).__name__}: {error}",
-                "install it whole, in the version for this driver's CUDA: pip install tensorrt",
+                tr("install it whole, in the version for this driver's CUDA: pip install tensorrt"),
             ) from error
         self.trt = tensorrt
         version = getattr(tensorrt, "__version__", "0")
         if not hasattr(tensorrt, "Builder") or int(version.split(".")[0]) < OLDEST:
             raise Refusal(
-                f"This TensorRT ({version}) cannot be used.",
-                "it is older than 10, or the lean runtime, which has no builder",
-                f'install the full one: pip install "tensorrt>={OLDEST}"',
+                tr("This TensorRT ({version}) cannot be used.", version=version),
+                tr("it is older than 10, or the lean runtime, which has no builder"),
+                tr('install the full one: pip install "tensorrt>={oldest}"', oldest=OLDEST),
             )
         self.driver = Driver()
         self.messages: list[str] = []
@@ -173,10 +177,12 @@ class Engine:
         if not parser.parse(Path(onnx).read_bytes()):
             reasons = [parser.get_error(number).desc() for number in range(parser.num_errors)]
             raise Refusal(
-                "TensorRT cannot read this ONNX model.",
+                tr("TensorRT cannot read this ONNX model."),
                 "; ".join(reasons) or self._last_message(),
-                "look for the operator it names with onnx_model.operator_counts; asymmetric zero points are "
-                "found by onnx_model.check_symmetric",
+                tr(
+                    "look for the operator it names with onnx_model.operator_counts; asymmetric zero "
+                    "points are found by onnx_model.check_symmetric"
+                ),
                 is_model=True,
             )
         config = builder.create_builder_config()
@@ -188,9 +194,9 @@ class Engine:
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise Refusal(
-                "TensorRT could not build an engine.",
+                tr("TensorRT could not build an engine."),
                 self._last_message(),
-                "free memory on the GPU, or try the other precision",
+                tr("free memory on the GPU, or try the other precision"),
                 is_model=True,
             )
         Path(out).write_bytes(bytes(memoryview(plan)))
@@ -227,10 +233,14 @@ class Engine:
         for key, word in (("gpu", "GPU"), ("tensorrt", "TensorRT")):
             if facts.get(key) != here[key]:
                 raise Refusal(
-                    f"This engine was built for another {word}.",
-                    f"it was built for {facts.get(key)}, here is {here[key]}; an engine holds machine code, "
-                    "chosen by timing on the GPU that it was built on",
-                    "build it again on this machine, from the ONNX file",
+                    tr("This engine was built for another {word}.", word=word),
+                    tr(
+                        "it was built for {built}, here is {here}; an engine holds machine code, chosen by "
+                        "timing on the GPU that it was built on",
+                        built=facts.get(key),
+                        here=here[key],
+                    ),
+                    tr("build it again on this machine, from the ONNX file"),
                     is_model=True,
                 )
         trt = self.trt
@@ -248,9 +258,9 @@ class Engine:
             )
             if -1 in shape:
                 raise Refusal(
-                    "This engine takes inputs of any size.",
-                    f"{name} is {shape}",
-                    "fix the shape",
+                    tr("This engine takes inputs of any size."),
+                    tr("{name} is {shape}", name=name, shape=shape),
+                    tr("fix the shape"),
                     is_model=True,
                 )
             side = "inputs" if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else "outputs"
@@ -284,7 +294,7 @@ class Engine:
         for array, address in self.arrays["inputs"]:
             self.driver.upload(address, array)
         if not self.context.execute_async_v3(self.driver.stream):
-            raise Refusal("The engine failed while it ran.", self._last_message(), "open it again")
+            raise Refusal(tr("The engine failed while it ran."), self._last_message(), tr("open it again"))
         for array, address in self.arrays["outputs"]:
             self.driver.download(array, address)
         self.driver.wait()
@@ -298,10 +308,14 @@ class Engine:
             made = None
         if made is None:
             raise Refusal(
-                f"TensorRT failed at {make.__name__}.",
+                tr("TensorRT failed at {step}.", step=make.__name__),
                 self._last_message(),
-                f"check that the driver, made for CUDA {self.driver.cuda}, is new enough for TensorRT "
-                f"{self.trt.__version__}, and that the GPU has free memory (nvidia-smi)",
+                tr(
+                    "check that the driver, made for CUDA {cuda}, is new enough for TensorRT {version}, "
+                    "and that the GPU has free memory (nvidia-smi)",
+                    cuda=self.driver.cuda,
+                    version=self.trt.__version__,
+                ),
             )
         return made
 
@@ -326,8 +340,10 @@ def main() -> None:
         except Exception as error:  # TensorRT's bindings raise RuntimeError, TypeError and others
             why = f"{type(error).__name__}: {error}"
             if engine is not None and engine.messages:
-                why += f"; TensorRT said: {engine.messages[-1]}"
-            answer = Refusal(f"TensorRT failed at {task!r}.", why, "open the model again").answer
+                why += "; " + tr("TensorRT said: {message}", message=engine.messages[-1])
+            answer = Refusal(
+                tr("TensorRT failed at {task!r}.", task=task), why, tr("open the model again")
+            ).answer
         sys.stdout.write(ANSWER_MARK + json.dumps(answer) + "\n")
         sys.stdout.flush()
 

@@ -136,7 +136,9 @@ class _Job:
         try:
             result = work(*arguments)
         except Exception as error:
-            raise _failure(f"The {stage} stage failed on frame {self.frame.index}.", error) from error
+            raise _failure(
+                tr("The {stage} stage failed on frame {index}.", stage=stage, index=self.frame.index), error
+            ) from error
         self.spans[stage] = (start_s, time.perf_counter())
         return result
 
@@ -283,7 +285,9 @@ def _captured(source: Source, max_frames: int | None) -> Iterator[_Job]:
         try:
             frame = next(source, None)
         except Exception as error:
-            raise _failure(f"The capture stage failed after {taken} frames.", error) from error
+            raise _failure(
+                tr("The capture stage failed after {taken} frames.", taken=taken), error
+            ) from error
         if frame is None:
             return
         taken += 1
