@@ -1,9 +1,11 @@
-"""The checks of chapter 16: peak memory, what fits on a board, C source, what limits an NPU."""
+"""The checks of chapter 16: peak memory, what fits on a board, C source, a test of firmware, an NPU."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from edgelab.exercises.core import Mistake, exercise
 from edgelab.texts import tr
@@ -179,6 +181,51 @@ def check_c_source(answer: Callable[[str, bytes], str]) -> None:
         )
 
 
+# Codes found, codes expected, steps allowed, whether that passes, and what who is wrong here has missed.
+FIRMWARE = (
+    ([7, 250, 0], [7, 250, 0], 0, True, tr("A difference of exactly `steps` is allowed: <=, not <.")),
+    ([3, 9], [4, 9], 1, True, tr("uint8 wraps around: 3 - 4 is 255. Turn both into wider integers first.")),
+    ([9, 4], [9, 3], 0, False, tr("With steps=0 one code that differs is too many.")),
+    ([5, *[0] * 9], [0] * 10, 1, False, tr("One wrong code is enough: take the largest difference.")),
+    ([0, 9], [5, 9], 1, False, tr("A code may also be too small: take the absolute difference.")),
+    ([255, 1], [0, 1], 1, False, tr("In uint8, 0 - 255 is 1. Turn both into wider integers first.")),
+    ([2, 2], [2], 0, False, tr("Compare the shapes first: numpy repeats the shorter array.")),
+)
+
+
+@exercise(
+    "16.4",
+    tr("A test for firmware"),
+    hints=(
+        tr("Both arrays are uint8. What does such an array give for 3 - 4?"),
+        tr("Widen first, found.astype(int); then subtract, take absolute values, and look at the largest."),
+        tr(
+            "found.shape == reference.shape and "
+            "np.abs(found.astype(int) - reference.astype(int)).max() <= steps"
+        ),
+    ),
+    read=tr("the section “The same bits?” of this chapter"),
+)
+def check_same_codes(answer: Callable[[np.ndarray, np.ndarray, int], bool]) -> None:
+    """Whether codes of firmware are those of the reference, up to a number of steps."""
+    for found, reference, steps, expected, hint in FIRMWARE:
+        got = answer(np.array(found, np.uint8), np.array(reference, np.uint8), steps)
+        if not isinstance(got, bool | np.bool_):
+            raise Mistake(tr("True or False expected, got {got!r}", got=got), tr("Return one truth value."))
+        if got != expected:
+            raise Mistake(
+                tr(
+                    "{found} beside {reference} with steps={steps}: {expected} expected, got {got}",
+                    found=found,
+                    reference=reference,
+                    steps=steps,
+                    expected=expected,
+                    got=got,
+                ),
+                hint,
+            )
+
+
 # (npu, sram, flash) cycles of each layer.
 LAYERS = (
     ([(14000, 5000, 1300), (4800, 4300, 640), (6700, 900, 43500), (22000, 4800, 176000)], 238300),
@@ -188,7 +235,7 @@ LAYERS = (
 
 
 @exercise(
-    "16.4",
+    "16.5",
     tr("What limits the NPU"),
     hints=(
         tr("While the multipliers work, the next weights are already being fetched: the slower one decides."),

@@ -1,5 +1,7 @@
 """Chapter 16: right answers, and the mistakes that students make, each with words of the hint it must get."""
 
+import numpy as np
+
 
 def peak(tensors):
     count = max(last for _, _, last in tensors) + 1
@@ -22,7 +24,15 @@ def cycles(layers):
     return sum(max(layer) for layer in layers)
 
 
-SOLUTIONS = {"16.1": peak, "16.2": fits, "16.3": source, "16.4": cycles}
+def largest(found, reference):
+    return np.abs(found.astype(int) - reference.astype(int)).max()
+
+
+def same_codes(found, reference, steps):
+    return found.shape == reference.shape and bool(largest(found, reference) <= steps)
+
+
+SOLUTIONS = {"16.1": peak, "16.2": fits, "16.3": source, "16.4": same_codes, "16.5": cycles}
 
 
 def exclusive(tensors):
@@ -51,10 +61,18 @@ WRONG = (
     ("16.3", lambda name, data: source(name, data, end=""), "cannot ask"),
     ("16.3", lambda name, data: f"{ALIGNED} const unsigned char {name}[] = {{'a', 'b'}};", "without quotes"),
     ("16.3", lambda name, data: data, "Return a string"),
-    ("16.4", lambda layers: sum(map(sum, layers)), "overlap"),
-    ("16.4", lambda layers: sum(npu for npu, _, _ in layers), "multipliers alone"),
-    ("16.4", lambda layers: max(map(sum, zip(*layers, strict=True))), "from layer to layer"),
-    ("16.4", lambda layers: max(map(max, layers)), "slowest layer"),
+    ("16.4", lambda f, r, s: f.shape == r.shape and np.abs(f - r).max() <= s, "3 - 4 is 255"),
+    ("16.4", lambda f, r, s: largest(f, r) < s, "<=, not <"),
+    ("16.4", lambda f, r, s: largest(f, r) <= s, "repeats the shorter"),
+    ("16.4", lambda f, r, s: largest(f, r) <= s + 1, "one code that differs is too many"),
+    ("16.4", lambda f, r, s: np.abs(f.astype(int) - r).mean() <= s, "take the largest difference"),
+    ("16.4", lambda f, r, s: (f.astype(int) - r).max() <= s, "may also be too small"),
+    ("16.4", lambda f, r, s: np.minimum(f - r, r - f).max() <= s, "0 - 255 is 1"),
+    ("16.4", lambda f, r, s: np.abs(f.astype(int) - r) <= s, "one truth value"),
+    ("16.5", lambda layers: sum(map(sum, layers)), "overlap"),
+    ("16.5", lambda layers: sum(npu for npu, _, _ in layers), "multipliers alone"),
+    ("16.5", lambda layers: max(map(sum, zip(*layers, strict=True))), "from layer to layer"),
+    ("16.5", lambda layers: max(map(max, layers)), "slowest layer"),
 )
 
 ALSO_RIGHT = (
