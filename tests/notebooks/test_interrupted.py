@@ -1,0 +1,116 @@
+"""A student stops or loses the kernel at any moment; the next Run All works, and nothing is left broken.
+
+The moments come from EDGELAB_SEED, and EDGELAB_INTERRUPTED=03,09 chooses other chapters.
+"""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from course_runs import models_in
+from student_kernel import INTERRUPTED, StudentKernel, in_cell
+
+from edgelab import course, graph
+
+pytestmark = pytest.mark.notebook
+# Its stages run in threads, and it converts, loads and looks at a model.
+CHAPTERS = [number for number in os.environ.get("EDGELAB_INTERRUPTED", "10").split(",") if number]
+INTERRUPTS = 3
+LATEST_S = 1.0
+SEED = int(os.environ.get("EDGELAB_SEED", "0"))
+
+TRAINING = """
+import keras
+from edgelab import datasets, training
+
+def build():
+    return keras.Sequential([
+        keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(8, 3, strides=4),
+        keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax"),
+    ])
+
+data = datasets.load("shapes", train_count=400, test_count=50, seed=1)
+path, result = training.train(build, data, name="stopped", epochs=60, batch_size=32)
+"""
+EPOCHS = 60
+
+
+def broken_files(artifacts: Path) -> list[str]:
+    """Files that cannot be read, and temporary ones that were left behind."""
+    broken = [path.name for path in artifacts.rglob(".*") if path.is_file() and path.suffix != ".lock"]
+    for path in artifacts.rglob("*.json"):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            broken.append(path.name)
+    for path in artifacts.glob("models/*.tflite"):
+        graph.read(path)
+    return broken
+
+
+@pytest.mark.parametrize("number", CHAPTERS)
+def test_run_all_works_after_interrupts(number, tmp_path):
+    kept = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
+    if not kept:
+        pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS: models to start from")
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(kept, artifacts)
+    for path in artifacts.glob("models/*.tflite"):  # so that conversions are interrupted, too
+        path.unlink()
+    before = models_in(artifacts)
+    draw = random.Random(f"{SEED} {number}")
+    student = StudentKernel(next(course.NOTEBOOKS_DIR.glob(f"{number}_*.ipynb")), artifacts, tmp_path / "log")
+    code = [index for index, source in enumerate(student.sources) if source]
+    moments = [(draw.choice(code[:-1]), draw.uniform(0, LATEST_S)) for _ in range(INTERRUPTS)]
+    try:
+        for moment in moments:
+            run = student.run_all(in_cell(*moment))
+            assert run.error.startswith(INTERRUPTED), f"{moment}, cell {run.cell}: {run.error}"
+        run = student.run_all()
+        assert not run.error, f"after {moments}: cell {run.cell}: {run.error}"
+        assert broken_files(artifacts) == []
+        assert models_in(artifacts) >= before
+        children = student.process.children(recursive=True)
+    finally:
+        student.close()
+    assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+
+
+def epochs_done(artifacts: Path) -> int:
+    """Epochs in the record of an unfinished training."""
+    for path in artifacts.glob("unfinished/*/history.json"):
+        return len(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+    return 0
+
+
+@pytest.mark.parametrize("way", ["stop button", "JupyterLab closed", "kernel killed"])
+def test_training_goes_on_where_it_was(way, tmp_path):
+    notebook, artifacts = tmp_path / "training.ipynb", tmp_path / "artifacts"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(TRAINING)]), notebook)
+    student = StudentKernel(notebook, artifacts, tmp_path / "log")
+
+    def is_training(cell):
+        return epochs_done(artifacts) >= 3
+
+    try:
+        if way == "stop button":
+            assert student.run_all(is_training).error.startswith(INTERRUPTED)
+        else:
+            student.run_all_and_lose_it(is_training, kill=way == "kernel killed")
+        assert not list(artifacts.glob("models/*.keras"))
+        (history,) = artifacts.glob("unfinished/*/history.json")
+        record = json.loads(history.read_text(encoding="utf-8"))
+        record["epochs"][0]["loss"] = 123.0  # a training that begins anew would not know it
+        history.write_text(json.dumps(record), encoding="utf-8")
+        assert student.run_all().error == ""
+    finally:
+        student.close()
+    (result,) = (json.loads(path.read_text(encoding="utf-8")) for path in artifacts.glob("models/*.json"))
+    assert result["epochs"] == EPOCHS
+    assert result["history"]["loss"][0] == 123.0
+    assert not list(artifacts.glob("unfinished/*"))
+    assert list(artifacts.glob("models/*.keras"))
