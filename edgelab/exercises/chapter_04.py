@@ -1,4 +1,4 @@
-"""The checks of chapter 4: scale and zero point, bytes of a layer, a calibration set, channels' scales."""
+"""The checks of chapter 4: scale and zero point, bytes, outputs, modes, calibration, channels' scales."""
 
 from __future__ import annotations
 
@@ -129,6 +129,111 @@ def check_bytes(answer: Callable[[int, int, int, int], int]) -> None:
         )
 
 
+def read_output(codes: np.ndarray, scale: float, zero_point: int) -> tuple[int, float]:
+    """The class with the highest score, and that score as a probability."""
+    return int(codes.argmax()), float(scale * (int(codes.max()) - zero_point))
+
+
+@exercise(
+    "04.3",
+    tr("A confidence from codes"),
+    hints=(
+        tr("The class is the index of the largest code. Its confidence is a real number: dequantize it."),
+        tr("int(codes.max()) first: int8 minus an int can leave the range of int8."),
+        tr("return int(codes.argmax()), scale * (int(codes.max()) - zero_point)"),
+    ),
+    read=tr("the section “The interpreter” of this chapter"),
+)
+def check_confidence(answer: Callable[[np.ndarray, float, int], tuple[int, float]]) -> None:
+    """The class and the confidence that the output codes of one image stand for."""
+    outputs = (
+        (np.array([3, 230, 20, 3], np.uint8), 1 / 256, 0),
+        (np.array([-128, -100, 100, -128], np.int8), 1 / 256, -128),
+        (np.array([10, 12, 90, 60], np.uint8), 0.01, 8),
+    )
+    for codes, scale, zero_point in outputs:
+        number, confidence = _pair(answer(codes.copy(), scale, zero_point), "(index, confidence)")
+        right_number, right = read_output(codes, scale, zero_point)
+        where = tr(
+            "for the {dtype} codes {codes}, scale {scale:.6g}, zero point {zero_point}:",
+            dtype=codes.dtype,
+            codes=codes.tolist(),
+            scale=scale,
+            zero_point=zero_point,
+        )
+        if np.size(number) != 1 or number != right_number:
+            raise Mistake(
+                tr("{where} the class is {right}, got {got!r}", where=where, right=right_number, got=number),
+                tr("argmax gives the index of the largest code, max its value."),
+            )
+        if np.size(confidence) == 1 and math.isclose(confidence, right, rel_tol=1e-4):
+            continue
+        highest = int(codes.max())
+        known = {
+            float(highest): tr("That is the code itself. What real number does it stand for?"),
+            100 * right: tr("Give a fraction from 0 to 1, not per cent."),
+            scale * highest: tr("The zero point is missing."),
+            scale * (highest + zero_point): tr("The zero point is subtracted from the code."),
+            highest / 255: tr("Use the scale and zero point of this output: no output needs 255."),
+            float(scale * (codes - codes.dtype.type(zero_point)).max()): tr(
+                "The subtraction left the range of the codes' type: turn the code into an int or float first."
+            ),
+        }
+        hint = ""
+        if np.size(confidence) == 1:
+            hint = next((text for value, text in known.items() if math.isclose(confidence, value)), "")
+        raise Mistake(
+            tr(
+                "{where} the confidence is {right:.4f}, got {got!r}", where=where, right=right, got=confidence
+            ),
+            hint,
+        )
+
+
+# What the lettered files of the lesson are.
+LETTERED = dict(zip("ABCDE", ("int16x8", "dynamic_range", "int8", "float16", "float32"), strict=True))
+
+
+@exercise(
+    "04.4",
+    tr("Five files without their names"),
+    hints=(
+        tr("Activations first: only one mode has int8 activations, only one int16."),
+        tr("The other three compute in float32. They differ in how the constants are kept."),
+        tr("int8 constants and float32 activations: dynamic_range. float16 constants: float16."),
+    ),
+    read=tr("the table at the head of “Five precisions”"),
+)
+def check_modes(answer: dict[str, str]) -> None:
+    """The mode that made each of five files."""
+    if not isinstance(answer, dict) or set(answer) != set(LETTERED):
+        raise Mistake(
+            tr("got {answer!r}", answer=answer),
+            tr("Give a dictionary: a mode for each of the letters A to E."),
+        )
+    unknown = [mode for mode in answer.values() if mode not in LETTERED.values()]
+    if unknown:
+        raise Mistake(
+            tr("there is no mode {unknown!r}", unknown=unknown[0]),
+            tr("The modes are {modes}.", modes=", ".join(sorted(LETTERED.values()))),
+        )
+    wrong = {letter: mode for letter, mode in answer.items() if mode != LETTERED[letter]}
+    if not wrong:
+        return
+    hints = {
+        ("dynamic_range", "int8"): tr("Both keep int8 weights. What flows between the layers?"),
+        ("int16x8", "int8"): tr("The name tells activations x weights: which file has int16 activations?"),
+        ("float16", "float32"): tr(
+            "Both compute in float32. Which one keeps its constants in half the bytes?"
+        ),
+    }
+    mixed_up = tuple(sorted({*wrong.values(), *(LETTERED[letter] for letter in wrong)}))
+    raise Mistake(
+        tr("{right} of 5 are right; {letters} not", right=5 - len(wrong), letters=", ".join(sorted(wrong))),
+        hints.get(mixed_up, ""),
+    )
+
+
 def toy_dataset() -> datasets.Dataset:
     """Four classes in order; every training pixel is 100 or more, every test pixel less."""
     rng = np.random.default_rng(4)
@@ -147,7 +252,7 @@ def calibration(dataset: datasets.Dataset, count: int) -> np.ndarray:
 
 
 @exercise(
-    "04.3",
+    "04.5",
     tr("Draw a calibration set"),
     hints=(
         tr("Only dataset.train_images will do: the test set is kept for the final number."),
@@ -204,7 +309,7 @@ def quantize_per_channel(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @exercise(
-    "04.4",
+    "04.6",
     tr("A scale for every channel"),
     hints=(
         tr("np.abs(weights).max(axis=...) over all axes but the first gives one number per output channel."),

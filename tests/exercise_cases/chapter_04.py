@@ -7,8 +7,10 @@ from edgelab.exercises import chapter_04
 SOLUTIONS = {
     "04.1": chapter_04.scale_and_zero_point,
     "04.2": chapter_04.int8_bytes,
-    "04.3": chapter_04.calibration,
-    "04.4": chapter_04.quantize_per_channel,
+    "04.3": chapter_04.read_output,
+    "04.4": chapter_04.LETTERED,
+    "04.5": chapter_04.calibration,
+    "04.6": chapter_04.quantize_per_channel,
 }
 
 
@@ -40,6 +42,16 @@ def cut_off(low, high):
 def half_the_codes(low, high):
     low, high = min(low, 0.0), max(high, 0.0)
     return (high - low) / 127, 0
+
+
+def wrapped_around(codes, scale, zero_point):
+    with np.errstate(over="ignore"):
+        return int(codes.argmax()), float(scale * (codes - codes.dtype.type(zero_point)).max())
+
+
+def renamed(*pairs):
+    """The right modes, but for these letters."""
+    return {**chapter_04.LETTERED, **dict(pairs)}
 
 
 def images_of_the_test(data, count):
@@ -108,18 +120,42 @@ WRONG = (
     ("04.2", lambda h, w, i, o: h * w * i * o + o, "keeps 32 bits"),
     ("04.2", lambda h, w, i, o: 4 * (h * w * i * o + o), "float32 layer"),
     ("04.2", lambda h, w, i, o: h * w * i * o + 4 * i, "per output channel"),
-    ("04.3", images_of_the_test, "no longer be honest"),
-    ("04.3", sorted_images, "sorted by class"),
-    ("04.3", scaled_images, "scales them itself"),
-    ("04.3", noise, "Noise and changed images"),
-    ("04.3", repeated, "replace=False"),
-    ("04.3", drawn_anew, "fixed seed"),
-    ("04.3", lambda data, count: chapter_04.calibration(data, 10), "expected 40 images"),
-    ("04.4", per_tensor, "decides for all"),
-    ("04.4", truncated, "cuts the fraction off"),
-    ("04.4", without_abs, "absolute values"),
-    ("04.4", too_wide, "divide by 127"),
-    ("04.4", uncast, "astype(np.int8)"),
-    ("04.4", lambda weights: weights, "Return (codes, scales)"),
-    ("04.4", per_input_channel, "the first axis"),
+    ("04.3", lambda codes, scale, zero: (int(codes.argmax()), float(codes.max())), "the code itself"),
+    (
+        "04.3",
+        lambda codes, scale, zero: (int(codes.argmax()), 100 * scale * (int(codes.max()) - zero)),
+        "per cent",
+    ),
+    (
+        "04.3",
+        lambda codes, scale, zero: (int(codes.argmax()), scale * int(codes.max())),
+        "zero point is missing",
+    ),
+    ("04.3", lambda codes, scale, zero: (int(codes.argmax()), int(codes.max()) / 255), "no output needs 255"),
+    (
+        "04.3",
+        lambda codes, scale, zero: (int(codes.max()), scale * (int(codes.max()) - zero)),
+        "argmax gives",
+    ),
+    ("04.3", lambda codes, scale, zero: scale * (int(codes.max()) - zero), "Return (index, confidence)"),
+    ("04.3", wrapped_around, "left the range"),
+    ("04.4", renamed(("B", "int8"), ("C", "dynamic_range")), "What flows between"),
+    ("04.4", renamed(("A", "int8"), ("C", "int16x8")), "activations x weights"),
+    ("04.4", renamed(("D", "float32"), ("E", "float16")), "half the bytes"),
+    ("04.4", renamed(("A", "int4")), "The modes are"),
+    ("04.4", ["int8"] * 5, "a mode for each of the letters"),
+    ("04.5", images_of_the_test, "no longer be honest"),
+    ("04.5", sorted_images, "sorted by class"),
+    ("04.5", scaled_images, "scales them itself"),
+    ("04.5", noise, "Noise and changed images"),
+    ("04.5", repeated, "replace=False"),
+    ("04.5", drawn_anew, "fixed seed"),
+    ("04.5", lambda data, count: chapter_04.calibration(data, 10), "expected 40 images"),
+    ("04.6", per_tensor, "decides for all"),
+    ("04.6", truncated, "cuts the fraction off"),
+    ("04.6", without_abs, "absolute values"),
+    ("04.6", too_wide, "divide by 127"),
+    ("04.6", uncast, "astype(np.int8)"),
+    ("04.6", lambda weights: weights, "Return (codes, scales)"),
+    ("04.6", per_input_channel, "the first axis"),
 )
