@@ -26,8 +26,8 @@ COURSE_FILE = artifacts.PROJECT_ROOT / "data" / "course.json"
 MINUTES_FILE = artifacts.PROJECT_ROOT / "data" / "minutes.json"
 
 # Blue, orange, teal, purple, black, olive: told apart with every form of colour blindness, and each at least
-# 3:1 against white, so that thin lines and text in these colours can be read. Tests check both.
-PALETTE = ("#2A3FE0", "#D96500", "#1F8A97", "#75159C", "#111111", "#5E6638")
+# 4.5:1 against white, so that text in these colours can be read, too. Tests check both.
+PALETTE = ("#2A3FE0", "#C05800", "#1A808D", "#75159C", "#111111", "#5E6638")
 PROVENANCES = (
     tr_later("measured"),
     tr_later("simulated"),
@@ -76,11 +76,15 @@ def show_html(content: str, plain: str) -> None:
 
 
 def show_widget(widget: ipywidgets.Widget, content: str, plain: str) -> None:
-    """Show a live control; a page without a kernel shows `content` in its place, a terminal `plain`."""
+    """Show a live control; a page without a kernel shows `content` in its place, a terminal `plain`.
+
+    Both are told where the live one is.
+    """
     from IPython.display import display
 
-    bundle = widget._repr_mimebundle_()
-    display({**bundle, "text/html": content, "text/plain": plain}, raw=True)
+    note = tr("This control moves in JupyterLab: make lab.")
+    still = f'{content}<p class="live-note"><small>{html.escape(note)}</small></p>'
+    display({**widget._repr_mimebundle_(), "text/html": still, "text/plain": f"{plain}\n{note}"}, raw=True)
 
 
 def figure(fig: Figure, alt: str, caption: str = "") -> None:
@@ -130,13 +134,17 @@ def _cell_text(value: Any) -> str:
 def table_html(frame: pd.DataFrame, caption: str) -> str:
     """`frame` as an HTML table with caption and header scopes; everything in it is escaped.
 
-    The index becomes the row headers, unless it is a plain count; then the first column does.
+    The index becomes the row headers, unless it only numbers the rows; then the first column does.
     """
     import pandas as pd
 
-    if not isinstance(frame.index, pd.RangeIndex):
+    is_unnamed = frame.index.names == [None]
+    numbers_rows = is_unnamed and pd.api.types.is_integer_dtype(frame.index)
+    if not numbers_rows:
         frame = frame.reset_index()
-    head = "".join(f'<th scope="col" style="{CELL_STYLE}">{html.escape(str(name))}</th>' for name in frame)
+    heads = [f'<th scope="col" style="{CELL_STYLE}">{html.escape(str(name))}</th>' for name in frame]
+    if is_unnamed and not numbers_rows:
+        heads[0] = "<td></td>"  # pandas would call it "index"
     rows = []
     for row in frame.itertuples(index=False, name=None):
         first, *others = (html.escape(_cell_text(value)).replace("\n", "<br>") for value in row)
@@ -144,7 +152,7 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
         rows.append(f'<tr><th scope="row" style="{CELL_STYLE}">{first}</th>{cells}</tr>')
     return (
         f'<table style="border-collapse:collapse"><caption style="text-align:left;font-weight:bold">'
-        f"{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"{html.escape(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
+from live_controls import NOTE, controls_in
 
-from edgelab import website
+from edgelab import course, website
 
 # What the theme's own scripts try and do without when pages are files.
 FILES_ONLY = ("from origin 'null'", "net::ERR_FAILED")
@@ -63,6 +64,15 @@ def test_first_uses_lead_to_the_glossary(show, names):
     link = page.locator("a[href^='glossary.html#']").first
     link.click()
     assert "glossary.html#" in page.url
+
+
+def test_every_control_has_a_picture_that_says_where_the_live_one_is(show, names):
+    for name in names[1:-2]:
+        page = show(name)
+        notes = page.locator(f"[{NOTE}]")
+        assert notes.count() == controls_in(course.NOTEBOOKS_DIR / name.replace(".html", ".ipynb")), name
+        assert all("make lab" in text for text in notes.all_inner_texts()), name
+        assert page.locator("[role=slider], .widget-box, .jupyter-widgets").count() == 0, name
 
 
 def test_narrow_screens_need_no_sideways_scrolling(show, names):

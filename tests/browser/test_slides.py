@@ -1,6 +1,9 @@
 """Slides in a real browser: nothing overflows, nothing is fetched, everything has a text."""
 
+from pathlib import Path
+
 import pytest
+from live_controls import NOTE, controls_in
 
 from edgelab import course, slides
 
@@ -55,6 +58,12 @@ def test_slides_have_notes_alt_texts_and_formulas(deck):
     for picture in deck.locator(".slides img").all():
         assert (picture.get_attribute("alt") or "").strip()
     assert "$$" not in deck.inner_text(".slides")
+
+
+def test_every_control_has_a_picture_that_says_where_the_live_one_is(deck):
+    name = Path(deck.url).parent.name
+    count = controls_in(course.NOTEBOOKS_DIR / f"{name}.ipynb", on_slides=True)
+    assert deck.locator(f".slides [{NOTE}]").count() == count
 
 
 def test_keys_turn_the_pages(deck):

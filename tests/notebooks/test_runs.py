@@ -13,8 +13,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from course_runs import models_in, run_course
+from live_controls import NOTE, controls_in
 
-from edgelab import course, display
+from edgelab import course, display, pages
 
 pytestmark = pytest.mark.notebook
 NUMBERS = [chapter["number"] for chapter in display.chapters()]
@@ -82,6 +83,19 @@ def test_every_picture_has_alt_text(second_run):
                 for picture in re.findall(r"<img[^>]*>", "".join(data.get("text/html", ""))):
                     alt = re.search(r'alt="([^"]+)"', picture)
                     assert alt, f"{path.stem}: a picture without alt text: {cell.source[:60]}"
+
+
+def test_every_control_has_a_picture_that_says_where_the_live_one_is(second_run):
+    _, build, _ = second_run
+    for path, notebook in executed(build):
+        data = [
+            output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output
+        ]
+        shown = [entry["text/html"] for entry in data if pages.WIDGET in entry and "text/html" in entry]
+        assert len(shown) == controls_in(course.NOTEBOOKS_DIR / path.name), path.stem
+        assert all(NOTE in content and "make lab" in content for content in shown), path.stem
+        page = path.with_suffix(".html").read_text(encoding="utf-8")
+        assert page.count(NOTE) == len(shown) and pages.WIDGET not in page, path.stem
 
 
 def test_no_cell_shows_a_wall_of_logs(second_run):

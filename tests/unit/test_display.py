@@ -65,7 +65,7 @@ def shown():
 @pytest.mark.parametrize("colour", display.PALETTE)
 def test_every_colour_can_be_read_on_white(colour):
     luminance = linear_rgb(colour) @ [0.2126, 0.7152, 0.0722]  # WCAG 2.2
-    assert 1.05 / (luminance + 0.05) >= 3
+    assert 1.05 / (luminance + 0.05) >= 4.5
 
 
 @pytest.mark.parametrize("vision", COLOUR_VISION)
@@ -119,6 +119,10 @@ def test_table_takes_rows_and_uses_a_named_index(shown):
     assert data["text/html"].count("<tr>") == 3
     (data,) = shown(display.table, pd.DataFrame({"a": [1]}, index=pd.Index(["first"], name="run")), "Indexed")
     assert ">run</th>" in data["text/html"] and ">first</th>" in data["text/html"]
+    (data,) = shown(display.table, pd.DataFrame({"a": [1]}, index=["mean"]), "Without a name")
+    assert "index" not in data["text/html"] and ">mean</th>" in data["text/html"]
+    (data,) = shown(display.table, pd.DataFrame({"a": [5, 7, 9]}).iloc[[2, 0]], "Rows picked from others")
+    assert data["text/html"].count('scope="col"') == 1 and ">2</" not in data["text/html"]
 
 
 def test_header_shows_the_chapter_and_its_recorded_minutes(shown, tmp_path, monkeypatch):
@@ -172,6 +176,7 @@ def test_explore_shows_the_result_at_the_start_values(shown):
     assert "application/vnd.jupyter.widget-view+json" in data
     assert "scale = 3" in data["text/html"] and "<p>scale is 3</p>" in data["text/html"]
     assert "scale is 3" in data["text/plain"]
+    assert "make lab" in data["text/html"] and "make lab" in data["text/plain"]
 
 
 def test_explore_redraws_when_a_control_moves_without_an_output_widget(shown, monkeypatch):
