@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from course_runs import models_in, run_course
+from course_runs import models_in, run_course, watching_figures
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,14 +31,21 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def second_run(tmp_path_factory):
+def figures_folder(tmp_path_factory) -> Path:
+    """Where the second run notes what is wrong with its figures."""
+    return tmp_path_factory.mktemp("figures")
+
+
+@pytest.fixture(scope="session")
+def second_run(tmp_path_factory, figures_folder):
     """The whole course from the artifacts of the first pass: (process, build folder, models before)."""
     folder = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
     if not folder:
         pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS, after executing every notebook into it")
     build = tmp_path_factory.mktemp("build")
     before = models_in(Path(folder))
-    return run_course(Path(folder), build), build, before
+    settings = watching_figures(figures_folder)
+    return run_course(Path(folder), build, settings=settings), build, before
 
 
 @pytest.fixture(scope="session")

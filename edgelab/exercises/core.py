@@ -44,7 +44,7 @@ NOTHING_BUT_A_RETURN = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_C
 # Colour is never the only sign: each state has its own mark and its own words.
 STATES = {
     "solved": ("✓", tr("Solved"), "#1B7A3D"),
-    "shown": ("✓", tr("The solution given passes"), "#1F8A97"),
+    "shown": ("✓", tr("The solution given passes"), "#1A808D"),
     "wrong": ("✗", tr("Not yet right"), "#B3261E"),
     "open": ("○", tr("Not done yet"), "#6B6B6B"),
 }

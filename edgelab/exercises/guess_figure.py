@@ -77,11 +77,11 @@ def _draw(rows: list[dict[str, Any]]) -> Figure:
         if not number_line.fits(row):
             axes.text(0.0, height, _outcome(row), **text)
         else:
-            axes.hlines(height, 0, 1, color="#BBBBBB", linewidth=1.5, linestyle="-", zorder=1)
+            axes.hlines(height, 0, 1, color="#8A8A8A", linewidth=1.5, linestyle="-", zorder=1)
             guess, measured = number_line.positions(row)
             _mark(axes, guess, height, _whose(row))
             _mark(axes, measured, height, tr("what came out"))
-            axes.text(1.04, height, _outcome(row), **text)
+            axes.text(1.04, height, textwrap.fill(_outcome(row), LABEL_WIDTH), **text)
     handles = [_mark(axes, [], [], name) for name in MARKS]
     axes.legend(handles, MARKS, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=9)
     axes.set(xlim=(-0.03, 1.03), ylim=(len(rows) - 0.5, -0.5))
