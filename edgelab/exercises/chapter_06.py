@@ -1,4 +1,4 @@
-"""The checks of chapter 6: what runs on the NPU, the layout of calibration images, the least time, more cores."""
+"""The checks of chapter 6: what runs on the NPU, calibration images, the least time, more cores."""
 
 from __future__ import annotations
 
@@ -165,9 +165,7 @@ def check_layout(answer: Callable[[np.ndarray], np.ndarray]) -> None:
     tr("More cores"),
     hints=(
         tr("One image uses one core, however many there are: what does that mean for the first answer?"),
-        tr(
-            "The cores work in rounds of `cores` images; a round that is not full takes as long as a full one."
-        ),
+        tr("The cores work in rounds; a round that is not full takes as long as a full one."),
         tr("return inference_ms, math.ceil(count / cores) * inference_ms"),
     ),
     read=tr("the section “One, two, three cores” of this chapter"),

@@ -18,7 +18,11 @@ def least_time(layers, clock_hz):
     return 1000 * sum(max(pair) for pair in layers) / clock_hz
 
 
-SOLUTIONS = {"06.1": placement, "06.3": layout, "06.2": least_time}
+def waiting(count, cores, inference_ms):
+    return inference_ms, -(-count // cores) * inference_ms
+
+
+SOLUTIONS = {"06.1": placement, "06.3": layout, "06.2": least_time, "06.4": waiting}
 
 
 def all_rows(rows):
@@ -46,4 +50,9 @@ WRONG = (
     ("06.2", lambda layers, clock: 1000 * sum(npu for _, npu in layers) / clock, "wait for memory"),
     ("06.2", lambda layers, clock: least_time(layers, clock) / 1000, "seconds"),
     ("06.2", lambda layers, clock: least_time(layers, 1e9), "second argument"),
+    ("06.4", lambda count, cores, ms: (ms / cores, waiting(count, cores, ms)[1]), "no image faster"),
+    ("06.4", lambda count, cores, ms: (ms, count * ms / cores), "last round"),
+    ("06.4", lambda count, cores, ms: (ms, count * ms), "at the same time"),
+    ("06.4", lambda count, cores, ms: waiting(count, cores, ms)[::-1], "The order is"),
+    ("06.4", lambda count, cores, ms: waiting(count, cores, ms)[1], "first_ms, all_ms"),
 )
