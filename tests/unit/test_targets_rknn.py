@@ -527,7 +527,7 @@ def test_no_network_leaves_an_environment_that_is_not_used(tmp_path):
 
 
 def test_what_is_recorded_for_chapter_6_belongs_together():
-    """One recording, of the toolkit that `make rknn` installs: written by tools/record_rknn.py, never by hand."""
+    """One recording, of the toolkit that `make rknn` installs: by tools/record_rknn.py, never by hand."""
     root = artifacts.PROJECT_ROOT
     recorded = json.loads((root / "data" / "recorded" / "rknn.json").read_text(encoding="utf-8"))
     pinned = (root / "requirements" / "rknn.in").read_text(encoding="utf-8")
