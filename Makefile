@@ -7,7 +7,7 @@ NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
 # Exceptions are in .codespellrc.
 SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebooks tests tools
 
-.PHONY: help setup lab run test check targets slides site student grade board progress rknn lint clean lock
+.PHONY: help setup lab run test check strip targets slides site student grade board progress rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make grade   grade a folder of submitted notebooks into build/grades   (DIR=submissions)"
 	@echo "make board   put a class's results into one table and plot, in build/board   (DIR=results)"
 	@echo "make lint    check style, spelling, links, and that notebooks are built as they should be"
+	@echo "make strip   take out of the notebooks what running them has put in, before a commit"
 	@echo "make clean   delete build/ and all caches, but not artifacts/"
 	@echo "make lock    resolve the exact versions again (needs uv)"
 
@@ -69,6 +70,9 @@ lint: setup
 	"$(RUN)" -m nbstripout --verify --keep-id --keep-count --drop-empty-cells $(NOTEBOOKS)
 	"$(RUN)" -m codespell_lib $(SPELLED)
 	"$(RUN)" -m pytest -q tests/notebooks/test_structure.py tests/unit/test_links.py
+
+strip: setup
+	@"$(RUN)" tools/strip_notebooks.py
 
 # The notebooks start from an empty artifacts folder; tests/notebooks then runs the course a second time from it.
 # `make test ALONE=08,10` (or ALONE=all) also runs these chapters, each alone from an empty folder.

@@ -31,11 +31,11 @@ class Lab:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        notebooks = folder / "course" / "notebooks"
-        notebooks.mkdir(parents=True)
+        self.notebooks = folder / "course" / "notebooks"
+        self.notebooks.mkdir(parents=True)
         shutil.copytree(ROOT / "docs", folder / "course" / "docs")
         for path in (ROOT / "notebooks").glob("*.ipynb"):
-            shutil.copy(path, notebooks)
+            shutil.copy(path, self.notebooks)
         # A notebook shows all cells, not only those in view; a cell out of view cannot be looked at.
         settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
         settings.mkdir(parents=True)
@@ -179,6 +179,20 @@ def test_log_in_by_the_form(lab, browser_page):
     browser_page.fill("input[name=password]", lab.token)
     browser_page.keyboard.press("Enter")
     browser_page.wait_for_selector("#jp-main-dock-panel", timeout=START_S * 1000)
+
+
+def test_a_chapter_that_was_run_and_saved_is_stripped_to_what_it_was(open_chapter, lab):
+    page = open_chapter("00_start_here.ipynb")
+    saved = lab.notebooks / "00_start_here.ipynb"
+    before = saved.read_text(encoding="utf-8")
+    run_all_to_the_end(page)
+    page.keyboard.press("ControlOrMeta+s")
+    deadline = time.monotonic() + START_S
+    while saved.read_text(encoding="utf-8") == before:
+        assert time.monotonic() < deadline, "it was not saved"
+        page.wait_for_timeout(300)
+    subprocess.run([sys.executable, str(ROOT / "tools" / "strip_notebooks.py"), str(saved)], check=True)
+    assert saved.read_text(encoding="utf-8") == before
 
 
 def test_run_all_then_an_exercise_wrong_then_right(open_chapter):

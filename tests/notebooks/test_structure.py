@@ -5,6 +5,7 @@ import importlib
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,7 @@ from edgelab.exercises import core
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 import link_terms  # noqa: E402 - a tool, not a package
+import strip_notebooks  # noqa: E402 - a tool, not a package
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CODE = ("benchmarks", "edgelab", "tests", "tools")
@@ -155,9 +157,16 @@ def test_lines_that_break_a_rule_of_style_say_why():
 def test_the_file_diffs_well(path):
     text = path.read_text(encoding="utf-8")
     ordered = json.dumps(json.loads(text), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    assert text == ordered, "write the file with sorted keys and an indent of 1"
-    cells = json.loads(text)["cells"]
-    assert all(re.fullmatch(r"[0-9a-z][0-9a-z-]{3,40}", cell["id"]) for cell in cells), "ids of cells"
+    assert text == ordered, "write the file with sorted keys and an indent of 1: make strip"
+    assert text == strip_notebooks.stripped(path), "it holds more than sources and tags: make strip"
+
+
+def test_cell_ids_are_unique_in_the_whole_course():
+    found = [(cell.id, path.stem) for path in PATHS for cell in nbformat.read(path, as_version=4).cells]
+    odd = [entry for entry in found if not re.fullmatch(r"[0-9a-z-]{8,40}", entry[0])]
+    assert not odd, "an id has eight hexadecimal digits"
+    counts = Counter(key for key, _ in found)
+    assert not [entry for entry in found if counts[entry[0]] > 1], "give a copied cell an id of its own"
 
 
 def test_figures_are_shown_with_alt_text_only(cells):
