@@ -440,7 +440,7 @@ class Progress:
             state=[f"{STATES[state][0]} {STATES[state][1]}" for state in self.frame["state"]]
         )
         shown.columns = [tr("exercise"), tr("title"), tr("state"), tr("failed_tries")]
-        return f"<p><b>{self}</b></p>{display.table_html(shown, tr('Exercises'))}"
+        return f"<p><b>{self}</b></p>" + display.table_html(shown, tr("Exercises"))
 
 
 def progress() -> Progress:
@@ -514,7 +514,8 @@ class Guess:
         difference = float(measured) - float(self.value)
         if difference == 0:
             return tr("exactly right")
-        distance = self._with_unit(abs(difference))
+        # Between two percentages lie points: "13 % more" would be another number.
+        distance = with_unit(abs(difference), tr("points") if self.unit == "%" else self.unit)
         if difference > 0:
             return tr("{distance} more than guessed", distance=distance)
         return tr("{distance} less than guessed", distance=distance)

@@ -338,7 +338,16 @@ def test_figures_have_alt_text_and_no_cell_installs_or_escapes(cells):
 
 
 def test_speaker_notes_help_an_instructor(cells):
-    assert [cell for cell in cells if slide_type(cell) == "notes"], "no cell holds speaker notes"
+    notes = [cell.source for cell in cells if slide_type(cell) == "notes"]
+    assert notes, "no cell holds speaker notes"
+    for note in notes:  # whoever learns alone reads them, too
+        assert note.startswith("**For instructors.**"), f"say whom it is for: {note[:60]}"
+
+
+def test_helper_code_is_folded_in_jupyterlab(cells):
+    for cell in cells:
+        if cell.cell_type == "code" and slide_type(cell) == "skip" and "parameters" not in tags(cell):
+            assert cell.metadata.get("jupyter", {}).get("source_hidden") is True, cell.source[:60]
 
 
 def test_each_term_of_the_glossary_is_linked_once(cells):

@@ -244,7 +244,7 @@ def test_a_guess_runs_headless_with_its_default(capsys):
     assert guess.value == 50 and guess.is_default
     guess.reveal(27.125)
     shown = capsys.readouterr().out
-    assert "Default guess: 50 % · Measured: 27.12 %" in shown and "22.88 % less than guessed" in shown
+    assert "Default guess: 50 % · Measured: 27.12 %" in shown and "22.88 points less than guessed" in shown
 
 
 def test_a_guess_made_is_recorded_and_comes_back(own_progress, capsys):
