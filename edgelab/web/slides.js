@@ -27,7 +27,7 @@ function breakTable(part, room) {
   [...copy.querySelectorAll('tbody tr')].forEach((row, i) => { if (i < kept) row.remove(); });
   rows.forEach((row, i) => { if (i >= kept) row.remove(); });
   part.after(copy);
-  breakTable(copy, room);
+  breakTable(copy, ROOM.height / SMALLEST);
 }
 // A cell with more outputs than a slide can hold: the others go into a copy of it, without the code.
 function breakOutputs(part, room) {
@@ -38,16 +38,33 @@ function breakOutputs(part, room) {
   copy.querySelector('.jp-OutputArea-child').remove();
   outputs.forEach((output, i) => { if (i > 0) output.remove(); });
   part.after(copy);
-  breakOutputs(copy, room);
+  breakOutputs(copy, ROOM.height / SMALLEST);
+}
+// Whether a part still goes below what is there: rather a little smaller than a slide with two lines on it.
+function joins(used, height, isLast, room) {
+  const isSparse = used < room / 3, isShort = isLast && height < room / 6;
+  return used + height <= room * (isSparse || isShort ? 1.2 : 1);
 }
 function split(slide) {
   const room = ROOM.height / SMALLEST, rest = [];
-  parts(slide).forEach(part => breakOutputs(part, room));
-  parts(slide).forEach(part => breakTable(part, room));
-  let current = slide, used = 0;
-  for (const part of parts(slide)) {
+  let current = slide, used = 0, waiting = parts(slide);
+  while (waiting.length) {
+    const part = waiting[0], after = waiting[1];
+    if (used && !joins(used, heightOf(part), !after, room)) {
+      const left = used < room / 3 ? room - used : room;
+      breakOutputs(part, left);
+      breakTable(part, left);
+    } else if (!used) {
+      breakOutputs(part, room);
+      breakTable(part, room);
+    }
+    waiting.shift();
+    for (let copy = part.nextElementSibling, i = 0; copy && copy !== after && copy.tagName !== 'ASIDE'; i += 1) {
+      waiting.splice(i, 0, copy);
+      copy = copy.nextElementSibling;
+    }
     const height = heightOf(part);
-    if (used && used + height > room) {
+    if (used && !joins(used, height, !waiting.length, room)) {
       current = document.createElement('section');
       rest.push(current);
       used = 0;
@@ -74,6 +91,28 @@ function fit(slide) {
     scale /= 1 + 0.8 * (need - 1);  // a smaller size also breaks lines later
   }
   slide.dataset.scale = scale.toFixed(3);
+  enlarge(box);
+}
+// Figures get the room that is left, so that their letters can be read from the last row.
+function enlarge(box) {
+  const images = [...box.querySelectorAll('figure img')];
+  if (!images.length) return;
+  const sizes = images.map(image => image.getBoundingClientRect()), scale = Reveal.getScale();
+  const highest = sizes.reduce((sum, size) => sum + size.height, 0) / scale;
+  const widest = Math.max(...sizes.map(size => size.width)) / scale;
+  const factor = Math.min(1.6, 1 + (ROOM.height - heightOf(box) - 8) / highest, 0.98 * ROOM.width / widest);
+  if (factor <= 1.02) return;
+  const zoom = Number(box.style.zoom);
+  images.forEach((image, i) => {
+    image.style.maxHeight = 'none';
+    image.style.width = `${factor * sizes[i].width / scale / zoom}px`;
+  });
+}
+// A slide without a heading of its own names its section below.
+function nameSection() {
+  const slide = Reveal.getCurrentSlide(), stack = slide.parentElement;
+  const heading = slide.querySelector('h1, h2, h3') ? null : stack.querySelector('h1, h2');
+  document.querySelector('.section-name').textContent = heading ? heading.textContent.replace('¶', '') : '';
 }
 const leaves = () => [...document.querySelectorAll('.slides section')].filter(s => !s.querySelector('section'));
 Reveal.initialize({
@@ -84,5 +123,10 @@ Reveal.initialize({
   Reveal.sync();
   leaves().forEach(slide => alone(slide, fit));
   Reveal.layout();
+  const name = document.createElement('div');
+  name.className = 'section-name';
+  document.querySelector('.reveal').appendChild(name);
+  Reveal.on('slidechanged', nameSection);
+  nameSection();
   document.body.dataset.ready = 'yes';
 });
