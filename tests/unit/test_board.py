@@ -46,17 +46,22 @@ def folder(tmp_path):
     return folder
 
 
-def test_every_student_has_a_row_per_model(folder, tmp_path):
+def test_the_class_is_summed_up_for_everything_that_ran(folder, tmp_path):
     made = board.write(folder, tmp_path / "board")
-    assert made.students == 12 and made.skipped == 0 and len(made.frame) == 48
-    table = board.comparison_table(made.frame)
-    assert table.columns[0] == "student"
-    assert sorted(row[0] for row in table.rows) == sorted(STUDENTS * 2)
-    fastest = made.frame[made.frame["metric"] == "latency"].sort_values("value").iloc[0]
-    assert table.rows[0][0] == fastest["student"]
-    assert table.rows[0][table.columns.index("target")] == "cpu"
+    assert made.students == 12 and made.skipped == {} and len(made.frame) == 48
+    table = board.summary(made.frame)
+    assert list(table["what ran"]) == ["cpu · float32", "cpu · int8"] and set(table["students"]) == {12}
+    int8 = made.frame[(made.frame["precision"] == "int8") & (made.frame["metric"] == "latency")]
+    ordered = int8.sort_values("value")
+    row = table.set_index("what ran").loc["cpu · int8"]
+    assert (
+        ordered["student"].iloc[0] in row["fastest, ms"] and ordered["student"].iloc[-1] in row["slowest, ms"]
+    )
+    assert float(row["median, ms"]) == pytest.approx(int8["value"].median(), rel=0.01)
+    machines = board.by_machine(made.frame)
+    assert len(machines) == 24 and machines["machine"].iloc[0] == ordered["device"].iloc[0]
     page = made.page.read_text(encoding="utf-8")
-    assert all(student in page for student in STUDENTS) and 'alt="Latency and accuracy' in page
+    assert row["fastest, ms"] in page and 'alt="Latency and accuracy' in page
     assert made.picture.read_bytes().startswith(b"\x89PNG")
     assert len(made.csv.read_text(encoding="utf-8").splitlines()) == 49
 
@@ -92,8 +97,9 @@ def test_corrupt_lines_are_skipped_and_counted(folder, tmp_path, line):
     path = folder / f"{STUDENTS[0]}.jsonl"
     path.write_text(line + "\n" + path.read_text() + line, encoding="utf-8")
     made = board.write(folder, tmp_path / "board")
-    assert made.skipped == 2 and made.students == 12 and len(made.frame) == 48
+    assert made.skipped == {f"{STUDENTS[0]}.jsonl": 2} and made.students == 12 and len(made.frame) == 48
     assert "2 lines or files could not be read" in str(made)
+    assert f"Lines that could not be read: {STUDENTS[0]}.jsonl (2)." in made.page.read_text(encoding="utf-8")
 
 
 def test_names_and_texts_are_escaped(tmp_path):
@@ -113,6 +119,31 @@ def test_published_figures_are_nobodys_result(folder, tmp_path):
     (folder / f"{STUDENTS[0]}.jsonl").write_text(lines([published]))
     made = board.write(folder, tmp_path / "board")
     assert made.students == 11 and set(made.frame["provenance"]) == {"measured"}
+
+
+def test_pictures_and_simulated_chips_are_never_mixed(tmp_path):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    common = {"model": "net", "precision": "int8"}
+    found = [
+        results.Result("accuracy", 0.9, target="cpu", device="laptop", dataset="shapes", **common),
+        results.Result("accuracy", 0.8, target="cpu", device="laptop", dataset="cifar10", **common),
+        *(
+            results.Result(
+                "latency", 1.0, target="npu", device=chip, dataset="shapes", provenance="simulated", **common
+            )
+            for chip in ("small", "large")
+        ),
+    ]
+    (folder / "ada.jsonl").write_text(lines(found))
+    frame, _ = board.read(folder)
+    assert list(board.summary(frame)["what ran"]) == [
+        "cpu · cifar10",
+        "cpu · shapes",
+        "npu · shapes · large",
+        "npu · shapes · small",
+    ]
+    assert len(board.by_machine(frame)) == 0
 
 
 def test_nothing_to_show_is_said(tmp_path, capsys):
