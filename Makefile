@@ -25,6 +25,7 @@ help:
 	@echo "make board   put a class's results into one table and plot, in build/board   (DIR=results)"
 	@echo "make lint    check style, spelling, links, and that notebooks are built as they should be"
 	@echo "make strip   take out of the notebooks what running them has put in, before a commit"
+	@echo "make texts   collect what is to be translated into edgelab.pot"
 	@echo "make clean   delete build/ and all caches, but not artifacts/"
 	@echo "make lock    resolve the exact versions again (needs uv)"
 
@@ -82,6 +83,9 @@ test: lint
 	EDGELAB_ARTIFACTS="$(CURDIR)/build/test-artifacts" EDGELAB_TEST_ARTIFACTS="$(CURDIR)/build/test-artifacts" \
 	EDGELAB_ALONE="$(ALONE)" \
 	"$(RUN)" -m pytest --nbval-lax --nbval-cell-timeout=600 $(NOTEBOOKS) tests
+
+texts: setup
+	@"$(RUN)" -m babel.messages.frontend extract -k tr -k tr_later -k tr_plural:1,2 -c Note: --project edgelab -o edgelab.pot edgelab
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache

@@ -176,7 +176,7 @@ def processor() -> Finding:
         cores=physical or "?",
         threads=logical,
     )
-    detail += f"; {', '.join(sets) or tr('instruction sets not known')}"
+    detail += "; " + (", ".join(sets) or tr("instruction sets not known"))
     why = tr("int8 beats float32 only with instructions for it (VNNI, dot product)")
     has_int8 = any("VNNI" in name or "dot" in name or "int8" in name for name in sets)
     if has_int8 or not sets:

@@ -62,8 +62,9 @@ def _outcome(row: dict[str, Any]) -> str:
     if "options" in row and guess == measured:
         return "✓ " + tr("{whose} is right: {guess}", whose=_whose(row), guess=guess)
     mark = "✗ " if "options" in row else ""
-    provenance = tr(row["provenance"])
-    return f"{mark}{_whose(row)} {guess}, {provenance} {measured}"
+    provenance = row["provenance"]
+    came = tr(provenance)
+    return f"{mark}{_whose(row)} {guess}, {came} {measured}"
 
 
 def _draw(rows: list[dict[str, Any]]) -> Figure:

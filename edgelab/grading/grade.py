@@ -20,6 +20,7 @@ from edgelab import artifacts, child
 from edgelab.errors import InputError, TargetError
 from edgelab.grading import page, submissions
 from edgelab.grading.answers import Limits
+from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,10 @@ def find_submissions(folder: Path) -> list[Submission]:
         InputError: there is no such folder, or nothing in it.
     """
     if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}.", fix="name the folder of the submitted notebooks")
+        raise InputError(
+            tr("There is no folder {folder}.", folder=folder),
+            fix=tr("name the folder of the submitted notebooks"),
+        )
     found = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
@@ -96,7 +100,9 @@ def find_submissions(folder: Path) -> list[Submission]:
         elif entry.suffix == ".ipynb":
             found.append(Submission(entry.stem, entry, entry.name))
     if not found:
-        raise InputError(f"{folder} holds no notebook.", fix="put the submitted .ipynb files there")
+        raise InputError(
+            tr("{folder} holds no notebook.", folder=folder), fix=tr("put the submitted .ipynb files there")
+        )
     return found
 
 
@@ -171,10 +177,12 @@ def grade(
     limits = limits or Limits()
     if not trusted and (reason := missing_protection()):
         raise InputError(
-            "This machine cannot lock a student's code in, so nothing was run.",
+            tr("This machine cannot lock a student's code in, so nothing was run."),
             why=reason,
-            fix="grade on Linux (a virtual machine or WSL 2 will do), or, where you have read all "
-            "submissions, add --trust-submissions",
+            fix=tr(
+                "grade on Linux (a virtual machine or WSL 2 will do), or, where you have read all "
+                "submissions, add --trust-submissions"
+            ),
         )
     found = find_submissions(folder)
     settings = {"limits": asdict(limits), "locked": not trusted}

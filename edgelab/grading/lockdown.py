@@ -15,6 +15,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgelab.texts import tr
+
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 SIGKILL = 9
 
@@ -67,9 +69,9 @@ LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
 def missing() -> str:
     """Why this machine cannot lock a student's code in; empty when it can."""
     if platform.machine() not in CALLS:
-        return f"the system calls of {platform.machine()} are not known here"
+        return tr("the system calls of {machine} are not known here", machine=platform.machine())
     if _landlock_version() < 1:
-        return (
+        return tr(
             "this kernel has Landlock switched off, or a container forbids it (Linux 5.13 and newer have it)"
         )
     return ""

@@ -13,6 +13,7 @@ from typing import Any
 from edgelab import artifacts
 from edgelab.errors import InputError
 from edgelab.release import tags
+from edgelab.texts import tr
 
 LARGEST_NOTEBOOK_BYTES = 20_000_000
 # Of a chapter's assignments those are run again whose calls start with one of these: they cost nothing.
@@ -113,7 +114,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     """
     try:
         if path.is_symlink() or path.stat().st_size > LARGEST_NOTEBOOK_BYTES:
-            raise SubmissionError(f"{path.name} is a link, or too large.", fix="hand in the notebook itself")
+            raise SubmissionError(
+                tr("{path} is a link, or too large.", path=path.name), fix=tr("hand in the notebook itself")
+            )
         cells = json.loads(path.read_bytes())["cells"]
         found = [
             {
@@ -126,7 +129,9 @@ def read(path: Path) -> list[dict[str, Any]]:
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SubmissionError(
-            f"{path.name} is not a notebook.", why=str(error)[:200], fix="hand in the .ipynb file, saved"
+            tr("{path} is not a notebook.", path=path.name),
+            why=str(error)[:200],
+            fix=tr("hand in the .ipynb file, saved"),
         ) from error
     return found
 
@@ -141,7 +146,9 @@ def chapter_of(cells: list[dict[str, Any]], name: str, known: tuple[Chapter, ...
     best = max(common, key=common.__getitem__)
     by_name = [chapter.name for chapter in known if chapter.tasks and chapter.name[:3] in name]
     if not common[best] and not by_name:
-        raise SubmissionError(f"{name} has no cell of any chapter.", fix="hand in the course's own notebook")
+        raise SubmissionError(
+            tr("{name} has no cell of any chapter.", name=name), fix=tr("hand in the course's own notebook")
+        )
     chosen = best if common[best] else by_name[0]
     return next(chapter for chapter in known if chapter.name == chosen)
 
