@@ -278,6 +278,15 @@ def test_what_sleeps_is_ended(tmp_path):
 
 
 @protected
+def test_what_starts_threads_without_end_is_ended(tmp_path):
+    bomb = "import threading\nthreading.stack_size(32768)\nwait = threading.Event().wait\n"
+    bomb += "while True: threading.Thread(target=wait, daemon=True).start()"
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook([doing(bomb)])))
+    row = grading.grade(tmp_path, tmp_path / "out").frame.iloc[0]
+    assert row["state"] == "failed" and "threads" in row["error"], row["error"]
+
+
+@protected
 def test_what_a_submission_claims_of_itself_counts_for_nothing(tmp_path):
     assert states(made_up_class.boasting(notebook([])), tmp_path) == OPEN
 
