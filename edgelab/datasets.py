@@ -75,7 +75,10 @@ class Dataset:
     def __post_init__(self) -> None:
         for part in ("train", "test"):
             _check_part(
-                part, getattr(self, f"{part}_images"), getattr(self, f"{part}_labels"), self.class_names
+                part,
+                getattr(self, f"{part}_images"),
+                getattr(self, f"{part}_labels"),
+                self.class_names,
             )
 
     @property
@@ -144,6 +147,7 @@ class Dataset:
 def _check_part(part: str, images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise DataError(
+            # Note: {part} is "train" or "test", the name of a field.
             tr(
                 "The {part} images are {dtype} of shape {shape}.",
                 part=part,
@@ -155,6 +159,7 @@ def _check_part(part: str, images: np.ndarray, labels: np.ndarray, class_names: 
         )
     if labels.shape != images.shape[:1]:
         raise DataError(
+            # Note: {part} is "train" or "test", the name of a field.
             tr(
                 "{count} {part} images have labels of shape {shape}.",
                 count=len(images),
@@ -166,6 +171,7 @@ def _check_part(part: str, images: np.ndarray, labels: np.ndarray, class_names: 
         )
     if not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(class_names))):
         raise DataError(
+            # Note: {part} is "train" or "test", the name of a field.
             tr("The {part} labels do not match the {count} class names.", part=part, count=len(class_names)),
             why=tr(
                 "labels are whole numbers from 0 to {last}; found {found}",

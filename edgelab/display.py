@@ -35,6 +35,7 @@ PROVENANCES = (
     tr_later("published"),
 )
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_STYLE = "text-align:left;padding:0.25em 0.8em;border-bottom:1px solid #8888;"
 
 
@@ -254,6 +255,7 @@ def claim_vs_measured(rows: Iterable[Mapping[str, str]], caption: str = "Claim a
             )
         if row["provenance"] == "published" and not row.get("source"):
             raise InputError(
+                # Note: {what} is what a row of a table is about, such as an accuracy.
                 tr("The published figure for {what} has no source.", what=row["what"]),
                 fix=tr("add its source"),
             )
@@ -304,6 +306,6 @@ def _shown(function: Callable[..., None], controls: Mapping[str, Any]) -> tuple[
 
     with capture_output() as captured:
         function(**{name: control.value for name, control in controls.items()})
-    data = [output.data for output in captured.outputs]
+    data = [output.data for output in captured.outputs if WIDGET not in output.data]  # no progress bars
     pages = [entry.get("text/html") or f"<pre>{html.escape(entry['text/plain'])}</pre>" for entry in data]
     return "".join(pages), "\n".join(entry["text/plain"] for entry in data)

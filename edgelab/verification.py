@@ -381,7 +381,7 @@ def compare_outputs(
         DataError, InputError, ModelError: as for `compare`.
     """
     labels = _check_labels(len(reference), labels, class_names)
-    for role, outputs in (("reference", reference), ("candidate", candidate)):
+    for role, outputs in ((tr("reference"), reference), (tr("candidate"), candidate)):
         _check_outputs(role, outputs, len(labels), len(class_names))
     reference_choice, candidate_choice = reference.argmax(axis=1), candidate.argmax(axis=1)
     reference_right, candidate_right = reference_choice == labels, candidate_choice == labels
@@ -436,12 +436,14 @@ def _check_labels(image_count: int, labels: np.ndarray, class_names: Sequence[st
 def _check_outputs(role: str, outputs: np.ndarray, image_count: int, class_count: int) -> None:
     if outputs.shape == (image_count, 1):
         raise InputError(
+            # Note: {role} is “reference” or “candidate”.
             tr("The {role} has a single output.", role=role),
             why=tr("the largest of one number is always number 0, whatever the image"),
             fix=tr("make two columns of it, np.hstack([1 - outputs, outputs]), and use compare_outputs"),
         )
     if outputs.shape != (image_count, class_count):
         raise InputError(
+            # Note: {role} is “reference” or “candidate”.
             tr(
                 "Outputs of the {role}: expected {expected}, got {shape}.",
                 role=role,
@@ -457,6 +459,7 @@ def _check_outputs(role: str, outputs: np.ndarray, image_count: int, class_count
         )
     if not np.isfinite(outputs).all():
         raise ModelError(
+            # Note: {role} is “reference” or “candidate”.
             tr("The {role} gives outputs that are not numbers.", role=role),
             why=tr("NaN or infinity"),
             fix=tr("look for the first layer where they appear with verification.per_layer_error"),

@@ -269,6 +269,7 @@ def check_agreement(answer: Callable[[np.ndarray, np.ndarray], bool]) -> None:
         got = answer(expected.copy(), found.copy())
         if bool(got) != agrees:
             raise Mistake(
+                # Note: {what} is a case, such as “one result is not a number”.
                 tr("{what}: expected {agrees}, got {got}", what=what, agrees=agrees, got=got),
                 _AGREEMENT_HINTS.get(what, ""),
             )

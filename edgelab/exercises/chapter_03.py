@@ -106,6 +106,7 @@ def check_schedule(answer: Callable[[int, int, float], float]) -> None:
             peak * math.cos(math.pi * (step - 100) / 400): tr("Lift the cosine into 0 to 1: (1 + cos) / 2."),
         }
         raise Mistake(
+            # Note: {where} is a place in the course of training, such as “half way up”.
             tr(
                 "step {step} of {steps} ({where}): {expected:.4g} for a peak of {peak}, got {got:.4g}",
                 step=step,

@@ -16,7 +16,11 @@ from edgelab.texts import tr
 def _pair(answer: Any, what: str) -> tuple:
     """The two parts of an answer, or a mistake that says that there must be two."""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Mistake(tr("got {answer!r}", answer=answer), tr("Return {what}, in this order.", what=what))
+        raise Mistake(
+            tr("got {answer!r}", answer=answer),
+            # Note: {what} is a pair in code, such as “(scale, zero_point)”.
+            tr("Return {what}, in this order.", what=what),
+        )
     return tuple(answer)
 
 
@@ -57,6 +61,7 @@ def check_range(answer: Callable[[float, float], tuple[float, int]]) -> None:
             }
             hint = next((text for value, text in known.items() if math.isclose(scale, value)), "")
             raise Mistake(
+                # Note: {where} is “for … to …”.
                 tr(
                     "{where} the scale is {right_scale:.6g}, got {scale:.6g}",
                     where=where,
@@ -75,6 +80,7 @@ def check_range(answer: Callable[[float, float], tuple[float, int]]) -> None:
         elif abs(zero_point - right_zero_point) == 1:
             hint = tr("Round to the nearest code; int() cuts the fraction off.")
         raise Mistake(
+            # Note: {where} is “for … to …”.
             tr(
                 "{where} the zero point is {right_zero_point}, got {zero_point}",
                 where=where,
@@ -163,6 +169,7 @@ def check_confidence(answer: Callable[[np.ndarray, float, int], tuple[int, float
         )
         if np.size(number) != 1 or number != right_number:
             raise Mistake(
+                # Note: {where} tells the codes, the scale and the zero point.
                 tr("{where} the class is {right}, got {got!r}", where=where, right=right_number, got=number),
                 tr("argmax gives the index of the largest code, max its value."),
             )
@@ -183,6 +190,7 @@ def check_confidence(answer: Callable[[np.ndarray, float, int], tuple[int, float
         if np.size(confidence) == 1:
             hint = next((text for value, text in known.items() if math.isclose(confidence, value)), "")
         raise Mistake(
+            # Note: {where} tells the codes, the scale and the zero point.
             tr(
                 "{where} the confidence is {right:.4f}, got {got!r}", where=where, right=right, got=confidence
             ),

@@ -93,7 +93,9 @@ def check_kept(answer: Callable[[list], list[int]]) -> None:
         else:
             hint = ""
         raise Mistake(
-            tr("{what}: {expected} are kept, got {got}", what=what, expected=expected, got=sorted(got)), hint
+            # Note: {what} is a graph, such as “a chain without a culprit”.
+            tr("{what}: {expected} are kept, got {got}", what=what, expected=expected, got=sorted(got)),
+            hint,
         )
 
 

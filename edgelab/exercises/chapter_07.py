@@ -151,6 +151,7 @@ def check_refused(answer: Callable[[list[Pair]], list[str]]) -> None:
         if (name in got) != (name in expected):
             wanted = tr("is refused") if name in expected else tr("is not refused")
             raise Mistake(
+                # Note: {wanted} is “is refused” or “is not refused”.
                 tr(
                     "{name} ({dtype}, zero points {zero_points}) {wanted}",
                     name=name,

@@ -310,6 +310,7 @@ def _where_it_stopped(error: BaseException, answer: Any) -> str:
         return ""
     frame = own_frames[-1]
     where = f"{frame.lineno}: {frame.line}" if frame.line else str(frame.lineno)
+    # Note: {where} is the line's number, and the line if it is known.
     return tr("Your code stopped in line {where}  –  {message}", where=where, message=_last_line(error))
 
 

@@ -60,6 +60,7 @@ def _outcome(row: dict[str, Any]) -> str:
     """The row in words, such as "your guess 30 %, measured 27 %"."""
     guess, measured = (with_unit(row[name], row["unit"]) for name in ("guess", "measured"))
     if "options" in row and guess == measured:
+        # Note: {whose} is “your guess” or “default guess”.
         return "✓ " + tr("{whose} is right: {guess}", whose=_whose(row), guess=guess)
     mark = "✗ " if "options" in row else ""
     provenance = row["provenance"]

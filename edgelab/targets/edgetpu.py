@@ -332,6 +332,7 @@ class EdgeTpuTarget:
         except TargetError as error:
             raise TargetError(
                 tr("The Edge TPU is gone: its process ended in the middle of the work."),
+                # Note: {what} and {why} are sentences of another error.
                 why=tr(
                     "{what} {why}. It was unplugged, lacks power, or another program took it",
                     what=error.what,
@@ -386,6 +387,7 @@ def _placed(
 def _compiler_error(done: child.Finished, log: CompilerLog, expected: EdgeTpuPlacement) -> EdgelabError:
     said = "; ".join(log.errors) or child.last_lines(f"{done.stdout}\n{done.stderr}") or tr("it said nothing")
     why = (
+        # Note: {refusal} is why the compiler refuses the file, {said} what it printed.
         tr("{refusal}. It said: {said}", refusal=expected.refusal, said=said)
         if expected.refusal
         else tr("the compiler said: {said}", said=said)

@@ -272,6 +272,7 @@ class Engine(ClosesAtEnd):
                 fix=tr("look in its log for the operator; edgelab.graph shows where it stands in the model"),
             )
         return TargetError(
+            # Note: {what} is a step, such as 'build'.
             tr("Rockchip's toolkit failed at {what!r}.", what=what),
             why=f"{detail}\n{_said(self.log)}".strip(),
             fix=tr("open it again"),

@@ -160,6 +160,19 @@ def test_the_extractor_finds_every_text(template):
     assert len(written) > 1000
 
 
+def test_a_placeholder_that_does_not_explain_itself_has_a_note_for_translators(template):
+    vague = {"part", "refusal", "role", "wanted", "what", "where", "whose"}
+    unexplained = [
+        message.id
+        for message in template
+        if isinstance(message.id, str)
+        and "python-brace-format" in message.flags
+        and vague & set(re.findall(r"{(\w+)", message.id))
+        and not any(comment.startswith("Note: {") for comment in message.auto_comments)
+    ]
+    assert not unexplained, "write `# Note: {placeholder} is ...` in the line before tr("
+
+
 MARKED = re.compile("⟦[^⟦⟧]*⟧")
 NOT_TEXT = re.compile(r"<svg.*?</svg>|<[^<>]*>", re.DOTALL)
 OUR_NAMES = re.compile(r"CUDA|Vulkan|Python")
