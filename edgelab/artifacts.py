@@ -7,6 +7,7 @@ changed input makes a new file and an unchanged one is reused. A file either exi
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -127,6 +128,8 @@ def cached(kind: str, name: str, suffix: str, parts: dict[str, Any], build: Call
     make_folder(path.parent)
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         if not path.exists():
+            for left_by_a_killed_kernel in path.parent.glob(f"*.????????-{glob.escape(path.name)}"):
+                left_by_a_killed_kernel.unlink()  # nobody else writes it while we hold the lock
             with atomic_path(path) as temporary:
                 build(temporary)
     return path

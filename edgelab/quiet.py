@@ -32,8 +32,8 @@ def native_stderr() -> Iterator[NativeOutput]:
     with _stderr_lock, tempfile.TemporaryFile() as file:
         sys.stderr.flush()
         saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
+        try:  # from here on, so that an interrupt at any moment gives the descriptor back
+            os.dup2(file.fileno(), 2)
             yield output
         finally:
             os.dup2(saved, 2)

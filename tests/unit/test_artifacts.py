@@ -94,6 +94,32 @@ print(artifacts.cached("models", "m", ".bin", {"mode": "int8"}, build))
     assert (tmp_path / "builds").read_text() == "built\n"
 
 
+def test_what_a_killed_kernel_left_half_made_goes_when_it_is_made_again(tmp_path):
+    script = """
+import os, signal
+from edgelab import artifacts
+
+def build(path):
+    for name in (path.name, f"plain-{path.name}"):
+        path.with_name(name).write_bytes(b"half")
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+artifacts.cached("models", "net", ".bin", {"a": 1}, build)
+"""
+    env = {**os.environ, "EDGELAB_ARTIFACTS": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", script], env=env).returncode != 0
+    left = {path.name for path in (tmp_path / "models").iterdir()}
+    assert len([name for name in left if not name.endswith(".lock")]) == 2
+    (tmp_path / "models" / ".deadbeef-net.bin").write_bytes(b"of another file")
+    again = script[: script.index("    os.kill")] + script[script.index("artifacts.cached") :]
+    subprocess.run(
+        [sys.executable, "-c", again.replace('f"plain-{path.name}"', "path.name")], env=env, check=True
+    )
+    (made,) = (tmp_path / "models").glob("net-*.bin")
+    kept = {path.name for path in (tmp_path / "models").iterdir() if path.suffix != ".lock"}
+    assert kept == {made.name, ".deadbeef-net.bin"}
+
+
 def test_importing_edgelab_does_not_load_tensorflow():
     script = (
         "import sys, pkgutil, importlib, edgelab\n"
