@@ -82,7 +82,10 @@ class Converted:
             "calibration": f"{self.calibration_count} images" if self.calibration_count else "not needed",
             "conversion": f"{self.conversion_s:.1f} s",
         }
-        cells = "".join(f"<tr><th>{key}</th><td>{html.escape(text)}</td></tr>" for key, text in rows.items())
+        left = 'style="text-align:left"'  # JupyterLab aligns to the right, where long texts are hard to read
+        cells = "".join(
+            f"<tr><th {left}>{key}</th><td {left}>{html.escape(text)}</td></tr>" for key, text in rows.items()
+        )
         return f"<table>{cells}</table>"
 
 
