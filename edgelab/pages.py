@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgelab import artifacts, formulas, glossary
+from edgelab.display import WIDGET
 
 if TYPE_CHECKING:
     import nbformat
 
 GLOSSARY_PAGE = "glossary.html"
-WIDGET = "application/vnd.jupyter.widget-view+json"
+# The plain text of a control, such as "IntSlider(value=3)"; a progress bar says how far it came.
+CONTROL = re.compile(r"\w+\(.+\)", re.DOTALL)
 
 # nbconvert's own page, without the scripts it fetches from the web, and with the source of solutions and of
 # helpers behind a button.
@@ -47,8 +49,8 @@ def without_live_controls(notebook: nbformat.NotebookNode) -> nbformat.NotebookN
             if WIDGET in data:
                 del data[WIDGET]
                 if "text/html" not in data:
-                    is_progress_bar = "%|" in data.get("text/plain", "")
-                    if is_progress_bar:
+                    plain = data.get("text/plain", "")
+                    if "%|" in plain or not CONTROL.fullmatch(plain):
                         continue
                     data["text/html"] = "<p><i>A live control: open the notebook to use it.</i></p>"
             kept.append(output)
