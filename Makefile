@@ -76,7 +76,8 @@ strip: setup
 	@"$(RUN)" tools/strip_notebooks.py
 
 # The notebooks start from an empty artifacts folder; tests/notebooks then runs the course a second time from it.
-# `make test ALONE=08,10` (or ALONE=all) also runs these chapters, each alone from an empty folder.
+# `make test ALONE=08,10` (or ALONE=all) also runs these chapters, each alone from an empty folder;
+# with EDGELAB_INTERRUPTED=03,09 these are stopped while they run (EDGELAB_SEED chooses the moments).
 ALONE ?=
 test: lint
 	rm -rf build/test-artifacts
