@@ -24,7 +24,10 @@ from edgelab.errors import InputError
 from edgelab.texts import tr
 
 STUDENT_DIR = artifacts.PROJECT_ROOT / "build" / "student"
-LEFT_OUT = ("tests", ".ci", ".github", "docs/instructors.md", "docs/instructors")
+LEFT_OUT = (
+    *("tests", ".ci", ".github", "docs/instructors.md", "docs/instructors"),
+    *("data/expected", "tools/expected_numbers.py"),  # what students are asked to guess
+)
 MADE = {"artifacts", "build", "__pycache__"}  # what a folder without git may hold besides the course
 # Characters: of a line that says something, of a solution that is its own, of a line that tells it alone.
 SHORTEST_LINE, SHORTEST_SOLUTION, TELLING_LINE = 12, 20, 30
