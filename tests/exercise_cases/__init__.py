@@ -22,14 +22,15 @@ ALSO_RIGHT = [case for module in MODULES for case in getattr(module, "ALSO_RIGHT
 WRONG = [case for module in MODULES for case in module.WRONG]
 
 
-def _stubs() -> dict[str, str]:
-    """Source of each exercise's stub cell, by the exercise's key."""
+def _sources(tag: str) -> dict[str, str]:
+    """Source of the cell of each exercise that has this tag, by the exercise's key."""
     found = {}
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
-        sources = [cell.source for cell in cells if "exercise" in cell.metadata.get("tags", [])]
+        sources = [cell.source for cell in cells if tag in cell.metadata.get("tags", [])]
         found |= {f"{path.stem[:2]}.{number}": source for number, source in enumerate(sources, 1)}
     return found
 
 
-STUBS = _stubs()
+STUBS = _sources("exercise")
+GIVEN = _sources("solution")

@@ -1,10 +1,13 @@
 """Every exercise: right answers pass, stubs are not done yet, each mistake gets the help that answers it."""
 
+import math
+from collections import Counter
+
 import numpy as np
 import pytest
-from exercise_cases import ALSO_RIGHT, SOLUTIONS, STUBS, WRONG
+from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, WRONG
 
-from edgelab import exercises, models, results, training
+from edgelab import exercises, models, results, simt, training
 from edgelab.exercises import chapter_02, chapter_03, chapter_04, core
 
 KEYS = tuple(exercises.progress().frame["exercise"])
@@ -27,7 +30,7 @@ def own_help(key, answer):
 
 
 def test_every_exercise_has_all_its_cases():
-    assert set(SOLUTIONS) == set(STUBS) == set(KEYS)
+    assert set(SOLUTIONS) == set(STUBS) == set(GIVEN) == set(KEYS)
     for key in KEYS:
         words = {said for case, _, said in WRONG if case == key}
         assert len(words) >= 2, f"{key}: give at least two mistakes, each with words of its own help"
@@ -46,6 +49,16 @@ def test_the_stub_is_not_done_yet(key):
     answers = [value for name, value in names.items() if not name.startswith("__")]
     assert "open" in {exercises.check(key, answer).state for answer in answers if exercises.untouched(answer)}
     assert exercises.check(key, ...).state == "open"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_solution_in_the_notebook_passes(key):
+    imported = {"np": np, "math": math, "Counter": Counter, "cuda": simt.load()[0], "exercises": exercises}
+    names = dict(imported)
+    exec(STUBS[key], names)
+    exec(GIVEN[key], names)
+    answers = [value for name, value in names.items() if name not in imported and not name.startswith("__")]
+    assert exercises.check(key, answers[-1]).state == "shown"
 
 
 @pytest.mark.parametrize(("key", "answer", "said"), WRONG)
