@@ -7,12 +7,15 @@ done.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("EDGELAB_VENV", ROOT / ".venv")).absolute()
@@ -34,6 +37,18 @@ def fingerprint(lock: Path) -> str:
     for path in (lock, ROOT / "pyproject.toml"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def other_checkout() -> Path | None:
+    """The other folder whose edgelab is installed in the environment; replacing that would break it there."""
+    packages = [*VENV.glob("lib/python*/site-packages"), VENV / "Lib" / "site-packages"]
+    for record in (
+        found for folder in packages for found in folder.glob("edgelab-*.dist-info/direct_url.json")
+    ):
+        folder = Path(url2pathname(urlparse(json.loads(record.read_text(encoding="utf-8"))["url"]).path))
+        if folder != ROOT and (folder / "tools" / "bootstrap.py").exists():
+            return folder
+    return None
 
 
 def create_environment(uv: str | None) -> None:
@@ -76,6 +91,13 @@ def main() -> int:
     lock = ROOT / "requirements" / ("cuda.lock" if has_nvidia_gpu() else "cpu.lock")
     wanted = fingerprint(lock)
     if not (STAMP.exists() and STAMP.read_text() == wanted):
+        if other := other_checkout():
+            print(
+                f"{VENV} belongs to the course in {other}.\nSetting it up for {ROOT} would break it there.\n"
+                "Name another folder in EDGELAB_VENV, or none, for an environment in this one.",
+                file=sys.stderr,
+            )
+            return 1
         uv = shutil.which("uv")
         print(f"Setting up {VENV.name} from {lock.name} with {'uv' if uv else 'pip'} (about 3 GB, once) ...")
         try:

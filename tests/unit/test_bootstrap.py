@@ -1,0 +1,48 @@
+"""The set-up leaves alone what is not its own."""
+
+import importlib.util
+import json
+import sys
+
+import pytest
+
+from edgelab import artifacts
+
+
+@pytest.fixture
+def bootstrap(tmp_path, monkeypatch):
+    """The script, for an environment that another copy of the course has made."""
+    monkeypatch.setenv("EDGELAB_VENV", str(tmp_path / "venv"))
+    spec = importlib.util.spec_from_file_location(
+        "bootstrap", artifacts.PROJECT_ROOT / "tools" / "bootstrap.py"
+    )
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    record = tmp_path / "venv" / "lib" / "python3.11" / "site-packages" / "edgelab-0.1.0.dist-info"
+    record.mkdir(parents=True)
+    other = tmp_path / "other copy"
+    (other / "tools").mkdir(parents=True)
+    (other / "tools" / "bootstrap.py").touch()
+    (record / "direct_url.json").write_text(json.dumps({"url": other.as_uri()}))
+    return script, other
+
+
+def test_the_environment_of_another_checkout_is_not_replaced(bootstrap, monkeypatch, capsys):
+    script, other = bootstrap
+    monkeypatch.setattr(script, "create_environment", lambda uv: sys.exit("it was replaced"))
+    assert script.main() == 1
+    told = capsys.readouterr().err
+    assert str(other) in told and "EDGELAB_VENV" in told
+
+
+def test_an_environment_whose_checkout_is_gone_may_be_replaced(bootstrap):
+    script, other = bootstrap
+    assert script.other_checkout() == other
+    (other / "tools" / "bootstrap.py").unlink()
+    assert script.other_checkout() is None
+
+
+def test_the_own_environment_is_no_other(bootstrap, monkeypatch):
+    script, other = bootstrap
+    monkeypatch.setattr(script, "ROOT", other)
+    assert script.other_checkout() is None
