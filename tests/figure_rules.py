@@ -134,13 +134,21 @@ def pale_marks(figure: Figure, texts: Iterable[Text]) -> list[str]:
         ground = np.array(axes.get_facecolor()[:3])
         for artist in (*axes.lines, *axes.patches, *axes.collections):
             ratios = [contrast(_over(colour, ground), ground) for colour in _colours(artist)]
-            if not artist.get_visible() or not ratios or max(ratios) >= MARK_CONTRAST:
+            if not artist.get_visible() or not ratios or max(ratios) >= MARK_CONTRAST or _is_band(artist):
                 continue
             if not any(artist.get_window_extent().contains(*middle) for middle in middles):
                 found.append(
                     f"pale: {type(artist).__name__} {artist.get_label()!r}, contrast {max(ratios):.1f}"
                 )
     return sorted(set(found))
+
+
+def _is_band(artist: Artist) -> bool:
+    """Whether it tints a part of the ground from one side of the axes to the other."""
+    if not isinstance(artist, Rectangle):
+        return False
+    box, axes = artist.get_window_extent(), artist.axes.get_window_extent()
+    return box.height >= axes.height - 1 or box.width >= axes.width - 1
 
 
 def _over(colour: np.ndarray, ground: np.ndarray) -> np.ndarray:
