@@ -83,7 +83,7 @@ test: lint
 	rm -rf build/test-artifacts
 	EDGELAB_ARTIFACTS="$(CURDIR)/build/test-artifacts" EDGELAB_TEST_ARTIFACTS="$(CURDIR)/build/test-artifacts" \
 	EDGELAB_ALONE="$(ALONE)" \
-	"$(RUN)" -m pytest --nbval-lax --nbval-cell-timeout=600 $(NOTEBOOKS) tests
+	"$(RUN)" -m pytest --nbval-lax --nbval-cell-timeout=1800 $(NOTEBOOKS) tests
 
 texts: setup
 	@"$(RUN)" -m babel.messages.frontend extract -k tr -k tr_later -k tr_plural:1,2 -c Note: --project edgelab -o edgelab.pot edgelab
