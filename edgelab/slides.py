@@ -6,6 +6,7 @@ slide is laid out at 1280 x 720; what does not fit goes on to another slide (`we
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from edgelab.texts import tr
 SHARED_FOLDER = "reveal.js"
 # Of reveal.js, what a page loads.
 REVEAL_PARTS = ("dist/reveal.css", "dist/reveal.js", "plugin/notes", "LICENSE")
+KEYS = "Arrow keys or space to go on, Esc for an overview, S for speaker notes. On paper, a page each."
 WEB_FOLDER = Path(__file__).parent / "web"
 
 
@@ -56,6 +58,17 @@ def write_shared(folder: Path) -> None:
             raise artifacts.storage_error(error, copy) from error
 
 
+def only_shows(source: str) -> bool:
+    """Whether a code cell does nothing but show: a figure, a table, a question, the check of an answer."""
+    if source.lstrip().startswith(("%", "!")):
+        return False
+    calls = [getattr(statement, "value", None) for statement in ast.parse(source).body]
+    return all(
+        isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[0] in ("display", "exercises")
+        for call in calls
+    )
+
+
 def write_slides(executed: Path, page: Path, title: str) -> int:
     """One executed chapter as slides; `write_shared` fills the folder that they load from.
 
@@ -76,6 +89,9 @@ def write_slides(executed: Path, page: Path, title: str) -> int:
 
     notebook = formulas.without_latex(without_live_controls(nbformat.read(executed, as_version=4)))
     notebook.metadata["title"] = title
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and only_shows(cell.source):
+            cell.metadata["transient"] = {"remove_source": True}  # the room is for what it shows
     template = (WEB_FOLDER / "slides.html.j2").read_text(encoding="utf-8")
     exporter = SlidesExporter(
         extra_loaders=[DictLoader({"course": template})],
@@ -113,5 +129,5 @@ def write_all(build_dir: Path) -> dict[str, int]:
         page = folder / executed.stem / "index.html"
         counts[title] = write_slides(executed, page, title)
         links[title] = f"{executed.stem}/index.html"
-    write_list(folder / "index.html", "Slides", links, "Arrow keys or space to go on, S for speaker notes.")
+    write_list(folder / "index.html", "Slides", links, KEYS)
     return counts

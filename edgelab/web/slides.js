@@ -114,7 +114,22 @@ function nameSection() {
   const heading = slide.querySelector('h1, h2, h3') ? null : stack.querySelector('h1, h2');
   document.querySelector('.section-name').textContent = heading ? heading.textContent.replace('¶', '') : '';
 }
+// On paper: a page for each slide, with all that appears step by step. Reveal's own way would miss the slides made here.
+function onPaper() {
+  const book = document.createElement('div');
+  book.className = 'reveal paper';
+  for (const slide of leaves()) {
+    const page = document.createElement('div');
+    page.className = 'page';
+    page.appendChild(slide.querySelector('.fit'));
+    book.appendChild(page);
+  }
+  for (const all of [document.documentElement, document.body]) all.classList.remove('reveal-full-page', 'reveal-viewport');
+  document.documentElement.classList.add('print-pdf');  // what Reveal does to letters on paper is not for these pages
+  document.querySelector('.reveal').replaceWith(book);
+}
 const leaves = () => [...document.querySelectorAll('.slides section')].filter(s => !s.querySelector('section'));
+if (/print-pdf/.test(location.search)) location.replace(`${location.pathname}?paper`);
 Reveal.initialize({
   width: 1280, height: 720, margin: 0.02, center: false, hash: true, slideNumber: 'c/t',
   transition: 'none', plugins: [RevealNotes],
@@ -128,5 +143,12 @@ Reveal.initialize({
   document.querySelector('.reveal').appendChild(name);
   Reveal.on('slidechanged', nameSection);
   nameSection();
+  if (location.search === '?paper') onPaper();
+  else {
+    window.addEventListener('beforeprint', () => {
+      onPaper();
+      for (const event of ['keydown', 'click']) window.addEventListener(event, () => location.reload());
+    });
+  }
   document.body.dataset.ready = 'yes';
 });

@@ -1,5 +1,6 @@
 """Slides in a real browser: nothing overflows, nothing is fetched, everything has a text."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ EVERY_SLIDE = """async () => {
   }
   return found;
 }"""
+ARROWS_TOP = (
+    "Math.min(...[...document.querySelectorAll('.controls button')].map(b => b.getBoundingClientRect().top))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,8 @@ def deck(request, written, page):
 def test_slides_hold_everything_and_fetch_nothing(deck):
     found = deck.evaluate(EVERY_SLIDE)
     assert len(found) > 8
-    too_large = [slide for slide in found if slide["bottom"] > 720 or slide["right"] > 1281]
+    arrows_top = deck.evaluate(ARROWS_TOP)
+    too_large = [slide for slide in found if slide["bottom"] > arrows_top + 2 or slide["right"] > 1281]
     assert not too_large
     assert not [slide for slide in found if slide["scale"] < SMALLEST_SCALE]
     assert not deck.requests
@@ -70,3 +75,35 @@ def test_keys_turn_the_pages(deck):
     first = deck.evaluate("JSON.stringify(Reveal.getIndices())")
     deck.keyboard.press("Space")
     assert deck.evaluate("JSON.stringify(Reveal.getIndices())") != first
+
+
+def test_printed_each_slide_is_a_page_of_its_own(deck):
+    count = deck.evaluate("Reveal.getTotalSlides()")
+    pages = re.findall(rb"/Type\s*/Page\b", deck.pdf(prefer_css_page_size=True))
+    assert len(pages) == count
+    assert deck.locator(".paper .page").count() == count
+    deck.keyboard.press("Space")
+    deck.wait_for_selector(".reveal .slides")
+    deck.goto(deck.url.split("#")[0].split("?")[0] + "?print-pdf")  # Reveal's own word for it
+    deck.wait_for_selector("body[data-ready]")
+    assert deck.locator(".paper .page").count() == count
+
+
+def test_code_that_only_shows_leaves_its_room_to_what_it_shows(deck):
+    sources = deck.locator(".jp-InputArea-editor").all_text_contents()
+    assert sources and not [source for source in sources if slides.only_shows(source.strip())]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('guess = exercises.predict("10.live", "FPS?", default=20)', True),
+        ('display.figure(draw(), "a picture")', True),
+        ("rows = []\ndisplay.table(rows, 'nothing')", False),
+        ("live_stats", False),
+        ("%matplotlib inline", False),
+        ("def answer(): ...", False),
+    ],
+)
+def test_which_code_only_shows(source, expected):
+    assert slides.only_shows(source) is expected
