@@ -34,8 +34,8 @@ from edgelab.texts import tr
 NOTEBOOKS_DIR = artifacts.PROJECT_ROOT / "notebooks"
 BUILD_DIR = artifacts.PROJECT_ROOT / "build"
 
-# Longest time of a cell and of a notebook, in seconds. They end what hangs, and leave time to what is slow: a
-# chapter run alone on a busy or an old machine trains in its first cell. The full profile may train for hours.
+# Longest time of a cell and of a notebook, in seconds: it ends what hangs and leaves time to what is slow. A
+# chapter run alone on a busy or an old machine trains in its first cell; the full profile may for hours.
 TIME_LIMITS_S = {"fast": (1800, 3600), "full": (4 * 3600, 5 * 3600)}
 DONE = ("passed", "unchanged")
 
