@@ -247,6 +247,24 @@ def test_a_slider_changes_the_picture(open_chapter):
     )
 
 
+def test_a_guess_is_taken_from_its_slider_and_compared(open_chapter):
+    page = open_chapter("00_start_here.ipynb")
+    run_all_to_the_end(page)
+    slider = cell_with(page, "guess = exercises.predict(").locator("[role=slider]")
+    before = slider.get_attribute("aria-valuenow")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    moved = "([slider, old]) => slider.getAttribute('aria-valuenow') !== old"
+    page.wait_for_function(moved, arg=[slider.element_handle(), before])
+    compared = cell_with(page, "guess.reveal(macs / 1000)")
+    assert page.locator(".live-note").count() == 0, "the message of the still picture beside a live control"
+    compared.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_timeout(500)
+    wait_until_idle(page)
+    assert "Your guess:" in compared.locator(".jp-OutputArea").inner_text()
+
+
 def test_the_video_demo_draws_frames(open_chapter):
     page = open_chapter("10_video_demo.ipynb")
     run_all(page)
