@@ -24,14 +24,10 @@ class Run:
     Attributes:
         cell: index of the last cell that ran.
         error: name and text of the error that ended it; empty when all cells ran.
-        took_s: how long it ran.
-        stop_s: from the interrupt to the end of the cell; 0 without an interrupt.
     """
 
     cell: int
     error: str
-    took_s: float
-    stop_s: float = 0.0
 
 
 class StudentKernel:
@@ -67,31 +63,41 @@ class StudentKernel:
         """The kernel's own process."""
         return psutil.Process(self.manager.provisioner.process.pid)
 
-    def run_all(self, when: Moment = lambda cell: False, *, longest_s: float = 900) -> Run:
-        """Run the cells from the top; press the stop button once `when` says so.
+    def run_all(
+        self, when: Moment = lambda cell: False, how: str = "interrupt", *, longest_s: float = 900
+    ) -> Run:
+        """Run the cells from the top until `when` says so.
+
+        Args:
+            when: asked again and again while a cell runs.
+            how: "interrupt" is the stop button; "kill" is kill -9, "close" is what JupyterLab does when it is
+                closed, and after both there is a new kernel.
+            longest_s: after that it is an error.
 
         Raises:
             TimeoutError: it neither ended nor could be stopped.
         """
-        started, stopped = time.monotonic(), 0.0
+        started, stopped = time.monotonic(), False
         for index, source in enumerate(self.sources):
             request = self.client.execute(source) if source else None
             while request:
                 if time.monotonic() - started > longest_s:
                     raise TimeoutError(f"cell {index} does not end: {source[:80]}")
                 if not stopped and when(index):
+                    stopped = True
+                    if how != "interrupt":
+                        self._lose_it(kill=how == "kill")
+                        return Run(index, INTERRUPTED)
                     self.manager.interrupt_kernel()
-                    stopped = time.monotonic()
                 reply = self._reply_to(request)
                 if reply is None:
                     continue
-                request, now = None, time.monotonic()
-                stop_s = now - stopped if stopped else 0.0
+                request = None
                 # An interrupt may come as the cell ends.
                 error = f"{reply['ename']}: {reply['evalue']}" if reply["status"] != "ok" else ""
                 if error or stopped:
-                    return Run(index, error or INTERRUPTED, now - started, stop_s)
-        return Run(len(self.sources) - 1, "", time.monotonic() - started)
+                    return Run(index, error or INTERRUPTED)
+        return Run(len(self.sources) - 1, "")
 
     def _reply_to(self, request: str) -> dict | None:
         try:
@@ -99,20 +105,6 @@ class StudentKernel:
         except queue.Empty:
             return None
         return reply["content"] if reply["parent_header"].get("msg_id") == request else None
-
-    def run_all_and_lose_it(self, when: Moment, *, kill: bool = True) -> None:
-        """Run the cells from the top until `when` says so; then end the kernel and start a new one.
-
-        Args:
-            when: asked again and again while a cell runs.
-            kill: kill -9; False ends it as JupyterLab does when it is closed.
-        """
-        for index, source in enumerate(self.sources):
-            request = self.client.execute(source) if source else None
-            while request and self._reply_to(request) is None:
-                if when(index):
-                    return self._lose_it(kill)
-        return self._lose_it(kill)
 
     def _lose_it(self, kill: bool) -> None:
         if kill:
