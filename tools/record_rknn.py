@@ -17,9 +17,7 @@ OUT = ROOT / "data" / "recorded" / "rknn.json"
 KEEP = """
 from edgelab import environment
 assert here, available
-recorded["where"] = (
-    f"{where} with {environment.rknn_version()}, {chain.model_name} on {chain.dataset.name}"
-)
+recorded["where"] = f"{today}: {environment.rknn_version()}, {chain.model_name} on {chain.dataset.name}"
 with artifacts.atomic_path(Path(out)) as part:
     part.write_text(json.dumps(recorded, indent=1) + chr(10), encoding="utf-8")
 """
@@ -32,8 +30,7 @@ def main() -> None:
 
     os.environ["EDGELAB_PROFILE"] = "fast"
     notebook = nbformat.read(ROOT / "notebooks" / "06_compile_rknn.ipynb", as_version=4)
-    where = f"on {datetime.date.today()} on x86-64 Linux"
-    keep = f"where, out = {where!r}, {str(OUT)!r}\n{KEEP}"
+    keep = f"today, out = {str(datetime.date.today())!r}, {str(OUT)!r}\n{KEEP}"
     notebook.cells.append(nbformat.v4.new_code_cell(keep))
     with tempfile.TemporaryDirectory() as folder:
         nbclient.NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": folder}}).execute()
