@@ -291,7 +291,8 @@ def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResu
             note = tr("Write your own answer in place of the dots to make it yours.") + " " + note
         return CheckResult(found.key, found.title, state, note=note.strip())
     own_hint = (mistake.hint,) if mistake.hint else ()
-    hints = own_hint + found.help_for(max(tries, 1))
+    # One hint for the first failing try, one more for each that follows: that of this mistake counts.
+    hints = own_hint + found.help_for(max(tries, 1) - len(own_hint))
     return CheckResult(found.key, found.title, state, mistake.what_differs, hints, note)
 
 
