@@ -22,7 +22,6 @@ INLINE_CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\]\(\s*([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:\s+\"[^\"]*\")?\s*\)|<(https?://[^>\s]+)>")
 GONE = (404, 410)
 MOVED = (301, 308)
-COME_BACK = (429, 503)
 TIME_LIMIT_S = 20
 LONGEST_WAIT_S = 30
 HEADERS = {"User-Agent": "Mozilla/5.0 (link check)"}
@@ -77,13 +76,12 @@ def answer_of(address: str) -> tuple[str, str]:
     import requests
     from urllib3.util import Retry
 
-    # By GET, since many servers refuse HEAD; of the page only the head is read.
+    # By GET, since many servers refuse HEAD; of the page only the head is read. "Retry-After" is obeyed once.
     retry = Retry(
         total=10,
         connect=1,
         read=0,
         status=1,
-        status_forcelist=COME_BACK,
         retry_after_max=LONGEST_WAIT_S,
         raise_on_status=False,
     )
