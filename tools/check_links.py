@@ -110,7 +110,7 @@ def main() -> int:
     for address, (state, said) in answers.items():
         if state != "there":
             print(f"{state:6}  {address}  ({said})  in {', '.join(sorted(used_in[address]))}")
-    if not any(state in ("there", "moved") for state, _ in answers.values()):
+    if not any(state == "moved" or said.isdigit() for state, said in answers.values()):
         print("No address answered: is there a network?")
     gone = [address for address, (state, _) in answers.items() if state == "gone"]
     print(f"{len(answers)} addresses, {len(gone)} gone")

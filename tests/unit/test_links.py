@@ -162,6 +162,12 @@ def test_what_is_gone_fails_the_job_and_is_named(site, monkeypatch, capsys):
     assert f"{site}/gone  (404)  in a.md, b.ipynb\n1 addresses, 1 gone" in capsys.readouterr().out
 
 
+def test_without_a_network_that_is_what_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(check_links, "outside_links", lambda: {"https://no-such-host.invalid/a": {"a.md"}})
+    assert check_links.main() == 1
+    assert "is there a network?" in capsys.readouterr().out
+
+
 def test_a_host_that_does_not_exist_is_gone():
     assert check_links.answer_of("https://no-such-host.invalid/page")[0] == "gone"
 
