@@ -32,6 +32,7 @@ MADE = {"artifacts", "build", "__pycache__"}  # what a folder without git may ho
 # Characters: of a line that says something, of a solution that is its own, of a line that tells it alone.
 SHORTEST_LINE, SHORTEST_SOLUTION, TELLING_LINE = 12, 20, 30
 CHECKS = "edgelab/exercises/chapter_*.py"
+NOT_FOR_STUDENTS = re.compile(r"<!-- instructors -->\n.*?<!-- everybody -->\n", re.DOTALL)  # in the README
 FOLDED = '''"""The checks of chapter {number}, folded up so that nobody reads an answer by accident."""
 
 import base64
@@ -210,6 +211,9 @@ def _fill(folder: Path, root: Path) -> tuple[int, int, int]:
             target.write_text(text, encoding="utf-8", newline="\n")
         elif file.match(CHECKS):
             target.write_text(folded(root / file), encoding="utf-8", newline="\n")
+        elif file.name == "README.md":
+            text = NOT_FOR_STUDENTS.sub("", (root / file).read_text(encoding="utf-8"))
+            target.write_text(text, encoding="utf-8", newline="\n")
         else:
             shutil.copyfile(root / file, target)
             shutil.copymode(root / file, target)

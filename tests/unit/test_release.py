@@ -77,6 +77,13 @@ def test_tests_and_other_peoples_files_stay_behind(edition):
     assert not [page for page in pages if page.startswith("docs/instructors")]
 
 
+def test_the_readme_speaks_to_students_and_its_links_lead_somewhere(edition):
+    original, text = ((folder / "README.md").read_text(encoding="utf-8") for folder in (ROOT, edition))
+    assert "As an instructor" in original and "As an instructor" not in text and "make grade" not in text
+    links = [link.split("#")[0] for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text)]
+    assert links and not [link for link in links if not (edition / link).exists()]
+
+
 def test_folded_checks_still_check(edition, tmp_path):
     code = (
         "from edgelab import exercises\n"
