@@ -330,6 +330,19 @@ def test_the_solutions_of_every_chapter_pass(tmp_path):
     assert set(frame["state"]) == {"solved"}, frame[frame["state"] != "solved"].to_string()
 
 
+def test_the_made_up_class_is_a_class(tmp_path):
+    made_up_class.write(tmp_path)
+    found = grading.find_submissions(tmp_path)
+    assert len({entry.student for entry in found}) >= 30
+    unreadable = set()
+    for entry in found:
+        try:
+            submissions.chapter_of(submissions.read(entry.path), entry.path.name, submissions.chapters())
+        except submissions.SubmissionError:
+            unreadable.add(entry.student)
+    assert unreadable == {"zoe"}
+
+
 def test_without_protection_nothing_is_run(tmp_path, monkeypatch):
     (tmp_path / "a.ipynb").write_text(json.dumps(notebook(RIGHT)))
     monkeypatch.setattr(sys, "platform", "darwin")
