@@ -133,6 +133,9 @@ def test_header_shows_the_chapter_and_its_recorded_minutes(shown, tmp_path, monk
     display.MINUTES_FILE.write_text(json.dumps(record))
     (data,) = shown(display.header, "04_quantize.ipynb")
     assert "2.1 min to run, recorded 2030-01-02 on 4 cores" in data["text/html"]
+    assert "made here first" in data["text/html"]  # that time began with chapter 3's model
+    (data,) = shown(display.header, "00_start_here")
+    assert "made here first" not in data["text/html"]
 
 
 def test_header_of_an_unknown_chapter():
