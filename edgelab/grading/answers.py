@@ -8,6 +8,7 @@ import queue
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -60,6 +61,8 @@ def readable_files() -> tuple[list[str], list[str]]:
     package = artifacts.PROJECT_ROOT / "edgelab"
     course = [path for path in package.iterdir() if path.name not in HIDDEN]
     python = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve()}
+    # An environment's lib folder may be a link to somewhere else.
+    python |= {Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")}
     paths = [*python, *course, artifacts.PROJECT_ROOT / "data", *map(Path, SYSTEM_FILES)]
     return [str(path) for path in paths], [str(package)]
 
