@@ -25,6 +25,13 @@ TEMPLATE = """{% extends 'index.html.j2' %}
 {% block jupyter_widgets %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_css %}<style>
+.jp-InputPrompt,.jp-OutputPrompt{color:#595959!important;opacity:1!important}
+.jp-RenderedHTMLCommon a{text-decoration:underline!important;color:#0b57d0!important}
+.highlight :is(.o,.ow){color:#7a1fd1!important}
+.highlight :is(.c,.c1,.cm){color:#2f6b6b!important}
+.highlight :is(.m,.mb,.mf,.mh,.mi,.mo,.il){color:#006600!important}
+</style>{% endblock %}
 {% block input_group %}
 {% if cell.metadata.get("jupyter", {}).get("source_hidden")
       or cell.metadata.get("slideshow", {}).get("slide_type") == "skip" %}

@@ -78,8 +78,8 @@ def test_every_control_has_a_picture_that_says_where_the_live_one_is(show, names
 def test_narrow_screens_need_no_sideways_scrolling(show, names):
     for name in names:
         page = show(name)
-        page.set_viewport_size({"width": 390, "height": 844})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+        page.set_viewport_size({"width": 375, "height": 812})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
 
 
 def test_solutions_fold_and_code_can_be_copied(show, names):

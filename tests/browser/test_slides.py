@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from pathlib import Path
+
 import pytest
 from live_controls import NOTE, controls_in
 
@@ -107,3 +109,21 @@ def test_code_that_only_shows_leaves_its_room_to_what_it_shows(deck):
 )
 def test_which_code_only_shows(source, expected):
     assert slides.only_shows(source) is expected
+
+
+def test_axe_finds_nothing(deck):
+    axe = pytest.importorskip("axe_playwright_python")
+    deck.evaluate(next(Path(axe.__file__).parent.rglob("axe.min.js")).read_text(encoding="utf-8"))
+    findings = []
+    for share in (0, 0.2, 0.4, 0.8):
+        deck.evaluate(
+            """share => {
+              const slides = Reveal.getSlides(), at = Reveal.getIndices(slides[Math.floor(share * slides.length)]);
+              Reveal.slide(at.h, at.v, 99);
+            }""",
+            share,
+        )
+        deck.wait_for_timeout(200)  # fragments fade in
+        found = deck.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'best-practice']})")
+        findings += [(v["id"], v["nodes"][0]["html"][:120]) for v in found["violations"]]
+    assert not findings
