@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-from pathlib import Path
-
 import pytest
 from live_controls import NOTE, controls_in
 
@@ -118,7 +116,8 @@ def test_axe_finds_nothing(deck):
     for share in (0, 0.2, 0.4, 0.8):
         deck.evaluate(
             """share => {
-              const slides = Reveal.getSlides(), at = Reveal.getIndices(slides[Math.floor(share * slides.length)]);
+              const slides = Reveal.getSlides();
+              const at = Reveal.getIndices(slides[Math.floor(share * slides.length)]);
               Reveal.slide(at.h, at.v, 99);
             }""",
             share,
