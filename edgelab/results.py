@@ -55,6 +55,7 @@ RESULT_KEY = ["metric", "target", "device", "model", "precision", "dataset", "pr
 MAIN_METRICS = ["accuracy", "latency", "size"]
 # Area in points² of the largest model's marker, of the smallest, and of one whose size is unknown.
 MARKER_AREAS = (300.0, 40.0, 40.0)
+MOST_TICKS = 11  # on a logarithmic axis, side by side
 SMALLEST_SPAN = 5.0  # percentage points: a narrower axis would make noise look like a difference
 
 
@@ -590,7 +591,10 @@ def plain_log_axis(axis: Axis) -> None:
     class Locator(LogLocator):
         def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
             ticks = np.asarray(super().tick_values(vmin, vmax))
-            if np.count_nonzero((ticks >= vmin) & (ticks <= vmax)) > 2:
+            shown = np.count_nonzero((ticks >= vmin) & (ticks <= vmax))
+            if shown > MOST_TICKS:
+                return ticks[np.isclose(np.log10(ticks) % 1, 0) | np.isclose(np.log10(ticks) % 1, 1)]
+            if shown > 2:
                 return ticks
             even = MaxNLocator(5, steps=(1, 2, 5, 10)).tick_values(vmin, vmax)
             return even[even > 0]
