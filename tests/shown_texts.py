@@ -128,11 +128,11 @@ def of_guesses() -> list[str]:
     texts = shown_by(lambda: exercises.guesses("99"))
     for name, choices, measured, own in cases:
         guesses = []
-        texts += shown_by(lambda: guesses.append(exercises.predict(f"99.{name}", "1?", **choices)))  # noqa: B023
+        texts += shown_by(lambda: guesses.append(exercises.predict(f"99.{name}", "1?", **choices)))  # noqa: B023 - called at once
         [guess] = guesses
         if own:
             guess.control.value = own
-        texts += shown_by(lambda: guess.reveal(measured, "simulated"))  # noqa: B023
+        texts += shown_by(lambda: guess.reveal(measured, "simulated"))  # noqa: B023 - called at once
     return texts + shown_by(lambda: exercises.guesses("99"))
 
 
