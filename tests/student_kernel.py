@@ -64,7 +64,7 @@ class StudentKernel:
         return psutil.Process(self.manager.provisioner.process.pid)
 
     def run_all(
-        self, when: Moment = lambda cell: False, how: str = "interrupt", *, longest_s: float = 900
+        self, when: Moment = lambda cell: False, how: str = "interrupt", *, longest_s: float = 1800
     ) -> Run:
         """Run the cells from the top until `when` says so.
 
