@@ -82,7 +82,7 @@ ALONE ?=
 test: lint
 	rm -rf build/test-artifacts
 	EDGELAB_ARTIFACTS="$(CURDIR)/build/test-artifacts" EDGELAB_TEST_ARTIFACTS="$(CURDIR)/build/test-artifacts" \
-	EDGELAB_ALONE="$(ALONE)" \
+	EDGELAB_ALONE="$(ALONE)" EDGELAB_LANGUAGE= \
 	"$(RUN)" -m pytest --nbval-lax --nbval-cell-timeout=1800 $(NOTEBOOKS) tests
 
 texts: setup
