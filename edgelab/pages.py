@@ -43,7 +43,7 @@ TEMPLATE = """{% extends 'index.html.j2' %}
 INDEX_STYLE = """body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1a1a1a}
 table{border-collapse:collapse}th,td{text-align:left;padding:.3em .8em;border-bottom:1px solid #bbb}
 caption{text-align:left;font-weight:bold;padding:.3em 0}pre{background:#f3f3f3;padding:.6em;
-overflow-x:auto}"""
+overflow-x:auto}.wide{overflow-x:auto}"""
 
 
 def without_live_controls(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -143,7 +143,7 @@ def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, res
 <table><caption>Chapters</caption>
 <thead><tr><th scope="col">Chapter</th><th scope="col">Status</th><th scope="col">Minutes</th></tr></thead>
 <tbody>{"".join(rows)}</tbody></table>{"".join(errors)}
-<h2>Results</h2>{results_html}
+<h2>Results</h2><div role="region" aria-label="Results" tabindex="0" class="wide">{results_html}</div>
 <p><a href="results.csv">All results as CSV</a></p></main></body></html>
 """
     with artifacts.atomic_path(path) as temporary:
