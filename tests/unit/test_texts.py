@@ -223,7 +223,8 @@ def test_a_second_language_leaves_no_english(shown, kind):
 
 
 def test_a_translation_with_broken_placeholders_falls_back_to_english(in_language):
-    in_language({"There is no target {name!r}.": "Kein Ziel {ziel!r}.", "choose from {names}": "wähle {names"})
+    broken = {"There is no target {name!r}.": "Kein Ziel {ziel!r}.", "choose from {names}": "wähle {names"}
+    in_language(broken)
     with pytest.raises(TargetError) as caught:
         targets.get("nowhere")
     assert caught.value.what == "There is no target 'nowhere'."
