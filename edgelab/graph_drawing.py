@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Where an operator runs: colour and hatch of its box's edge, which carries the word as well.
 PLACES = {"accelerator": (PALETTE[2], ""), "CPU": (PALETTE[1], "////"), "": ("#777777", "")}
-BOX_WIDTH, BOX_HEIGHT, LANE, ROW, GUTTER = 2.3, 0.62, 2.45, 0.9, 0.8  # units of the drawing
-TITLE, DETAIL = 0.21, 0.17  # letter heights
+BOX_WIDTH, BOX_HEIGHT, LANE, ROW, GUTTER = 2.3, 0.62, 2.45, 0.9, 0.57  # units of the drawing
+TITLE, DETAIL = 0.21, 0.18  # letter heights
 MOST_ROWS = 18
 MOST_RUNS = 30  # a longer sequence of operators is counted, not told
 
@@ -255,7 +255,7 @@ def _box(axes: Axes, node: Node, x: float, y: float, points: float) -> None:
     )
     if node.place:
         _mark(axes, left, over, strip, BOX_HEIGHT, node.place)
-    room, middle = BOX_WIDTH - strip - 0.1, x + strip / 2
+    room, middle = BOX_WIDTH - strip - 0.06, x + strip / 2
     detail = f"{node.detail}  CPU" if node.place == "CPU" else node.detail
     for text, height, offset, colour in (
         (node.title, TITLE, -0.12, "#111111"),

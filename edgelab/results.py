@@ -573,7 +573,7 @@ def plot_pareto(frame: pd.DataFrame | None = None) -> Figure:
     low, high = axes.get_ylim()
     if high - low < SMALLEST_SPAN:
         axes.set_ylim((low + high - SMALLEST_SPAN) / 2, (low + high + SMALLEST_SPAN) / 2)
-    _pareto_legend(axes, colours, drawn)
+    _pareto_legend(axes, drawn)
     if missing:
         names = textwrap.fill(
             f"not drawn, accuracy or latency unknown: {', '.join(dict.fromkeys(missing))}", 110
@@ -610,13 +610,11 @@ def _pareto_names(drawn: pd.DataFrame) -> list[str]:
     return drawn[parts].agg(" ".join, axis=1).tolist()
 
 
-def _pareto_legend(axes: Axes, colours: dict[str, str], drawn: pd.DataFrame) -> None:
-    """Explains colour (target), shape (provenance) and area (size)."""
+def _pareto_legend(axes: Axes, drawn: pd.DataFrame) -> None:
+    """Explains shape (provenance) and area (size). Each point's name tells its target; colour repeats it."""
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], marker="o", ls="", color=colour, label=name) for name, colour in colours.items()
-    ]
+    handles = []
     for name in PROVENANCES:
         if (drawn["provenance"] == name).any():
             marker = PROVENANCE_MARKERS[name]
