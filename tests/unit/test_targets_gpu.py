@@ -23,6 +23,12 @@ from edgelab.targets.gpu import TOLERANCES, Verdict, difference, sample_inputs
 NOISE = np.random.default_rng(1)
 
 
+@pytest.fixture(autouse=True)
+def own_temporary_folder(tmp_path, monkeypatch):
+    """Notebooks that run at the same time have temporary folders too; `leftovers` must not count them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def gpu():
     """The software GPU; results are asserted here, never speed."""
