@@ -34,9 +34,9 @@ def build():
     ])
 
 data = datasets.load("shapes", train_count=400, test_count=50, seed=1)
-path, result = training.train(build, data, name="stopped", epochs=60, batch_size=32)
+path, result = training.train(build, data, name="stopped", epochs=200, batch_size=32)
 """
-EPOCHS = 60
+EPOCHS = 200  # long enough that the stop comes before the end
 
 
 def broken_files(artifacts: Path) -> list[str]:
