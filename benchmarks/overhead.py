@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgelab import benchmark, pipeline, quiet
-from edgelab.targets.cpu import CpuTarget
+from edgelab import benchmark, pipeline
+from edgelab.machine import quiet
+from edgelab.targets.cpu.target import CpuTarget
 
 ROUNDS = 1000
 ROUND_MS = 2.0  # shorter than the time slice of a scheduler, so that most rounds run undisturbed

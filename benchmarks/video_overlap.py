@@ -29,7 +29,7 @@ import pandas as pd
 import psutil
 
 from edgelab import models, quantization, targets, video
-from edgelab.targets.cpu import available_cpus
+from edgelab.machine.hardware import available_cpus
 
 RESOLUTIONS = (96, 160, 224)
 CLASS_NAMES = tuple(f"class {index}" for index in range(10))

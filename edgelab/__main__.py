@@ -10,7 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from edgelab import artifacts, course, environment, results
+from edgelab.machine import artifacts
+from edgelab.course import execution as course
+from edgelab import environment, results
 from edgelab.errors import EdgelabError
 from edgelab.targets import matrix
 
@@ -74,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 def student(options: argparse.Namespace) -> int:
     """Write the edition to hand out to students."""
-    from edgelab import release
+    from edgelab.course import release
 
     print(release.write(options.out))
     return 0
@@ -82,7 +84,7 @@ def student(options: argparse.Namespace) -> int:
 
 def slides(options: argparse.Namespace) -> int:
     """Write slides of the executed chapters."""
-    from edgelab import slides
+    from edgelab.course import slides
 
     for title, count in slides.write_all(options.build).items():
         print(f"{title:30} {count:3} slides")
@@ -92,7 +94,7 @@ def slides(options: argparse.Namespace) -> int:
 
 def site(options: argparse.Namespace) -> int:
     """Write the executed chapters as a site."""
-    from edgelab import website
+    from edgelab.course import website
 
     print(f"{website.write_site(options.build)} chapters. Open {options.build / 'site' / 'index.html'}")
     return 0
@@ -120,7 +122,7 @@ def grade(options: argparse.Namespace) -> int:
 
 def board(options: argparse.Namespace) -> int:
     """Put the results of a class into one table and plot."""
-    from edgelab import board as class_board
+    from edgelab.course import class_board
 
     print(class_board.write(options.folder, options.out))
     return 0

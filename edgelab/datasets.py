@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from edgelab import archives, artifacts, quiet, shapes
+from edgelab.data_sources import archives, shapes
+from edgelab.machine import artifacts, quiet
 from edgelab.errors import DataError, InputError
-from edgelab.scenes import Box, scenes, write_scene_video
-from edgelab.shapes import SHAPE_CLASSES, draw_shapes
+from edgelab.data_sources.scenes import Box, scenes, write_scene_video
+from edgelab.data_sources.shapes import SHAPE_CLASSES, draw_shapes
 from edgelab.texts import tr
 
 __all__ = ["SHAPE_CLASSES", "Box", "Dataset", "draw_shapes", "load", "scenes", "write_scene_video"]
@@ -305,7 +306,7 @@ def _load_shapes(train_count: int, test_count: int, seed: int, image_size: int) 
         "seed": seed,
         "image_size": image_size,
     }
-    return _kept("shapes", f"Drawn by edgelab.shapes from seed {seed}.", parts, build)
+    return _kept("shapes", f"Drawn by edgelab.data_sources.shapes from seed {seed}.", parts, build)
 
 
 def _arrays(train_images, train_labels, test_images, test_labels, class_names) -> dict[str, Any]:

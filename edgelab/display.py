@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgelab import artifacts
+from edgelab.machine import artifacts
 from edgelab.errors import InputError
 from edgelab.texts import tr, tr_later
 

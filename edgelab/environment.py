@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from edgelab import artifacts, gpu_adapter, hardware
+from edgelab.machine import artifacts, gpu_adapter, hardware
 from edgelab.texts import tr, tr_later
 
 TIME_LIMIT_S = 4.0

@@ -22,11 +22,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from edgelab import artifacts, device_model, results
-from edgelab.device_model import CPU_QUANTITIES, DEVICES, QUANTITIES, Device, layers
+from edgelab.machine import artifacts
+from edgelab.processor_models import device_model
+from edgelab import results
+from edgelab.processor_models.device_model import CPU_QUANTITIES, DEVICES, QUANTITIES, Device, layers
 from edgelab.errors import InputError
 from edgelab.results import Result
-from edgelab.targets.base import Placement
+from edgelab.runtime import Placement
 from edgelab.texts import tr
 
 __all__ = [

@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelab import artifacts, datasets, models, quantization, training
+from edgelab.machine import artifacts
+from edgelab import datasets, models, quantization, training
 from edgelab.errors import InputError
 from edgelab.targets.cache import compiled
 from edgelab.texts import tr

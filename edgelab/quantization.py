@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from edgelab import artifacts, graph, quiet
+from edgelab.machine import artifacts, quiet
+from edgelab import graph
 from edgelab.errors import EdgelabError, InputError, ModelError
-from edgelab.targets.base import TensorSpec
+from edgelab.runtime import TensorSpec
 from edgelab.texts import tr, tr_alternatives
 
 if TYPE_CHECKING:

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from edgelab import benchmark, divergence, estimate, results, targets
+from edgelab import benchmark, estimate, results, targets
+from edgelab.verification import divergence
 from edgelab.errors import EdgelabError
 from edgelab.pipeline import Pipeline
-from edgelab.targets.base import Session, Target, predict
+from edgelab.runtime import Session, predict
+from edgelab.targets.base import Target
 from edgelab.verification import THRESHOLD_POINTS, Comparison, compare_outputs
 
 IMAGE_COUNT = 200

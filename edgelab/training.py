@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from tqdm.auto import tqdm
 
-from edgelab import artifacts, quiet
+from edgelab.machine import artifacts, quiet
 from edgelab.errors import DataError
 from edgelab.texts import tr
 

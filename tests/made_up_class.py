@@ -11,7 +11,8 @@ import json
 import sys
 from pathlib import Path
 
-from edgelab import artifacts, release
+from edgelab.machine import artifacts
+from edgelab.course import release
 
 NOTEBOOKS = artifacts.PROJECT_ROOT / "notebooks"
 CHAPTER = "08_verify"

@@ -13,8 +13,8 @@ from exercise_cases import SOLUTIONS, WRONG
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
+from edgelab.data_sources import archives, scenes, shapes
 from edgelab import (
-    archives,
     benchmark,
     datasets,
     display,
@@ -24,8 +24,6 @@ from edgelab import (
     pipeline,
     quantization,
     results,
-    scenes,
-    shapes,
     targets,
     verification,
     video,

@@ -19,7 +19,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from edgelab import artifacts, estimate, quantization, quiet
+from edgelab.machine import artifacts, quiet
+from edgelab import estimate, quantization
 
 tensorflow = quiet.import_tensorflow()
 import keras  # noqa: E402 - after the settings of its environment

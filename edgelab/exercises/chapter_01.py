@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelab import simt
+from edgelab.processor_models import simt
 from edgelab.exercises.core import Mistake, exercise
 from edgelab.texts import tr
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgelab.exercises.core import Mistake, exercise
-from edgelab.targets.base import TensorSpec
+from edgelab.runtime import TensorSpec
 from edgelab.texts import tr
 
 # Values that tell the ways of rounding apart, and values beyond the range on both sides.

@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from edgelab import artifacts, display
+from edgelab.machine import artifacts
+from edgelab import display
 from edgelab.errors import EdgelabError, InputError, StorageError
 from edgelab.exercises import number_line
 from edgelab.texts import tr, tr_plural

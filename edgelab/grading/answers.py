@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from edgelab import artifacts, child
+from edgelab.machine import artifacts, child
 from edgelab.grading import wire
 
 HIDDEN = {"exercises"}  # the checks know what is right

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelab import artifacts, child
+from edgelab.machine import artifacts, child
 from edgelab.errors import InputError, TargetError
 from edgelab.grading import page, submissions
 from edgelab.grading.answers import Limits

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgelab.child import ANSWER_MARK
+from edgelab.machine.child import ANSWER_MARK
 from edgelab.exercises import core
 from edgelab.grading import submissions
 from edgelab.grading.answers import AnswerError, Limits, Sandbox

@@ -126,7 +126,7 @@ def _image(argument: Any) -> bytes | None:
 
 
 def _kernel(function: Callable) -> Any:
-    from edgelab import simt
+    from edgelab.processor_models import simt
 
     return function if hasattr(function, "__getitem__") else simt.load()[0].jit(function)
 

@@ -169,7 +169,7 @@ def _decode_array(message: dict[str, Any], kind: str) -> Any:
     data = base64.b64decode(message["data"], validate=True)
     array = np.frombuffer(data, dtype).reshape(shape).copy()
     if kind == "device":
-        from edgelab import simt
+        from edgelab.processor_models import simt
 
         return simt.load()[0].to_device(array)
     return array if kind == "array" else array[()]

@@ -11,16 +11,16 @@ from edgelab.texts import tr
 
 # Loaded when asked for: a target's runtime may take seconds to import, or be missing.
 _CLASSES = {
-    "cpu": "edgelab.targets.cpu:CpuTarget",
-    "keras": "edgelab.targets.keras_model:KerasTarget",
-    "gpu": "edgelab.targets.gpu:GpuTarget",
-    "edgetpu": "edgelab.targets.edgetpu:EdgeTpuTarget",
-    "rknn": "edgelab.targets.rknn:RknnTarget",
-    "tensorrt": "edgelab.targets.tensorrt:TensorRtTarget",
-    "openvino": "edgelab.targets.openvino:OpenVinoTarget",
-    "onnxruntime": "edgelab.targets.onnxruntime:OnnxRuntimeTarget",
-    "ethosu": "edgelab.targets.ethosu:EthosUTarget",
-    "micro": "edgelab.targets.micro:MicroTarget",
+    "cpu": "edgelab.targets.cpu.target:CpuTarget",
+    "keras": "edgelab.targets.keras.target:KerasTarget",
+    "gpu": "edgelab.targets.gpu.target:GpuTarget",
+    "edgetpu": "edgelab.targets.edgetpu.target:EdgeTpuTarget",
+    "rknn": "edgelab.targets.rknn.target:RknnTarget",
+    "tensorrt": "edgelab.targets.tensorrt.target:TensorRtTarget",
+    "openvino": "edgelab.targets.openvino.target:OpenVinoTarget",
+    "onnxruntime": "edgelab.targets.onnxruntime.target:OnnxRuntimeTarget",
+    "ethosu": "edgelab.targets.ethosu.target:EthosUTarget",
+    "micro": "edgelab.targets.micro.target:MicroTarget",
 }
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgelab import artifacts
-from edgelab.targets.base import Compiled, Placement, Target
+from edgelab.machine import artifacts
+from edgelab.targets.base import Compiled, Target
+from edgelab.runtime import Placement
 
 
 def compiled(target: Target, model: Path, *, calibration: np.ndarray | None = None) -> Compiled:

@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass
 
 from edgelab import targets
-from edgelab.targets.base import Availability
+from edgelab.runtime import Availability
 
 # What compiles and runs a model for real, for each target.
 HARDWARE = {

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edgelab.errors import InputError
-from edgelab.targets.base import Session, predict
+from edgelab.runtime import Session, predict
 from edgelab.texts import tr
 
 WAITING = 2  # per session: one image at work and one in the queue, so that no core waits for the next

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edgelab.errors import InputError
-from edgelab.targets.base import Session
+from edgelab.runtime import Session
 from edgelab.texts import tr
 from edgelab.video.sources import Frame
 

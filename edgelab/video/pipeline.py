@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgelab.errors import EdgelabError, InputError
-from edgelab.targets.base import Session
+from edgelab.runtime import Session
 from edgelab.texts import tr
 from edgelab.video.classify import Prediction
 from edgelab.video.overlay import overlay

@@ -13,7 +13,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from edgelab import artifacts, quiet
+from edgelab.machine import artifacts, quiet
 from edgelab.errors import InputError, StorageError, TargetError
 from edgelab.texts import tr
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgelab import quiet
+from edgelab.machine import quiet
 from edgelab.errors import DataError, InputError, TargetError
 from edgelab.texts import tr
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from edgelab.__main__ import lab_settings
-from edgelab.child import kill_tree
+from edgelab.machine.child import kill_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S, RUN_S = 90, 300

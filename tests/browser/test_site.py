@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 from live_controls import NOTE, controls_in
 
-from edgelab import course, website
+from edgelab.course import execution as course, website
 
 # What the theme's own scripts try and do without when pages are files.
 FILES_ONLY = ("from origin 'null'", "net::ERR_FAILED")

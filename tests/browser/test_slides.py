@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from live_controls import NOTE, controls_in
 
-from edgelab import course, slides
+from edgelab.course import execution as course, slides
 
 SMALLEST_SCALE = 0.6  # of 24 px on a screen of 720 lines
 EVERY_SLIDE = """async () => {

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from edgelab import simt
+from edgelab.processor_models import simt
 
 cuda, SIMULATED = simt.load()
 

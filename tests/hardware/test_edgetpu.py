@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edgelab import pipeline, targets
-from edgelab.targets import base, edgetpu
+from edgelab.targets import base
+from edgelab.targets.edgetpu import target as edgetpu
 from edgelab.targets.cache import compiled
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from edgelab import graph, targets
-from edgelab.gpu_adapter import find
-from edgelab.targets.base import predict
-from edgelab.targets.gpu import TOLERANCES, difference
+from edgelab.machine.gpu_adapter import find
+from edgelab.runtime import predict
+from edgelab.targets.gpu.target import TOLERANCES, difference
 
 
 @pytest.fixture(scope="module")

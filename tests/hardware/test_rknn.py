@@ -7,8 +7,9 @@ import psutil
 import pytest
 
 from edgelab import environment, pipeline, targets
-from edgelab.targets import multicore, rknn
-from edgelab.targets.base import predict
+from edgelab.targets import multicore
+from edgelab.targets.rknn import target as rknn
+from edgelab.runtime import predict
 from edgelab.targets.cache import compiled
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from edgelab import benchmark, quantization, targets
 from edgelab.errors import ModelError, TargetError
-from edgelab.targets import tensorrt as tensorrt_target
-from edgelab.targets.base import predict
+from edgelab.targets.tensorrt import target as tensorrt_target
+from edgelab.runtime import predict
 from edgelab.verification import output_error
 
 FOUND = targets.get("tensorrt").probe()
@@ -62,7 +62,7 @@ def test_latency_is_read_in_the_child_process(built):
 
 
 def test_a_second_build_uses_the_timing_cache(built, float_file, patterns, tmp_path):
-    from edgelab import artifacts
+    from edgelab.machine import artifacts
 
     target, _, _ = built
     caches = list((artifacts.artifacts_dir() / "tensorrt").glob("timing-*.cache"))
@@ -100,7 +100,7 @@ def test_a_damaged_engine_is_an_error(built, tmp_path):
 
 def test_tensorrt_refuses_asymmetric_zero_points(float_file, patterns, tmp_path):
     """The trap is real: what `check_symmetric` refuses, TensorRT refuses too."""
-    from edgelab import onnx_model
+    from edgelab.targets import onnx_model
 
     trap = onnx_model.quantize(
         onnx_model.from_tflite(float_file), patterns.train_images[:60], onnx_model.ASYMMETRIC

@@ -14,7 +14,8 @@ import pytest
 from course_runs import models_in
 from student_kernel import INTERRUPTED, StudentKernel, in_cell
 
-from edgelab import course, graph
+from edgelab.course import execution as course
+from edgelab import graph
 
 pytestmark = pytest.mark.notebook
 # It converts a model, runs it in processes that may die, and draws.

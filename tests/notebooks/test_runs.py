@@ -15,7 +15,8 @@ import pytest
 from course_runs import models_in, run_course
 from live_controls import NOTE, controls_in
 
-from edgelab import course, display, pages
+from edgelab.course import execution as course, pages
+from edgelab import display
 
 pytestmark = pytest.mark.notebook
 NUMBERS = [chapter["number"] for chapter in display.chapters()]

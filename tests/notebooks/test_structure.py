@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from edgelab import glossary
+from edgelab.course import glossary
 from edgelab.exercises import core
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import sys
 import nbformat
 import pytest
 
-from edgelab import release
+from edgelab.course import release
 
 pytestmark = pytest.mark.notebook
 # Short ones: an exercise that asks for a value, and functions with which later cells go on.
@@ -36,7 +36,7 @@ def execute(edition, chapter, folder, strict):
         "EDGELAB_STRICT": strict,
     }
     notebook, executed = edition / "notebooks" / f"{chapter}.ipynb", folder / "executed.ipynb"
-    command = [sys.executable, "-m", "edgelab.execute", str(notebook), str(executed), "600"]
+    command = [sys.executable, "-m", "edgelab.course.execute", str(notebook), str(executed), "600"]
     return subprocess.run(command, env=env, capture_output=True, text=True, encoding="utf-8"), executed
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgelab import artifacts
+from edgelab.machine import artifacts
 from edgelab.errors import StorageError
 
 

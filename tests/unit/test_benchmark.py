@@ -9,9 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from edgelab import benchmark, energy, machine, results
+from edgelab import benchmark, results
+from edgelab.machine import energy, state as machine
 from edgelab.errors import InputError
-from edgelab.targets.base import TensorSpec
+from edgelab.runtime import TensorSpec
 
 
 class MatmulSession:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edgelab import __main__ as command_line
-from edgelab import board, results
+from edgelab.course import class_board as board
+from edgelab import results
 from edgelab.errors import DataError
 
 STUDENTS = [f"student {number:02d}" for number in range(12)]

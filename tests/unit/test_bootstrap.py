@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from edgelab import artifacts
+from edgelab.machine import artifacts
 
 
 @pytest.fixture

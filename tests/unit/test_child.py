@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from edgelab import child
+from edgelab.machine import child
 from edgelab.errors import TargetError
 
 ECHO = """

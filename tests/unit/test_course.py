@@ -9,7 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from edgelab import __main__ as command_line
-from edgelab import course, display, pages
+from edgelab.course import execution as course, pages
+from edgelab import display
 from edgelab.errors import InputError, StorageError
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -5,7 +5,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from edgelab import course_map, display, exercises, pages
+from edgelab.course import course_map, pages
+from edgelab import display, exercises
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgelab import archives, artifacts, datasets, shapes
+from edgelab.data_sources import archives, shapes
+from edgelab.machine import artifacts
+from edgelab import datasets
 from edgelab.errors import DataError, InputError, StorageError
 
 # --- drawn shapes ---------------------------------------------------------------------------------
@@ -483,7 +485,7 @@ def test_scenes_are_repeatable_smooth_and_inside_the_frame():
 
 def test_boxes_are_exact():
     """Without noise or texture an object's pixels are those that differ from the background."""
-    from edgelab.scenes import _Body
+    from edgelab.data_sources.scenes import _Body
 
     for class_index in range(10):
         body = _Body(
@@ -525,7 +527,7 @@ def test_a_scene_video_is_a_real_file_with_its_boxes(tmp_path):
 
 
 def test_a_missing_codec_falls_back_to_motion_jpeg(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgelab.scenes.CODECS", ((".mp4", "\0\0\0\0"), (".avi", "MJPG")))
+    monkeypatch.setattr("edgelab.data_sources.scenes.CODECS", ((".mp4", "\0\0\0\0"), (".avi", "MJPG")))
     path = datasets.write_scene_video(tmp_path / "scene.mp4", 3)
     assert path.suffix == ".avi" and path.stat().st_size > 1000
 

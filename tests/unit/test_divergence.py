@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from edgelab import divergence, graph, quantization
+from edgelab.verification import divergence
+from edgelab import graph, quantization
 from edgelab.errors import InputError
-from edgelab.targets.cpu import CpuTarget
+from edgelab.targets.cpu.target import CpuTarget
 
 
 @pytest.fixture(scope="module")

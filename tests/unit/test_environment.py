@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgelab import environment, hardware
+from edgelab import environment
+from edgelab.machine import hardware
 from edgelab.environment import MISSING, OK, WARNING, Finding
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' /sys and /proc")

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from edgelab import device_model, estimate, quantization, quiet, results
+from edgelab.processor_models import device_model
+from edgelab import estimate, quantization, results
+from edgelab.machine import quiet
 from edgelab.errors import InputError, ModelError
 
 ALL = tuple(estimate.DEVICES)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, WRONG
 
-from edgelab import exercises, models, results, simt, training
+from edgelab import exercises, models, results, training
+from edgelab.processor_models import simt
 from edgelab.exercises import chapter_02, chapter_03, chapter_04, core
 
 KEYS = tuple(exercises.progress().frame["exercise"])

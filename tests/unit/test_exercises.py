@@ -9,7 +9,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from edgelab import artifacts, display, exercises
+from edgelab.machine import artifacts
+from edgelab import display, exercises
 from edgelab.__main__ import main
 from edgelab.errors import InputError
 from edgelab.exercises import Mistake, core, guess_figure, number_line

@@ -13,7 +13,7 @@ import pytest
 from made_up_class import F1, FALL, QUANTIZE, RIGHT, VERDICT, doing, is_exercise, notebook, solutions
 
 from edgelab import __main__ as command_line
-from edgelab import artifacts
+from edgelab.machine import artifacts
 from edgelab.errors import InputError
 from edgelab.grading import grade as grading
 from edgelab.grading import page, submissions, wire

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from edgelab import graph, graph_drawing, models, quantization
+from edgelab import graph, models, quantization
+from edgelab.drawing import graph_drawing
 from edgelab.errors import InputError
 
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from edgelab import artifacts, display
+from edgelab.machine import artifacts
+from edgelab import display
 
 ROOT = artifacts.PROJECT_ROOT
 sys.path.insert(0, str(ROOT / "tools"))

@@ -4,7 +4,7 @@ import ast
 import re
 
 import edgelab
-from edgelab import artifacts
+from edgelab.machine import artifacts
 
 ROOT = artifacts.PROJECT_ROOT
 PACKAGE = ROOT / "edgelab"

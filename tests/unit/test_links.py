@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from edgelab import glossary
+from edgelab.course import glossary
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))

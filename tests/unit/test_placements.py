@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from edgelab import graph, models, placements, quantization
+from edgelab import graph, models, quantization
+from edgelab.targets import placements
 from edgelab.errors import ModelError
-from edgelab.targets import ethosu
+from edgelab.targets.ethosu import target as ethosu
 
 HAS_VELA = importlib.util.find_spec("ethosu") is not None
 needs_vela = pytest.mark.skipif(not HAS_VELA, reason="Vela is not installed")

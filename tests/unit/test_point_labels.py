@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from edgelab import point_labels
+from edgelab.drawing import point_labels
 
 
 def labelled(points, names):

@@ -7,7 +7,8 @@ import collections
 import numpy as np
 import pytest
 
-from edgelab import graph, profiler
+from edgelab import graph
+from edgelab.benchmark import profiler
 from edgelab.errors import InputError, ModelError, TargetError
 
 

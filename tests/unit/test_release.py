@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgelab import artifacts, release
+from edgelab.machine import artifacts
+from edgelab.course import release
 from edgelab.errors import InputError
 
 ROOT = artifacts.PROJECT_ROOT

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from edgelab import roofline
+from edgelab.processor_models import roofline
 from edgelab.errors import EdgelabError, InputError
 
 MIB = 2**20

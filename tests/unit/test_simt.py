@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from edgelab import simt
+from edgelab.processor_models import simt
 
 cuda, SIMULATED = simt.load()
 

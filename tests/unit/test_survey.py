@@ -8,8 +8,8 @@ import pytest
 
 from edgelab import estimate, graph, pipeline, quantization, results, survey, targets
 from edgelab.errors import TargetError
-from edgelab.targets.base import Availability
-from edgelab.targets.cpu import CpuTarget
+from edgelab.runtime import Availability
+from edgelab.targets.cpu.target import CpuTarget
 
 FAULTY_KIND = "DEPTHWISE_CONV_2D"
 

@@ -9,9 +9,9 @@ import pytest
 
 from edgelab import graph, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets import probe
-from edgelab.targets.base import Placement, TensorSpec, predict
-from edgelab.targets.cpu import KERNELS, trial_input
+from edgelab.targets.cpu import trial as probe
+from edgelab.runtime import Placement, TensorSpec, predict
+from edgelab.targets.cpu.target import KERNELS, trial_input
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_registry():
 
 def test_importing_targets_leaves_tensorflow_out():
     code = (
-        "import sys, edgelab.targets.cpu, edgelab.targets.keras_model; sys.exit('tensorflow' in sys.modules)"
+        "import sys, edgelab.targets.cpu.target, edgelab.targets.keras.target; sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

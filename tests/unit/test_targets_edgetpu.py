@@ -19,7 +19,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgelab import graph, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets import edgetpu, edgetpu_log, edgetpu_rules, edgetpu_worker
+from edgelab.targets.edgetpu import (
+    target as edgetpu,
+    log as edgetpu_log,
+    rules as edgetpu_rules,
+    worker as edgetpu_worker,
+)
 from edgelab.targets.cache import compiled
 
 FAKE_LIBRARY = Path(__file__).with_name("fake_libedgetpu.c")
@@ -135,7 +140,8 @@ def _convert(build, mode="int8", io="uint8", batch=1, per_channel=True) -> bytes
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
     """The bytes of a small model by name, converted when first asked for."""
-    from edgelab import quantization, quiet
+    from edgelab import quantization
+    from edgelab.machine import quiet
 
     quiet.import_tensorflow()
     models, made = _models(), {}

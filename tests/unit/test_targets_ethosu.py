@@ -11,7 +11,8 @@ import pytest
 
 from edgelab import graph, quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets import cache, ethosu
+from edgelab.targets import cache
+from edgelab.targets.ethosu import target as ethosu
 
 installed = pytest.mark.skipif(not targets.get("ethosu").probe().can_compile, reason="Vela is not installed")
 

@@ -13,12 +13,13 @@ import numpy as np
 import psutil
 import pytest
 
-from edgelab import artifacts, benchmark, environment, gpu_adapter, graph, targets
+from edgelab.machine import artifacts, gpu_adapter
+from edgelab import benchmark, environment, graph, targets
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets import cache
-from edgelab.targets import gpu as gpu_module
-from edgelab.targets.base import predict
-from edgelab.targets.gpu import TOLERANCES, Verdict, difference, sample_inputs
+from edgelab.targets.gpu import target as gpu_module
+from edgelab.runtime import predict
+from edgelab.targets.gpu.target import TOLERANCES, Verdict, difference, sample_inputs
 
 NOISE = np.random.default_rng(1)
 

@@ -12,8 +12,8 @@ import pytest
 
 from edgelab import benchmark, graph, quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets import micro
-from edgelab.targets.base import predict
+from edgelab.targets.micro import target as micro
+from edgelab.runtime import predict
 
 installed = pytest.mark.skipif(
     not targets.get("micro").probe().can_run, reason="tflite-micro has wheels for Linux on x86-64 alone"
@@ -106,7 +106,7 @@ def nothing_left(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield
     left = [
-        p for p in psutil.Process().children(recursive=True) if "edgelab.targets.micro_child" in p.cmdline()
+        p for p in psutil.Process().children(recursive=True) if "edgelab.targets.micro.worker" in p.cmdline()
     ]
     assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
     assert not list(folder.iterdir())

@@ -9,11 +9,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from edgelab import onnx_model, quantization, targets
+from edgelab.targets import onnx_model
+from edgelab import quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets import onnxruntime as onnxruntime_target
-from edgelab.targets import tensorrt as tensorrt_target
-from edgelab.targets.base import predict
+from edgelab.targets.onnxruntime import target as onnxruntime_target
+from edgelab.targets.tensorrt import target as tensorrt_target
+from edgelab.runtime import predict
 from edgelab.verification import output_error
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -316,8 +317,8 @@ def test_missing_and_half_installed_packages_are_told(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tensorrt"])
 def test_probe_tells_what_is_missing(name, monkeypatch):
-    monkeypatch.setattr("edgelab.hardware.version_of", lambda package: "")
-    monkeypatch.setattr("edgelab.hardware.native", lambda name: ([], "cannot be loaded"))
+    monkeypatch.setattr("edgelab.machine.hardware.version_of", lambda package: "")
+    monkeypatch.setattr("edgelab.machine.hardware.native", lambda name: ([], "cannot be loaded"))
     found = targets.get(name).probe()
     assert not found.can_compile and not found.can_run
     assert found.detail and found.why_it_matters and found.fix
@@ -330,12 +331,12 @@ def test_openvino_names_the_devices_that_are_there(files):
 
 def test_reduced_range_follows_the_processor(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    monkeypatch.setattr("edgelab.hardware.instruction_sets", lambda: ("AVX2",))
+    monkeypatch.setattr("edgelab.machine.hardware.instruction_sets", lambda: ("AVX2",))
     assert onnxruntime_target.needs_reduced_range()
-    monkeypatch.setattr("edgelab.hardware.instruction_sets", lambda: ("AVX2", "AVX-512 VNNI"))
+    monkeypatch.setattr("edgelab.machine.hardware.instruction_sets", lambda: ("AVX2", "AVX-512 VNNI"))
     assert not onnxruntime_target.needs_reduced_range()
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    monkeypatch.setattr("edgelab.hardware.instruction_sets", lambda: ())
+    monkeypatch.setattr("edgelab.machine.hardware.instruction_sets", lambda: ())
     assert not onnxruntime_target.needs_reduced_range()
 
 
@@ -447,7 +448,7 @@ DRIVER_ERRORS = {803: "too old", 2: "memory is full", 46: "not available any mor
 @pytest.mark.parametrize("code", DRIVER_ERRORS)
 def test_a_failing_driver_is_told_in_words(code):
     """An old driver, a full memory, a GPU that was taken away: the library's number becomes advice."""
-    from edgelab.targets import tensorrt_worker
+    from edgelab.targets.tensorrt import worker as tensorrt_worker
 
     class FailingLibrary:
         def cuInit(self, flags):  # noqa: N802 - the driver's own names

@@ -17,10 +17,12 @@ import numpy as np
 import psutil
 import pytest
 
-from edgelab import artifacts, environment, quantization, targets
+from edgelab.machine import artifacts
+from edgelab import environment, quantization, targets
 from edgelab.errors import InputError, ModelError, StorageError, TargetError
-from edgelab.targets import multicore, rknn
-from edgelab.targets.base import predict
+from edgelab.targets import multicore
+from edgelab.targets.rknn import target as rknn
+from edgelab.runtime import predict
 from edgelab.targets.cache import compiled
 
 MAKE = artifacts.PROJECT_ROOT / "tools" / "make_rknn.py"

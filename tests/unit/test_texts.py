@@ -13,7 +13,8 @@ import pytest
 import texts_in_code
 from babel.messages import Catalog, frontend, mofile, pofile
 
-from edgelab import artifacts, targets, texts
+from edgelab.machine import artifacts
+from edgelab import targets, texts
 from edgelab.errors import TargetError
 
 ROOT = artifacts.PROJECT_ROOT

@@ -7,7 +7,7 @@ import pytest
 
 from edgelab import targets, verification
 from edgelab.errors import DataError, InputError, ModelError
-from edgelab.targets.base import predict
+from edgelab.runtime import predict
 from edgelab.verification import (
     class_scores,
     compare_outputs,

@@ -838,7 +838,7 @@ def int8_session(small_model, shapes):
 
 def test_classifier_agrees_with_predict(int8_session, shapes):
     """Pictures of the model's own size pass through unchanged, so the answers must be the same."""
-    from edgelab.targets.base import predict
+    from edgelab.runtime import predict
 
     classifier = video.Classifier(int8_session, shapes.class_names)
     images = shapes.test_images[:40]

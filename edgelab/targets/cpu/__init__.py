@@ -1,0 +1,1 @@
+"""The processor itself: LiteRT and XNNPACK."""

@@ -1,0 +1,1 @@
+"""LiteRT's GPU path, checked against the CPU before it is believed."""

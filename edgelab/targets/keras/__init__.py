@@ -1,0 +1,1 @@
+"""The Keras model before conversion, as the reference."""
