@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from edgelab.machine import artifacts
-from edgelab.course import execution as course
 from edgelab import environment, results
+from edgelab.course import execution
 from edgelab.errors import EdgelabError
+from edgelab.machine import artifacts
 from edgelab.targets import matrix
 
 
@@ -40,25 +40,25 @@ def progress(options: argparse.Namespace) -> int:
 def _cell_count(chapters: list[dict[str, str]]) -> int:
     import nbformat
 
-    paths = [course.NOTEBOOKS_DIR / chapter["notebook"] for chapter in chapters]
+    paths = [execution.NOTEBOOKS_DIR / chapter["notebook"] for chapter in chapters]
     return sum(len(nbformat.read(path, 4).cells) for path in paths if path.exists())
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the chapters; 1 when any of them failed."""
-    chapters = course.select(options.only.split(",") if options.only else [])
+    chapters = execution.select(options.only.split(",") if options.only else [])
     with tqdm(total=_cell_count(chapters), unit="cell", disable=None, leave=False) as bar:
 
         def on_cell(chapter: dict[str, str], index: int) -> None:
             bar.set_description(f"{chapter['number']} {chapter['title']}")
             bar.update()
 
-        def on_chapter(record: course.ChapterRun) -> None:
+        def on_chapter(record: execution.ChapterRun) -> None:
             tqdm.write(f"{record.number}  {record.title:<20} {record.status:<9} {record.duration_s:7.1f} s")
             if record.error:
                 tqdm.write(f"\n{record.error}\n")
 
-        finished = course.run(
+        finished = execution.run(
             chapters,
             profile=options.profile,
             dataset=options.dataset,
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
             on_cell=on_cell,
         )
     if options.record_minutes:
-        course.record_minutes(finished)
+        execution.record_minutes(finished)
     print(f"\n{results.comparison_table()}\n\n{finished.summary}")
     print(f"Open {options.build / 'index.html'}")
     return 0 if finished.passed else 1
@@ -139,7 +139,10 @@ def lab(options: argparse.Namespace) -> int:
 
 def lab_settings() -> dict[str, str]:
     """Environment of a JupyterLab that shows Markdown as a page and asks for no news; users' settings win."""
-    paths = [str(Path(__file__).parent / "web" / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    paths = [
+        str(Path(__file__).parent / "course" / "web" / "jupyter"),
+        os.environ.get("JUPYTER_CONFIG_PATH", ""),
+    ]
     return {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
 
 
@@ -155,18 +158,20 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     commands.add_parser("lab", help="open JupyterLab, with its own options").set_defaults(command=lab)
     handout = commands.add_parser("student", help="write the students' edition, without solutions")
     handout.set_defaults(command=student)
-    handout.add_argument("--out", type=Path, default=course.BUILD_DIR / "student", help="where it goes")
+    handout.add_argument("--out", type=Path, default=execution.BUILD_DIR / "student", help="where it goes")
     for name, command, text in (
         ("slides", slides, "write slides of the executed chapters into build/slides"),
         ("site", site, "write a site of the executed chapters into build/site"),
     ):
         writer = commands.add_parser(name, help=text)
         writer.set_defaults(command=command)
-        writer.add_argument("--build", type=Path, default=course.BUILD_DIR, help="where the chapters are")
+        writer.add_argument("--build", type=Path, default=execution.BUILD_DIR, help="where the chapters are")
     grader = commands.add_parser("grade", help="grade a folder of submitted notebooks")
     grader.set_defaults(command=grade)
     grader.add_argument("folder", type=Path, help="notebooks, or a folder of notebooks per student")
-    grader.add_argument("--out", type=Path, default=course.BUILD_DIR / "grades", help="where the table goes")
+    grader.add_argument(
+        "--out", type=Path, default=execution.BUILD_DIR / "grades", help="where the table goes"
+    )
     grader.add_argument(
         "--jobs", type=int, default=0, help="submissions at once; one per processor by default"
     )
@@ -179,15 +184,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     boarder = commands.add_parser("board", help="put a class's results into one table and plot")
     boarder.set_defaults(command=board)
     boarder.add_argument("folder", type=Path, help="results.jsonl files, named after their students")
-    boarder.add_argument("--out", type=Path, default=course.BUILD_DIR / "board", help="where it goes")
+    boarder.add_argument("--out", type=Path, default=execution.BUILD_DIR / "board", help="where it goes")
     runner = commands.add_parser("run", help="execute the chapters into build/")
     runner.set_defaults(command=run)
     runner.add_argument("--only", default="", help="chapters, such as 04,08; all by default")
-    runner.add_argument("--profile", choices=sorted(course.TIME_LIMITS_S), default="fast")
+    runner.add_argument("--profile", choices=sorted(execution.TIME_LIMITS_S), default="fast")
     runner.add_argument(
         "--dataset", default="", help="a name, folder or archive; the profile's own by default"
     )
-    runner.add_argument("--build", type=Path, default=course.BUILD_DIR, help="where everything goes")
+    runner.add_argument("--build", type=Path, default=execution.BUILD_DIR, help="where everything goes")
     runner.add_argument("--again", action="store_true", help="execute also what has not changed")
     runner.add_argument("--record-minutes", action="store_true", help="keep the times in data/minutes.json")
     options, options.jupyter = parser.parse_known_args(arguments)

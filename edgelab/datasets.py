@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from edgelab.data_sources import archives, shapes
-from edgelab.machine import artifacts, quiet
-from edgelab.errors import DataError, InputError
 from edgelab.data_sources.scenes import Box, scenes, write_scene_video
 from edgelab.data_sources.shapes import SHAPE_CLASSES, draw_shapes
+from edgelab.errors import DataError, InputError
+from edgelab.machine import artifacts, quiet
 from edgelab.texts import tr
 
 __all__ = ["SHAPE_CLASSES", "Box", "Dataset", "draw_shapes", "load", "scenes", "write_scene_video"]

@@ -13,8 +13,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgelab.machine import artifacts
 from edgelab.errors import InputError
+from edgelab.machine import artifacts
 from edgelab.texts import tr, tr_later
 
 if TYPE_CHECKING:

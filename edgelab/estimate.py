@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from edgelab import results
+from edgelab.errors import InputError
 from edgelab.machine import artifacts
 from edgelab.processor_models import device_model
-from edgelab import results
 from edgelab.processor_models.device_model import CPU_QUANTITIES, DEVICES, QUANTITIES, Device, layers
-from edgelab.errors import InputError
 from edgelab.results import Result
 from edgelab.runtime import Placement
 from edgelab.texts import tr

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelab.machine import artifacts
 from edgelab import datasets, models, quantization, training
 from edgelab.errors import InputError
+from edgelab.machine import artifacts
 from edgelab.targets.cache import compiled
 from edgelab.texts import tr
 

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from edgelab.machine import artifacts, quiet
 from edgelab import graph
 from edgelab.errors import EdgelabError, InputError, ModelError
+from edgelab.machine import artifacts, quiet
 from edgelab.runtime import TensorSpec
 from edgelab.texts import tr, tr_alternatives
 

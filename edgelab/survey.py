@@ -16,12 +16,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edgelab import benchmark, estimate, results, targets
-from edgelab.verification import divergence
 from edgelab.errors import EdgelabError
 from edgelab.pipeline import Pipeline
 from edgelab.runtime import Session, predict
 from edgelab.targets.base import Target
-from edgelab.verification import THRESHOLD_POINTS, Comparison, compare_outputs
+from edgelab.verification import THRESHOLD_POINTS, Comparison, compare_outputs, divergence
 
 IMAGE_COUNT = 200
 SECONDS_EACH = 0.5  # of timing, per target

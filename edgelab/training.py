@@ -20,8 +20,8 @@ import numpy as np
 import psutil
 from tqdm.auto import tqdm
 
-from edgelab.machine import artifacts, quiet
 from edgelab.errors import DataError
+from edgelab.machine import artifacts, quiet
 from edgelab.texts import tr
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import json
 import sys
 from pathlib import Path
 
-from edgelab.machine import artifacts
 from edgelab.course import release
+from edgelab.machine import artifacts
 
 NOTEBOOKS = artifacts.PROJECT_ROOT / "notebooks"
 CHAPTER = "08_verify"

@@ -13,7 +13,6 @@ from exercise_cases import SOLUTIONS, WRONG
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from edgelab.data_sources import archives, scenes, shapes
 from edgelab import (
     benchmark,
     datasets,
@@ -28,8 +27,9 @@ from edgelab import (
     verification,
     video,
 )
+from edgelab.data_sources import archives, scenes, shapes
 from edgelab.errors import EdgelabError
-from edgelab.exercises import core
+from edgelab.exercises import registry
 
 NOWHERE = Path("0") / "0.tflite"
 # Rows whose every text is ours; those of others may quote a driver.
@@ -52,8 +52,8 @@ FAILING = (
     lambda: datasets.stratified(np.zeros(3, int), 9, 0),
     lambda: display.figure(None, alt=""),
     lambda: display.header("0"),
-    lambda: core.find("04.0"),
-    lambda: core.find("99.1"),
+    lambda: registry.find("04.0"),
+    lambda: registry.find("99.1"),
     lambda: exercises.predict("0", "0", default=0),
     lambda: exercises.predict("0", "0", default="0", options=["1"]),
     lambda: graph.read(b"0"),
@@ -101,7 +101,7 @@ def shown_by(action) -> list[str]:
 
 def of_exercises() -> list[str]:
     """Every exercise's own texts, and what each known mistake reads."""
-    found = [core.find(key) for key in SOLUTIONS]
+    found = [registry.find(key) for key in SOLUTIONS]
     own = [text for exercise in found for text in (exercise.title, *exercise.hints, exercise.read)]
     checked = [exercises.check(key, answer) for key, answer, _ in WRONG]
     checked += [exercises.check("00.1", ...), exercises.check("00.1", SOLUTIONS["00.1"])]

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgelab.machine import artifacts
 from edgelab.course import glossary
+from edgelab.machine import artifacts
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where a word stays plain: code, links, headings, formulas, HTML, and an exercise's statement.

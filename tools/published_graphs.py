@@ -19,8 +19,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from edgelab.machine import artifacts, quiet
 from edgelab import estimate, quantization
+from edgelab.machine import artifacts, quiet
 
 tensorflow = quiet.import_tensorflow()
 import keras  # noqa: E402 - after the settings of its environment

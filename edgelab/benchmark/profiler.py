@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from edgelab import graph
-from edgelab.errors import InputError, TargetError
 from edgelab.benchmark.profiler_worker import KERNELS
-from edgelab.targets.cpu.target import runtime_version
+from edgelab.errors import InputError, TargetError
+from edgelab.targets.cpu.session import runtime_version
 from edgelab.texts import tr, tr_alternatives
 
 TIMEOUT_S = 120
@@ -146,7 +146,15 @@ def operator_profile(
             fix=tr("leave them out for XNNPACK, one thread, 200 runs"),
         )
     graph.read(Path(path))
-    command = [sys.executable, "-m", "edgelab.benchmark.profiler_worker", str(path), kernels, str(threads), str(runs)]
+    command = [
+        sys.executable,
+        "-m",
+        "edgelab.benchmark.profiler_worker",
+        str(path),
+        kernels,
+        str(threads),
+        str(runs),
+    ]
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace")
     except subprocess.TimeoutExpired as error:

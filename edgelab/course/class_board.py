@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelab.machine import artifacts
 from edgelab import display, results
 from edgelab.errors import DataError
+from edgelab.machine import artifacts
 from edgelab.texts import tr
 
 if TYPE_CHECKING:

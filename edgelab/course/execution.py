@@ -26,10 +26,10 @@ from typing import Any
 
 import psutil
 
-from edgelab.machine import artifacts, hardware
 from edgelab import display, results
 from edgelab.course import pages
 from edgelab.errors import InputError
+from edgelab.machine import artifacts, hardware
 from edgelab.targets import matrix
 from edgelab.texts import tr
 

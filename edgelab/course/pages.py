@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgelab.machine import artifacts
 from edgelab.course import formulas, glossary
 from edgelab.display import WIDGET
+from edgelab.machine import artifacts
 
 if TYPE_CHECKING:
     import nbformat

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgelab.machine import artifacts
 from edgelab.errors import InputError
+from edgelab.machine import artifacts
 from edgelab.texts import tr
 
 STUDENT_DIR = artifacts.PROJECT_ROOT / "build" / "student"

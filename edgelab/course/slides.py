@@ -12,10 +12,8 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgelab.machine import artifacts
 from edgelab.course import formulas, glossary
 from edgelab.course.execution import chapters_executed
-from edgelab.errors import TargetError
 from edgelab.course.pages import (
     GLOSSARY_PAGE,
     link_chapters,
@@ -23,6 +21,8 @@ from edgelab.course.pages import (
     write_glossary,
     write_list,
 )
+from edgelab.errors import TargetError
+from edgelab.machine import artifacts
 from edgelab.texts import tr
 
 SHARED_FOLDER = "reveal.js"

@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelab.machine import artifacts, child
 from edgelab.course import formulas, glossary
 from edgelab.course.execution import chapters_executed
-from edgelab.errors import TargetError
 from edgelab.course.pages import link_chapters, without_live_controls
+from edgelab.errors import TargetError
+from edgelab.machine import artifacts, child
 from edgelab.texts import tr
 
 if TYPE_CHECKING:

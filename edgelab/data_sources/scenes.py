@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgelab.machine import artifacts, quiet
 from edgelab.data_sources import shapes
 from edgelab.errors import DataError, InputError, StorageError
+from edgelab.machine import artifacts, quiet
 from edgelab.texts import tr
 
 OBJECT_COUNT = 4

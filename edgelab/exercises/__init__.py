@@ -3,21 +3,11 @@
 The checks of chapter 4 live in `chapter_04.py`, loaded when one of them is first asked for.
 """
 
-from edgelab.exercises.core import (
-    ChapterProgress,
-    CheckResult,
-    Guess,
-    Mistake,
-    NotSolvedError,
-    Progress,
-    check,
-    exercise,
-    passed,
-    predict,
-    progress,
-    untouched,
-)
+from edgelab.exercises.checking import CheckResult, NotSolvedError, check, passed, untouched
 from edgelab.exercises.guess_figure import guesses
+from edgelab.exercises.guesses import Guess, predict
+from edgelab.exercises.progress import ChapterProgress, Progress, progress
+from edgelab.exercises.registry import Mistake, exercise
 
 __all__ = [
     "ChapterProgress",

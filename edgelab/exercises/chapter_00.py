@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgelab.exercises.core import Mistake, exercise
+from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 PIXELS = 32 * 32

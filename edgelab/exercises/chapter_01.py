@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from edgelab.exercises.registry import Mistake, exercise
 from edgelab.processor_models import simt
-from edgelab.exercises.core import Mistake, exercise
 from edgelab.texts import tr
 
 PIXELS, SPARE, BLOCKS, THREADS = 100, 28, 4, simt.WARP_SIZE

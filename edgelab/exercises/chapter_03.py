@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from edgelab import models
-from edgelab.exercises.core import Mistake, exercise
+from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 

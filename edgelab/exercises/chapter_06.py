@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgelab.exercises.core import Mistake, exercise
+from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 # (operator, unit) of each row of a table, and what is to be found.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from edgelab.exercises.core import Mistake, exercise
+from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 Pair = tuple[str, str, tuple[int, ...]]

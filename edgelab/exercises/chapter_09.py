@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelab.exercises.core import Mistake, exercise
+from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 # Ninety-six quick runs and four slow ones, as a real machine gives them.

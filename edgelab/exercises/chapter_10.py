@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelab.exercises.core import Mistake, exercise
+from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 # Thirty frames at 30 FPS, a pause of one second, then frames at 10 FPS.

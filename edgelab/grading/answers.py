@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from edgelab.machine import artifacts, child
 from edgelab.grading import wire
+from edgelab.machine import artifacts, child
 
 HIDDEN = {"exercises"}  # the checks know what is right
 # No limit of the kernel holds for root's threads. A simulated GPU has 1024 in a block at most.

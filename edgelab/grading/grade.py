@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgelab.machine import artifacts, child
 from edgelab.errors import InputError, TargetError
 from edgelab.grading import page, submissions
 from edgelab.grading.answers import Limits
+from edgelab.machine import artifacts, child
 from edgelab.texts import tr
 
 if TYPE_CHECKING:

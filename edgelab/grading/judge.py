@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgelab.machine.child import ANSWER_MARK
-from edgelab.exercises import core
+from edgelab.exercises import checking, registry
 from edgelab.grading import submissions
 from edgelab.grading.answers import AnswerError, Limits, Sandbox
+from edgelab.machine.child import ANSWER_MARK
 
 LONGEST_MESSAGE = 400
 MEMORY_BYTES = 8 << 30  # of a check that a strange answer makes use too much
@@ -63,7 +63,7 @@ def _grade_task(
     limits: Limits,
     locked: bool,
 ) -> Verdict:
-    found = core.find(task.key)
+    found = registry.find(task.key)
     cell = submissions.answer_cell(task, cells, chapter)
     if cell is None:
         return Verdict(task.key, found.title, "open", "its cell is missing")
@@ -82,11 +82,11 @@ def _judged(check: Callable[[Any], None], sandbox: Sandbox) -> tuple[str, str]:
     """State and message. Whatever happens in the check after the student's process ended does not count."""
     try:
         answer = sandbox.answer()
-        if core.untouched(answer):
+        if checking.untouched(answer):
             return "open", ""
         check(answer)
         state, message = "solved", ""
-    except core.Mistake as mistake:
+    except registry.Mistake as mistake:
         state, message = "wrong", " – ".join(part for part in (mistake.what_differs, mistake.hint) if part)
     except AnswerError as error:
         state, message = "failed", str(error)

@@ -10,7 +10,7 @@ from edgelab import display
 if TYPE_CHECKING:
     import pandas as pd
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "web" / "grades.html.j2"
+TEMPLATE = Path(__file__).resolve().parent.parent / "course" / "web" / "grades.html.j2"
 MARKS = {"solved": "✓", "wrong": "✗", "open": "○", "failed": "!", "refused": "!"}
 WORDS = {
     "solved": "solved",

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgelab.machine import artifacts
-from edgelab.errors import InputError
 from edgelab.course.release import tags
+from edgelab.errors import InputError
+from edgelab.machine import artifacts
 from edgelab.texts import tr
 
 LARGEST_NOTEBOOK_BYTES = 20_000_000

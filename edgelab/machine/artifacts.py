@@ -23,7 +23,7 @@ import filelock
 from edgelab.errors import StorageError
 from edgelab.texts import tr
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 WRITE_ERRORS = {
     errno.ENOSPC,
     errno.EDQUOT,

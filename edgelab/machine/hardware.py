@@ -7,6 +7,7 @@ import ctypes
 import importlib.metadata
 import importlib.util
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -34,6 +35,11 @@ INSTRUCTION_SETS = {
     "asimddp": "NEON dot product",
     "i8mm": "int8 matrix multiply",
 }
+
+
+def available_cpus() -> int:
+    """Logical processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def version_of(package: str) -> str:

@@ -1,4 +1,6 @@
-"""Ask native libraries what they find, in a process that may die: `python -m edgelab.machine.native_probes vulkan`.
+"""Ask native libraries what they find, in a process that may die.
+
+`python -m edgelab.machine.native_probes vulkan` is one of them.
 
 A broken driver can end the process that loads it. Each probe prints one JSON list, of device names or of
 library versions; an exit code other than 0 means that the library cannot be loaded or has no driver.

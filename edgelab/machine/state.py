@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from edgelab.machine.hardware import processor_name
-from edgelab.machine.hardware import available_cpus
+from edgelab.machine.hardware import available_cpus, processor_name
 
 # A machine counts as noisy above these.
 MAX_OTHER_CORES = 0.25

@@ -155,7 +155,7 @@ def matmul_gflops_on(threads: int, seconds: float = 0.6) -> float:
     child = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **dict.fromkeys(BLAS_THREAD_VARIABLES, str(threads))},
-        cwd=Path(__file__).resolve().parent.parent,
+        cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,
         timeout=60 + seconds,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from edgelab.machine import artifacts
-from edgelab.targets.base import Compiled, Target
 from edgelab.runtime import Placement
+from edgelab.targets.base import Compiled, Target
 
 
 def compiled(target: Target, model: Path, *, calibration: np.ndarray | None = None) -> Compiled:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgelab.machine import artifacts, hardware, quiet
 from edgelab import graph, quantization
 from edgelab.errors import InputError, ModelError, TargetError
+from edgelab.machine import artifacts, hardware, quiet
 from edgelab.runtime import TensorSpec
 from edgelab.texts import tr
 

@@ -20,7 +20,7 @@ from edgelab.errors import InputError
 from edgelab.runtime import Session, predict
 from edgelab.targets.cpu.target import CpuTarget
 from edgelab.texts import tr
-from edgelab.verification import output_error
+from edgelab.verification.output_error import output_error
 
 # An error of half the signal is no rounding: another quantization of the same model stays above 10 dB.
 RIGHT_SNR_DB = 6.0

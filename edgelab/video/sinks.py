@@ -13,8 +13,8 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from edgelab.machine import artifacts, quiet
 from edgelab.errors import InputError, StorageError, TargetError
+from edgelab.machine import artifacts, quiet
 from edgelab.texts import tr
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80"}

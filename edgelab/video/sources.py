@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgelab.machine import quiet
 from edgelab.errors import DataError, InputError, TargetError
+from edgelab.machine import quiet
 from edgelab.texts import tr
 
 # Read by OpenCV when it first opens a video. Broken packets are dropped, so that a file that was cut short

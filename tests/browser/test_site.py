@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 from live_controls import NOTE, controls_in
 
-from edgelab.course import execution as course, website
+from edgelab.course import execution, website
 
 # What the theme's own scripts try and do without when pages are files.
 FILES_ONLY = ("from origin 'null'", "net::ERR_FAILED")
@@ -70,7 +70,7 @@ def test_every_control_has_a_picture_that_says_where_the_live_one_is(show, names
     for name in names[1:-2]:
         page = show(name)
         notes = page.locator(f"[{NOTE}]")
-        assert notes.count() == controls_in(course.NOTEBOOKS_DIR / name.replace(".html", ".ipynb")), name
+        assert notes.count() == controls_in(execution.NOTEBOOKS_DIR / name.replace(".html", ".ipynb")), name
         assert all("make lab" in text for text in notes.all_inner_texts()), name
         assert page.locator("[role=slider], .widget-box, .jupyter-widgets").count() == 0, name
 

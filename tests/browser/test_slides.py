@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from live_controls import NOTE, controls_in
 
-from edgelab.course import execution as course, slides
+from edgelab.course import execution, slides
 
 SMALLEST_SCALE = 0.6  # of 24 px on a screen of 720 lines
 EVERY_SLIDE = """async () => {
@@ -36,7 +36,7 @@ def written(build):
     return build, slides.write_all(build)
 
 
-@pytest.fixture(params=[chapter["notebook"].removesuffix(".ipynb") for chapter in course.select([])])
+@pytest.fixture(params=[chapter["notebook"].removesuffix(".ipynb") for chapter in execution.select([])])
 def deck(request, written, page):
     """The page, opened on the slides of one chapter."""
     path = written[0] / "slides" / request.param / "index.html"
@@ -67,7 +67,7 @@ def test_slides_have_notes_alt_texts_and_formulas(deck):
 
 def test_every_control_has_a_picture_that_says_where_the_live_one_is(deck):
     name = Path(deck.url).parent.name
-    count = controls_in(course.NOTEBOOKS_DIR / f"{name}.ipynb", on_slides=True)
+    count = controls_in(execution.NOTEBOOKS_DIR / f"{name}.ipynb", on_slides=True)
     assert deck.locator(f".slides [{NOTE}]").count() == count
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgelab import pipeline, targets
-from edgelab.targets import base
-from edgelab.targets.edgetpu import target as edgetpu
+from edgelab.runtime import prediction as base_prediction
 from edgelab.targets.cache import compiled
+from edgelab.targets.edgetpu import target as edgetpu
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_outputs_agree_with_the_cpu(model):
         pytest.skip("no Edge TPU, or no libedgetpu")
     images = pipeline.open().dataset.test_images[:200]
     with target.open(compiled(target, model)) as session, targets.get("cpu").open(model) as control:
-        ours, theirs = base.predict(session, images), base.predict(control, images)
+        ours, theirs = base_prediction.predict(session, images), base_prediction.predict(control, images)
     # The Edge TPU rounds in its own way: by a few steps of the output, not by a class.
     assert np.mean(ours.argmax(1) == theirs.argmax(1)) > 0.97
     assert np.abs(ours - theirs).max() < 0.1

@@ -6,7 +6,8 @@ import pytest
 from edgelab import graph, targets
 from edgelab.machine.gpu_adapter import find
 from edgelab.runtime import predict
-from edgelab.targets.gpu.target import TOLERANCES, difference
+from edgelab.targets.gpu.target import TOLERANCES
+from edgelab.targets.gpu.trial import difference
 
 
 @pytest.fixture(scope="module")

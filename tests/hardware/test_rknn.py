@@ -7,10 +7,10 @@ import psutil
 import pytest
 
 from edgelab import environment, pipeline, targets
-from edgelab.targets import multicore
-from edgelab.targets.rknn import target as rknn
 from edgelab.runtime import predict
+from edgelab.targets import multicore
 from edgelab.targets.cache import compiled
+from edgelab.targets.rknn import target as rknn
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 
 from edgelab import benchmark, quantization, targets
 from edgelab.errors import ModelError, TargetError
-from edgelab.targets.tensorrt import target as tensorrt_target
 from edgelab.runtime import predict
+from edgelab.targets.tensorrt import engine as tensorrt_target_engine
+from edgelab.targets.tensorrt import target as tensorrt_target
 from edgelab.verification import output_error
 
 FOUND = targets.get("tensorrt").probe()
@@ -105,7 +106,7 @@ def test_tensorrt_refuses_asymmetric_zero_points(float_file, patterns, tmp_path)
     trap = onnx_model.quantize(
         onnx_model.from_tflite(float_file), patterns.train_images[:60], onnx_model.ASYMMETRIC
     )
-    engine = tensorrt_target._Engine()
+    engine = tensorrt_target_engine.Engine()
     request = {
         "do": "build",
         "onnx": str(trap.resolve()),

@@ -14,8 +14,8 @@ import pytest
 from course_runs import models_in
 from student_kernel import INTERRUPTED, StudentKernel, in_cell
 
-from edgelab.course import execution as course
 from edgelab import graph
+from edgelab.course import execution
 
 pytestmark = pytest.mark.notebook
 # It converts a model, runs it in processes that may die, and draws.
@@ -64,7 +64,9 @@ def test_run_all_works_after_interrupts(number, tmp_path):
         path.unlink()
     before = models_in(artifacts)
     draw = random.Random(f"{SEED} {number}")
-    student = StudentKernel(next(course.NOTEBOOKS_DIR.glob(f"{number}_*.ipynb")), artifacts, tmp_path / "log")
+    student = StudentKernel(
+        next(execution.NOTEBOOKS_DIR.glob(f"{number}_*.ipynb")), artifacts, tmp_path / "log"
+    )
     code = [index for index, source in enumerate(student.sources) if source]
     moments = [(draw.choice(code[:-1]), draw.uniform(0, LATEST_S)) for _ in WAYS]
     try:

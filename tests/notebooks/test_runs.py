@@ -15,8 +15,8 @@ import pytest
 from course_runs import models_in, run_course
 from live_controls import NOTE, controls_in
 
-from edgelab.course import execution as course, pages
 from edgelab import display
+from edgelab.course import execution, pages
 
 pytestmark = pytest.mark.notebook
 NUMBERS = [chapter["number"] for chapter in display.chapters()]
@@ -57,7 +57,7 @@ def test_a_second_run_prints_the_same(second_run):
     _, build, _ = second_run
     for path, notebook in executed(build):
         ran = {cell.id: printed(cell) for cell in notebook.cells if cell.cell_type == "code"}
-        kept = nbformat.read(course.NOTEBOOKS_DIR / path.name, as_version=4).cells
+        kept = nbformat.read(execution.NOTEBOOKS_DIR / path.name, as_version=4).cells
         marked = {cell.id: printed(cell) for cell in kept if "keep_output" in cell.metadata.get("tags", [])}
         assert marked, f"{path.stem} has no marked cell"
         assert {key: ran.get(key) for key in marked} == marked, path.stem
@@ -93,7 +93,7 @@ def test_every_control_has_a_picture_that_says_where_the_live_one_is(second_run)
             output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output
         ]
         shown = [entry["text/html"] for entry in data if pages.WIDGET in entry and "text/html" in entry]
-        assert len(shown) == controls_in(course.NOTEBOOKS_DIR / path.name), path.stem
+        assert len(shown) == controls_in(execution.NOTEBOOKS_DIR / path.name), path.stem
         assert all(NOTE in content and "make lab" in content for content in shown), path.stem
         page = path.with_suffix(".html").read_text(encoding="utf-8")
         assert page.count(NOTE) == len(shown) and pages.WIDGET not in page, path.stem

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from edgelab.course import glossary
-from edgelab.exercises import core
+from edgelab.exercises import checking, registry
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -245,7 +245,7 @@ def test_exercises_have_statement_stub_solution_and_check(path, cells):
 def test_each_exercise_has_hints_and_a_place_to_read(path, cells):
     importlib.import_module(f"edgelab.exercises.chapter_{path.stem[:2]}")
     for key in exercise_keys(cells):
-        entry = core._exercises[key]
+        entry = registry.registered[key]
         assert len(entry.hints) >= 2 and entry.read, f"exercise {key} needs two hints and a place to read"
 
 
@@ -268,7 +268,7 @@ def test_stubs_are_untouched(cells):
             for name, value in namespace.items()
             if name not in ("__builtins__", "annotations") and not name.isupper()
         }
-        assert any(core._is_placeholder(value) for value in answers.values()), cell.source[:60]
+        assert any(checking._is_placeholder(value) for value in answers.values()), cell.source[:60]
 
 
 def names_in(source, context):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edgelab import benchmark, results
-from edgelab.machine import energy, state as machine
+from edgelab.benchmark import statistics as benchmark_statistics
 from edgelab.errors import InputError
+from edgelab.machine import energy, state
 from edgelab.runtime import TensorSpec
 
 
@@ -58,7 +59,7 @@ def test_interval_of_turns_belongs_to_the_median_of_all_runs():
         slow_turns = 2.0 * (rng.random(30) < 0.2)
         runs = rng.choice([1.0, 1.5, 3.0], (30, 7), p=[0.6, 0.2, 0.2]) + 0.02 * rng.random((30, 7))
         turns = runs + slow_turns[:, np.newaxis]
-        low, high = benchmark._interval_of_turns(turns.tolist(), seed=0)
+        low, high = benchmark_statistics.interval_of_turns(turns.tolist(), seed=0)
         assert low <= np.median(turns) <= high
 
 
@@ -162,9 +163,9 @@ def test_a_tie_shares_its_rank_and_is_named_both_ways():
     rng = np.random.default_rng(0)
     base = 1 + 0.1 * rng.random(rounds)
     twin = base * np.exp(rng.normal(0, 0.05, rounds))
-    assert benchmark._ratio_interval(base, twin, seed=0).is_tie
+    assert benchmark_statistics.ratio_interval(base, twin, seed=0).is_tie
     faster = base / 1.2 * np.exp(rng.normal(0, 0.02, rounds))
-    speed_up = benchmark._ratio_interval(base, faster, seed=0)
+    speed_up = benchmark_statistics.ratio_interval(base, faster, seed=0)
     assert speed_up.low > 1.1
     assert speed_up.low < 1.2 < speed_up.high or abs(speed_up.ratio - 1.2) < 0.02
     assert "tie" in str(benchmark.SpeedUp(1.0, 0.98, 1.02))
@@ -172,7 +173,7 @@ def test_a_tie_shares_its_rank_and_is_named_both_ways():
 
 def test_a_slow_minute_that_both_share_cancels_in_the_speed_up():
     waves = np.repeat([1.0, 3.0, 1.0, 2.0], 10)
-    speed_up = benchmark._ratio_interval(2 * waves, waves, seed=0)
+    speed_up = benchmark_statistics.ratio_interval(2 * waves, waves, seed=0)
     assert (speed_up.low, speed_up.high) == pytest.approx((2, 2))
 
 
@@ -210,12 +211,12 @@ def test_a_busy_neighbour_is_noticed():
 
 def test_drift_and_scatter_are_noticed_and_calm_is_not_blamed():
     calm = 1 + 0.001 * np.random.default_rng(0).random(100)
-    assert machine.noise_reasons(calm, other_cores=0.0) == []
-    [drift] = machine.noise_reasons(np.concatenate([calm, 1.2 * calm]), 0.0)
+    assert state.noise_reasons(calm, other_cores=0.0) == []
+    [drift] = state.noise_reasons(np.concatenate([calm, 1.2 * calm]), 0.0)
     assert "20% slower" in drift
-    scattered = machine.noise_reasons(np.tile([1.0, 2.0], 50), 0.0)
+    scattered = state.noise_reasons(np.tile([1.0, 2.0], 50), 0.0)
     assert any("differ" in reason for reason in scattered)
-    assert "1.5" in machine.noise_reasons(calm, 1.5)[0]
+    assert "1.5" in state.noise_reasons(calm, 1.5)[0]
 
 
 def write_tree(root, files):

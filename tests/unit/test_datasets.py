@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgelab.data_sources import archives, shapes
-from edgelab.machine import artifacts
 from edgelab import datasets
+from edgelab.data_sources import archives, shapes
 from edgelab.errors import DataError, InputError, StorageError
+from edgelab.machine import artifacts
 
 # --- drawn shapes ---------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgelab import environment
-from edgelab.machine import hardware
 from edgelab.environment import MISSING, OK, WARNING, Finding
+from edgelab.machine import hardware
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' /sys and /proc")
 posix_only = pytest.mark.skipif(os.name == "nt", reason="puts a shell script on PATH")

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from edgelab.processor_models import device_model
 from edgelab import estimate, quantization, results
-from edgelab.machine import quiet
 from edgelab.errors import InputError, ModelError
+from edgelab.machine import quiet
+from edgelab.processor_models import device_model
 
 ALL = tuple(estimate.DEVICES)
 

@@ -8,8 +8,8 @@ import pytest
 from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, WRONG
 
 from edgelab import exercises, models, results, training
+from edgelab.exercises import chapter_02, chapter_03, chapter_04, checking, registry
 from edgelab.processor_models import simt
-from edgelab.exercises import chapter_02, chapter_03, chapter_04, core
 
 KEYS = tuple(exercises.progress().frame["exercise"])
 
@@ -18,7 +18,7 @@ KEYS = tuple(exercises.progress().frame["exercise"])
 def own_progress(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path))
     monkeypatch.delenv("EDGELAB_STRICT", raising=False)
-    monkeypatch.setattr(core, "_solution_was_used", False)
+    monkeypatch.setattr(checking, "_solution_was_used", False)
 
 
 def own_help(key, answer):
@@ -26,7 +26,7 @@ def own_help(key, answer):
     result = exercises.check(key, answer)
     assert result.state == "wrong", str(result)
     return "\n".join(
-        [result.what_differs, *(hint for hint in result.hints if hint not in core.find(key).hints)]
+        [result.what_differs, *(hint for hint in result.hints if hint not in registry.find(key).hints)]
     )
 
 

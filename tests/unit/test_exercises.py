@@ -9,19 +9,19 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from edgelab.machine import artifacts
 from edgelab import display, exercises
 from edgelab.__main__ import main
 from edgelab.errors import InputError
-from edgelab.exercises import Mistake, core, guess_figure, number_line
+from edgelab.exercises import Mistake, checking, guess_figure, number_line, progress, registry
+from edgelab.machine import artifacts
 
 
 @pytest.fixture(autouse=True)
 def own_progress(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path))
     monkeypatch.delenv("EDGELAB_STRICT", raising=False)
-    monkeypatch.setattr(core, "_solution_was_used", False)
-    monkeypatch.setattr(core, "_latest", {})
+    monkeypatch.setattr(checking, "_solution_was_used", False)
+    monkeypatch.setattr(checking, "_latest", {})
 
     @exercises.exercise("77.1", "Double it", hints=("Add it to itself.", "It is 2 * x."), read="Section 77.2")
     def check_double(answer):
@@ -31,8 +31,8 @@ def own_progress(tmp_path, monkeypatch):
             raise Mistake(f"for 3 you got {answer(3)}, but 6 was expected")
 
     yield tmp_path
-    for key in [key for key in core._exercises if key.startswith("77.")]:
-        del core._exercises[key]
+    for key in [key for key in registry.registered if key.startswith("77.")]:
+        del registry.registered[key]
 
 
 def recorded():
@@ -221,8 +221,8 @@ def test_a_check_survives_a_progress_file_that_cannot_be_written(own_progress, m
 def record_many(folder, name):
     os.environ["EDGELAB_ARTIFACTS"] = folder
     for number in range(40):
-        core._record_try(f"{name}.{number}", "solved")
-        core._record_try("shared", "wrong")
+        progress.record_try(f"{name}.{number}", "solved")
+        progress.record_try("shared", "wrong")
 
 
 def test_two_kernels_at_once_lose_nothing(own_progress):

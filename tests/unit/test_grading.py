@@ -13,11 +13,11 @@ import pytest
 from made_up_class import F1, FALL, QUANTIZE, RIGHT, VERDICT, doing, is_exercise, notebook, solutions
 
 from edgelab import __main__ as command_line
-from edgelab.machine import artifacts
 from edgelab.errors import InputError
 from edgelab.grading import grade as grading
 from edgelab.grading import page, submissions, wire
 from edgelab.grading.answers import Limits
+from edgelab.machine import artifacts
 
 QUICK = Limits(cpu_s=2, wall_s=30.0)
 protected = pytest.mark.skipif(

@@ -9,9 +9,10 @@ import pytest
 
 from edgelab import graph, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets.cpu import trial as probe
 from edgelab.runtime import Placement, TensorSpec, predict
-from edgelab.targets.cpu.target import KERNELS, trial_input
+from edgelab.targets.cpu import trial
+from edgelab.targets.cpu.session import trial_input
+from edgelab.targets.cpu.target import KERNELS
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +160,8 @@ def test_registry():
 
 
 def test_importing_targets_leaves_tensorflow_out():
-    code = (
-        "import sys, edgelab.targets.cpu.target, edgelab.targets.keras.target; sys.exit('tensorflow' in sys.modules)"
-    )
+    modules = "edgelab.targets.cpu.target, edgelab.targets.keras.target"
+    code = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -328,10 +328,10 @@ def test_a_crash_and_a_hang_are_told_from_what_runs(monkeypatch, int8_path, tmp_
     )
     popen = subprocess.Popen
     monkeypatch.setattr(
-        probe.subprocess, "Popen", lambda command, **kwargs: popen([sys.executable, str(child)], **kwargs)
+        trial.subprocess, "Popen", lambda command, **kwargs: popen([sys.executable, str(child)], **kwargs)
     )
     paths = [int8_path, crash, int8_path, hang, int8_path]
-    verdicts = probe.try_models(paths, kernels="xnnpack", threads=1, batch_size=1, time_limit_s=15)
+    verdicts = trial.try_models(paths, kernels="xnnpack", threads=1, batch_size=1, time_limit_s=15)
     assert [verdict.status for verdict in verdicts] == ["runs", "crashed", "runs", "hung", "runs"]
 
 
@@ -343,7 +343,7 @@ def test_verdict_is_remembered_but_not_for_other_kernels(monkeypatch, int8_path,
     def no_child(*args, **kwargs):
         raise AssertionError("a child was started")
 
-    monkeypatch.setattr(probe.subprocess, "Popen", no_child)
+    monkeypatch.setattr(trial.subprocess, "Popen", no_child)
     targets.get("cpu").open(int8_path).close()
     with pytest.raises(AssertionError, match="child"):
         targets.get("cpu", kernels="reference").open(int8_path)

@@ -19,13 +19,19 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgelab import graph, targets
 from edgelab.errors import InputError, ModelError, TargetError
+from edgelab.targets.cache import compiled
+from edgelab.targets.edgetpu import (
+    log as edgetpu_log,
+)
+from edgelab.targets.edgetpu import (
+    rules as edgetpu_rules,
+)
 from edgelab.targets.edgetpu import (
     target as edgetpu,
-    log as edgetpu_log,
-    rules as edgetpu_rules,
+)
+from edgelab.targets.edgetpu import (
     worker as edgetpu_worker,
 )
-from edgelab.targets.cache import compiled
 
 FAKE_LIBRARY = Path(__file__).with_name("fake_libedgetpu.c")
 
@@ -581,7 +587,7 @@ def _workers() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)
-        if "edgetpu_worker" in " ".join(process.cmdline())
+        if "edgetpu.worker" in " ".join(process.cmdline())
     ]
 
 

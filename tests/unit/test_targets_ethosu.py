@@ -12,6 +12,7 @@ import pytest
 from edgelab import graph, quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets import cache
+from edgelab.targets.ethosu import log as ethosu_log
 from edgelab.targets.ethosu import target as ethosu
 
 installed = pytest.mark.skipif(not targets.get("ethosu").probe().can_compile, reason="Vela is not installed")
@@ -87,9 +88,9 @@ def test_everything_goes_to_the_npu(compiled, int8_path):
 def test_the_estimate_adds_up(compiled, int8_path):
     macs = graph.read(int8_path).macs
     for name, made in compiled.items():
-        whole = ethosu.estimate(made)
+        whole = ethosu_log.estimate(made)
         assert made.vendor_latency_ms == pytest.approx(1e3 * whole.cycles / whole.clock_hz, rel=1e-6)
-        table = ethosu.layers(made)
+        table = ethosu_log.layers(made)
         assert table["cycles"].sum() == pytest.approx(whole.cycles, rel=0.02), name
         assert (table["runs_on"] == "NPU").all()
         assert whole.macs == pytest.approx(macs, rel=0.05)
@@ -100,7 +101,7 @@ def test_the_estimate_adds_up(compiled, int8_path):
 
 @installed
 def test_more_multipliers_need_fewer_cycles(compiled):
-    slow, fast = (ethosu.estimate(compiled[f"ethos-u55-{macs}"]) for macs in (32, 256))
+    slow, fast = (ethosu_log.estimate(compiled[f"ethos-u55-{macs}"]) for macs in (32, 256))
     assert fast.npu_cycles < slow.npu_cycles
     assert fast.utilisation < slow.utilisation, "but they are used less well"
 
@@ -112,7 +113,7 @@ def test_a_result_survives_the_cache(int8_path, monkeypatch):
     monkeypatch.setattr(ethosu, "COMMAND", ("no_such_program",))
     again = cache.compiled(target, int8_path)
     assert again == first
-    assert ethosu.estimate(again) == ethosu.estimate(first)
+    assert ethosu_log.estimate(again) == ethosu_log.estimate(first)
     with pytest.raises(TargetError, match="cannot be started"):
         cache.compiled(targets.get("ethosu", accelerator="ethos-u55-64"), int8_path)
 
@@ -193,7 +194,7 @@ def test_the_estimate_agrees_with_a_published_log(real_data, tmp_path):
     [logged] = [row for row in results.published("microcontrollers") if row.metric == "cycles"]
     path = real_data / "edgetpu_pairs" / "mobilenet_v2_1.0_224_quant.tflite"
     made = targets.get("ethosu", accelerator="ethos-u55-128").compile(path, tmp_path / "out.tflite")
-    assert ethosu.estimate(made).cycles == pytest.approx(logged.value, rel=0.03)
+    assert ethosu_log.estimate(made).cycles == pytest.approx(logged.value, rel=0.03)
 
 
 # ---- wrong questions
@@ -278,7 +279,7 @@ def test_a_compiled_file_that_is_no_model(int8_path, tmp_path, monkeypatch, noth
     files = {
         "model_vela.tflite": "no model",
         "model_summary_x.csv": f"{columns}\n{','.join('1' * 12)}\n",
-        "model_per-layer.csv": ",".join(ethosu.LAYER_COLUMNS) + "\n",
+        "model_per-layer.csv": ",".join(ethosu_log.LAYER_COLUMNS) + "\n",
     }
     package = tmp_path / "ethosu" / "vela"
     package.mkdir(parents=True)

@@ -12,8 +12,11 @@ import pytest
 
 from edgelab import benchmark, graph, quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets.micro import target as micro
 from edgelab.runtime import predict
+from edgelab.targets.micro import arena as micro_arena
+from edgelab.targets.micro import firmware as micro_firmware
+from edgelab.targets.micro import session as micro_session
+from edgelab.targets.micro import target as micro
 
 installed = pytest.mark.skipif(
     not targets.get("micro").probe().can_run, reason="tflite-micro has wheels for Linux on x86-64 alone"
@@ -280,16 +283,16 @@ def test_its_time_is_not_a_microcontrollers(int8_path):
 
 @installed
 def test_the_smallest_arena_is_the_smallest(int8_path, nothing_left):
-    arena = micro.smallest_arena(int8_path)
-    assert arena.smallest_bytes % micro.STEP_BYTES == 0
-    sizes = (arena.smallest_bytes, arena.smallest_bytes - micro.STEP_BYTES)
-    fits, too_small = micro.attempts(int8_path, sizes)
+    arena = micro_arena.smallest_arena(int8_path)
+    assert arena.smallest_bytes % micro_arena.STEP_BYTES == 0
+    sizes = (arena.smallest_bytes, arena.smallest_bytes - micro_arena.STEP_BYTES)
+    fits, too_small = micro_arena.attempts(int8_path, sizes)
     assert fits.outcome == "runs" and too_small.outcome != "runs"
     found = graph.read(int8_path)
     assert found.peak_activation_bytes <= arena.head_bytes < arena.smallest_bytes
     assert arena.head_bytes + arena.tail_bytes <= arena.smallest_bytes
     assert sum(used for _, used, _ in arena.parts) <= arena.tail_bytes
-    assert micro.all_tensors_bytes(found) > arena.head_bytes, "tensors share memory"
+    assert micro_session.all_tensors_bytes(found) > arena.head_bytes, "tensors share memory"
     with targets.get("micro", arena_size_bytes=arena.smallest_bytes).open(int8_path) as session:
         session.run(np.zeros(session.inputs[0].shape, np.uint8))
 
@@ -303,21 +306,21 @@ def test_the_search_needs_no_good_guess(answer, guess):
         tried.append(size)
         return size >= answer
 
-    assert micro._smallest(runs, guess) == answer
+    assert micro_arena._smallest(runs, guess) == answer
     assert len(tried) <= 30 and 0 not in tried
 
 
 @installed
 def test_an_arena_too_small_ends_the_child_and_not_us(int8_path, nothing_left):
-    arena = micro.smallest_arena(int8_path)
+    arena = micro_arena.smallest_arena(int8_path)
     sizes = [16, 1024, arena.smallest_bytes // 2, arena.smallest_bytes - 16]
-    tried = micro.attempts(int8_path, sizes)
+    tried = micro_arena.attempts(int8_path, sizes)
     assert {one.outcome for one in tried} == {"crashed", "refused"}
     assert all("available" in one.detail for one in tried), "the allocator's last words"
     with pytest.raises(TargetError, match=r"died of|does not fit into an arena of 1,024 bytes"):
         targets.get("micro", arena_size_bytes=1024).open(int8_path)
     with pytest.raises(InputError, match="holds nothing"):
-        micro.attempts(int8_path, [4096, 0])
+        micro_arena.attempts(int8_path, [4096, 0])
 
 
 @installed
@@ -431,7 +434,7 @@ def test_without_the_package_the_probe_tells(int8_path):
 
 
 def test_the_c_array_is_the_model(int8_path, tmp_path):
-    made = micro.c_array(int8_path, tmp_path / "firmware", "my_model")
+    made = micro_firmware.c_array(int8_path, tmp_path / "firmware", "my_model")
     source = made.source.read_text(encoding="ascii")
     data = bytes(int(byte, 16) for byte in re.findall(r"0x(\w\w)", source))
     assert data == int8_path.read_bytes() and made.size_bytes == len(data)
@@ -439,15 +442,15 @@ def test_the_c_array_is_the_model(int8_path, tmp_path):
     assert made.header.read_text(encoding="ascii").startswith("#ifndef MY_MODEL_H_")
     for name in ("2fast", "a-b", "", "größe"):
         with pytest.raises(InputError, match="C array"):
-            micro.c_array(int8_path, tmp_path, name)
+            micro_firmware.c_array(int8_path, tmp_path, name)
     (tmp_path / "no_model").write_bytes(b"text")
     with pytest.raises(ModelError):
-        micro.c_array(tmp_path / "no_model", tmp_path)
+        micro_firmware.c_array(tmp_path / "no_model", tmp_path)
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
 def test_a_compiler_takes_the_c_array_without_a_warning(int8_path, tmp_path):
-    made = micro.c_array(int8_path, tmp_path)
+    made = micro_firmware.c_array(int8_path, tmp_path)
     (tmp_path / "main.c").write_text(
         '#include "model_data.h"\n#include "model_data.h"\n#include <stdint.h>\n#include <stdio.h>\n'
         "int main(void) {\n  if ((uintptr_t)model_data % 16) return 1;\n"
@@ -468,11 +471,11 @@ def test_a_compiler_takes_the_c_array_without_a_warning(int8_path, tmp_path):
 
 
 def test_the_resolver_lists_each_operator_once(int8_path, many_kinds):
-    text = micro.op_resolver(int8_path)
+    text = micro_firmware.op_resolver(int8_path)
     kinds = graph.read(int8_path).operator_counts
     assert f"MicroMutableOpResolver<{len(kinds)}>" in text and text.count("resolver.Add") == len(kinds)
     assert "resolver.AddConv2D();" in text and "resolver.AddDepthwiseConv2D();" in text
-    names = {name: micro.resolver_name(name) for name in graph.read(many_kinds).operator_counts}
+    names = {name: micro_firmware.resolver_name(name) for name in graph.read(many_kinds).operator_counts}
     assert names["AVERAGE_POOL_2D"] == "AveragePool2D" and names["BATCH_MATMUL"] == "BatchMatMul"
     assert names["LEAKY_RELU"] == "LeakyRelu" and names["TRANSPOSE_CONV"] == "TransposeConv"
-    assert micro.resolver_name("ethos-u") == "EthosU"
+    assert micro_firmware.resolver_name("ethos-u") == "EthosU"

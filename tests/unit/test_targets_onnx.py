@@ -9,12 +9,14 @@ import zipfile
 import numpy as np
 import pytest
 
-from edgelab.targets import onnx_model
 from edgelab import quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets.onnxruntime import target as onnxruntime_target
-from edgelab.targets.tensorrt import target as tensorrt_target
 from edgelab.runtime import predict
+from edgelab.targets import onnx_model
+from edgelab.targets.onnxruntime import session as onnxruntime_target_session
+from edgelab.targets.onnxruntime import target as onnxruntime_target
+from edgelab.targets.tensorrt import engine as tensorrt_target_engine
+from edgelab.targets.tensorrt import target as tensorrt_target
 from edgelab.verification import output_error
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -79,10 +81,12 @@ def test_onnxruntime_compiles_to_integer_kernels(files, images, patterns, cpu_ou
     assert compiled.placement.accelerated == compiled.placement.total > 0
     kernels = {row["kernel"]: row for row in compiled.log_rows}
     assert kernels["QLinearConv"]["count"] == 3
-    share = onnxruntime_target.in_eight_bits(compiled.log_rows)
+    share = onnxruntime_target_session.in_eight_bits(compiled.log_rows)
     assert share.accelerated >= share.total - 1
     assert (
-        onnxruntime_target.in_eight_bits(onnxruntime_target.executed_kernels(files_float(files))).accelerated
+        onnxruntime_target_session.in_eight_bits(
+            onnxruntime_target_session.executed_kernels(files_float(files))
+        ).accelerated
         == 0
     )
 
@@ -144,7 +148,7 @@ def test_scales_of_integer_inputs_and_outputs_are_read(files, patterns, cpu_outp
 
 def test_openvino_quantizes_with_nncf(openvino_model, patterns, cpu_outputs):
     assert_close(outputs_of(targets.get("openvino"), openvino_model, patterns), cpu_outputs, 0.99)
-    share = onnxruntime_target.in_eight_bits(openvino_model.log_rows)
+    share = onnxruntime_target_session.in_eight_bits(openvino_model.log_rows)
     assert share.accelerated >= 4  # three convolutions and the dense layer
 
 
@@ -427,7 +431,7 @@ def test_a_broken_tensorrt_is_an_error_and_leaves_nothing(case, tmp_path, monkey
     monkeypatch.setattr("tempfile.tempdir", str(left))
     monkeypatch.setattr(tensorrt_target, "START_LIMIT_S", 3.0 if case == "hangs" else 60.0)
     with pytest.raises(TargetError, match=what) as caught:
-        tensorrt_target._Engine()
+        tensorrt_target_engine.Engine()
     assert why in caught.value.why
     assert not list(left.iterdir())
 
@@ -438,7 +442,7 @@ def test_a_missing_driver_is_told(tmp_path, monkeypatch):
     (tmp_path / "tensorrt.py").write_text("__version__ = '11.0.0'\nclass Builder: ...")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(TargetError, match="driver's library") as caught:
-        tensorrt_target._Engine()
+        tensorrt_target_engine.Engine()
     assert "driver" in caught.value.fix
 
 

@@ -17,13 +17,15 @@ import numpy as np
 import psutil
 import pytest
 
-from edgelab.machine import artifacts
 from edgelab import environment, quantization, targets
 from edgelab.errors import InputError, ModelError, StorageError, TargetError
-from edgelab.targets import multicore
-from edgelab.targets.rknn import target as rknn
+from edgelab.machine import artifacts
 from edgelab.runtime import predict
+from edgelab.targets import multicore
 from edgelab.targets.cache import compiled
+from edgelab.targets.rknn import engine as rknn_engine
+from edgelab.targets.rknn import log as rknn_log
+from edgelab.targets.rknn import target as rknn
 
 MAKE = artifacts.PROJECT_ROOT / "tools" / "make_rknn.py"
 
@@ -61,7 +63,7 @@ layer_name            simulator_error
 
 
 def test_the_last_table_of_the_log_becomes_rows():
-    rows = rknn.parse_log(LOG)
+    rows = rknn_log.parse_log(LOG)
     assert [row["operator"] for row in rows[:-1]] == [
         "InputOperator",
         "ConvRelu",
@@ -78,18 +80,18 @@ def test_the_last_table_of_the_log_becomes_rows():
 
 
 def test_placement_counts_what_computes_and_names_what_is_left():
-    placed = rknn._placement(rknn.parse_log(LOG))
+    placed = rknn_log.placement_of(rknn_log.parse_log(LOG))
     assert str(placed) == "2 of 3 operators"
     assert [operator for operator, _ in placed.reasons] == ["Sine (3)"]
 
 
 @pytest.mark.parametrize("text", ["", "rubbish\x00\n" * 100, LOG.replace("D RKNN", "X RKNN")])
 def test_a_log_without_table_has_no_rows(text):
-    assert rknn.parse_log(text) == ()
+    assert rknn_log.parse_log(text) == ()
 
 
 def test_the_accuracy_analysis_becomes_rows():
-    assert rknn.parse_errors(ANALYSIS) == (
+    assert rknn_log.parse_errors(ANALYSIS) == (
         {"operator": "Input", "name": "x", "cosine": 1.0, "own_cosine": 1.0},
         {"operator": "Relu", "name": "second", "cosine": 0.99, "own_cosine": 0.999},
     )
@@ -295,15 +297,15 @@ def built(toolkit, model, images):
 
 
 def test_the_environment_imports_what_is_needed(toolkit):
-    command = [environment.rknn_python(), "-I", rknn.WORKER, "--check"]
+    command = [environment.rknn_python(), "-I", rknn_engine.WORKER, "--check"]
     assert subprocess.run(command, timeout=60).returncode == 0
 
 
 def test_compile_places_layers_and_keeps_the_vendors_table(built):
-    frame = rknn.layers(built)
+    frame = rknn_log.layers(built)
     assert built.placement.total == len(frame) and built.placement.accelerated > 0.8 * len(frame)
     assert frame["cycles"].sum() > 0 and set(frame["unit"]) <= {"NPU", "CPU", "GPU"}
-    assert rknn.memory_bytes(built)["weight"] > 0
+    assert rknn_log.memory_bytes(built)["weight"] > 0
     assert built.vendor_latency_ms is None
     assert built.path.read_bytes().startswith(b"RKNN") and built.size_bytes == built.path.stat().st_size
 
@@ -371,9 +373,9 @@ def test_two_compile_at_once(toolkit, model, images, tmp_path):
 
 
 def test_a_damaged_onnx_is_refused_in_words(toolkit, built):
-    recipe = rknn.Recipe.load(rknn._recipe_path(built.path.read_bytes()))
+    recipe = rknn_engine.Recipe.load(rknn._recipe_path(built.path.read_bytes()))
     damaged = dataclasses.replace(recipe, onnx=recipe.onnx[:2000])
-    with rknn.Engine(environment.rknn_python()) as engine:
+    with rknn_engine.Engine(environment.rknn_python()) as engine:
         with pytest.raises(ModelError, match="Error parsing message"):
             engine.build(damaged)
         folder = engine.folder
@@ -398,10 +400,10 @@ def test_a_file_from_elsewhere_cannot_be_simulated(built, tmp_path):
 
 
 def test_the_file_tells_a_board_what_it_takes(built):
-    platform, [taken], [given] = rknn._described(built.path.read_bytes())
+    platform, [taken], [given] = rknn_engine.described(built.path.read_bytes())
     assert platform == "rk3588" and taken.shape == (1, 32, 32, 3) and given.shape == (1, 10)
     with pytest.raises(ModelError, match="does not tell"):
-        rknn._described(b"RKNN and nothing")
+        rknn_engine.described(b"RKNN and nothing")
 
 
 def test_a_killed_worker_is_an_error_not_a_hang(built, patterns):
@@ -413,7 +415,7 @@ def test_a_killed_worker_is_an_error_not_a_hang(built, patterns):
 
 
 def test_the_stand_in_for_torch_refuses_to_compute():
-    worker = runpy.run_path(str(rknn.WORKER))
+    worker = runpy.run_path(str(rknn_engine.WORKER))
     torch = worker["_Placeholder"]("torch")
     assert isinstance(np.zeros(1), torch.Tensor) is False and torch.no_grad()(len) is len
     for call in (torch.zeros, torch.nn.Linear, torch.tensor):

@@ -1,8 +1,8 @@
 """Try a model file in a child process, so that one that crashes native code cannot end the student's kernel.
 
-The parent calls `try_models`; the child, `python -m edgelab.targets.cpu.trial`, reads the request from stdin,
-loads and runs each file once, and prints a verdict per file. When it dies or hangs, the file it was at is to
-blame, and another child goes on with the rest.
+The parent calls `try_models`; the child (`worker`) reads the request from stdin, loads and runs each file
+once, and prints a verdict per file. When it dies or hangs, the file it was at is to blame, and another child
+goes on with the rest.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 TIME_LIMIT_S = 60.0
 VERDICT_MARK = "verdict "  # native code may print to stdout too; only lines that begin like this count
@@ -65,7 +63,7 @@ def _one_child(request: dict, time_limit_s: float) -> Iterator[Verdict]:
     """Verdicts until all files are done or one ends the child; that one's verdict comes last."""
     # stderr is dropped: a child that crashes may dump pages of native stack there.
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgelab.targets.cpu.trial"],
+        [sys.executable, "-m", "edgelab.targets.cpu.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -99,44 +97,3 @@ def _one_child(request: dict, time_limit_s: float) -> Iterator[Verdict]:
         process.wait()
         with contextlib.suppress(OSError):
             process.stdin.close()
-
-
-def no_core_dumps() -> None:
-    """A child that is made to find out what crashes leaves no file behind when it does."""
-    with contextlib.suppress(ImportError):  # Windows has none
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _limit_resources() -> None:
-    """No core dumps, and no more memory than is free: a corrupt file may ask for terabytes."""
-    no_core_dumps()
-    try:
-        import resource
-    except ImportError:  # Windows refuses such an allocation itself
-        return
-    if sys.platform == "linux":  # elsewhere the limit is ignored, or counts reserved address space
-        limit = psutil.Process().memory_info().vms + psutil.virtual_memory().available
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-
-
-def _child() -> None:
-    from edgelab.errors import ModelError
-    from edgelab.targets.cpu import target as cpu
-
-    _limit_resources()
-    request = json.load(sys.stdin)
-    for path in request.pop("paths"):
-        try:
-            with cpu.CpuSession(Path(path).read_bytes(), **request) as session:
-                session.run(*(cpu.trial_input(spec) for spec in session.inputs))
-            verdict = {"status": "runs"}
-        except (ModelError, MemoryError, OSError) as error:
-            verdict = {"status": "refused", "detail": getattr(error, "why", "") or str(error)}
-        sys.stdout.write(VERDICT_MARK + json.dumps(verdict) + "\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    _child()

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelab.machine import artifacts
 from edgelab import graph
 from edgelab.errors import ModelError
+from edgelab.machine import artifacts
 from edgelab.runtime import Placement
 from edgelab.texts import tr
 

@@ -17,25 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from edgelab.machine import artifacts, child, hardware
 from edgelab import environment, graph
 from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
-from edgelab.targets.edgetpu import worker as edgetpu_worker
-from edgelab.runtime import Availability, ClosesAtEnd, Placement, TensorSpec, check_inputs
+from edgelab.machine import artifacts, child, hardware
+from edgelab.runtime import Availability, Placement
 from edgelab.targets.base import Compiled
 from edgelab.targets.edgetpu.log import CompilerLog, parse
 from edgelab.targets.edgetpu.rules import COMPILED_OPERATOR, EdgeTpuPlacement, is_compiled, placement
+from edgelab.targets.edgetpu.session import OPEN_LIMIT_S, EdgeTpuSession
+from edgelab.targets.edgetpu.worker import RUNTIMES
 from edgelab.texts import tr
-
-__all__ = ["CompilerLog", "EdgeTpuPlacement", "EdgeTpuSession", "EdgeTpuTarget", "parse", "placement"]
 
 COMPILER = "edgetpu_compiler"
 COMPILE_LIMIT_S = 300.0  # the compiler gives up by itself after 180 s
-OPEN_LIMIT_S = 60.0  # the first model loads firmware into a USB device
-RUN_LIMIT_S = 30.0
 DEVICE_NAMES = re.compile(r"(usb|pci)?(:\d+)?")
-RUNTIMES = tuple(edgetpu_worker.RUNTIMES)
-
 COMPILER_FIX = tr(
     "on x86-64 Linux: install edgetpu-compiler from Google's apt source, with its key in "
     "/etc/apt/keyrings (chapter 5), or compile on a Colab page and open the file it makes"
@@ -98,67 +93,6 @@ def pycoral_state() -> str:
         return "missing"
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     return "pycoral" if any((folder / "utils" / "edgetpu.py").exists() for folder in folders) else "unrelated"
-
-
-class EdgeTpuSession(ClosesAtEnd):
-    """A compiled model on a device. Made by `EdgeTpuTarget.open`.
-
-    A run hands the tensors to another process and back through shared memory: a few hundredths of a
-    millisecond for a small image.
-    """
-
-    target = "edgetpu"
-    provenance = "measured"
-    fault = ""
-
-    def __init__(self, model: Path, target: EdgeTpuTarget, placed: Placement) -> None:
-        self._worker, self._folder = target.start_worker()
-        request = {"do": "open", "model": str(Path(model).resolve()), "runtime": target.runtime}
-        try:
-            about = target.ask(self._worker, request, OPEN_LIMIT_S)
-            self.inputs = tuple(_spec(entry) for entry in about["inputs"])
-            self.outputs = tuple(_spec(entry) for entry in about["outputs"])
-            folder = Path(self._folder.name)
-            self._sent = _mapped(folder, "input", self.inputs)
-            self._received = _mapped(folder, "output", self.outputs)
-        except BaseException:
-            self._worker.close()
-            self._folder.cleanup()
-            raise
-        self._target = target
-        self.device = f"Coral Edge TPU {target.device}".strip()
-        self.runtime_version = about["version"]
-        self.placement: Placement | None = placed
-
-    def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """One inference.
-
-        Args:
-            *inputs: one array for each of `self.inputs`, of exactly its shape and type.
-
-        Returns:
-            One array for each of `self.outputs`; quantized outputs stay integers.
-
-        Raises:
-            InputError: wrong count, shape or type.
-            TargetError: the session is closed, or the device is gone.
-        """
-        if not self._sent:
-            raise TargetError(tr("This session is closed."), fix=tr("open the model again"))
-        check_inputs(self.inputs, inputs)
-        for shared, array in zip(self._sent, inputs, strict=True):
-            shared[...] = array
-        self._target.ask(self._worker, {"do": "run"}, RUN_LIMIT_S)
-        return tuple(np.array(shared) for shared in self._received)
-
-    def close(self) -> None:
-        """Free the device. A second call does nothing."""
-        self._worker.close()
-        self._sent = self._received = ()  # a mapped file cannot be deleted on Windows
-        self._folder.cleanup()
-
-    def __repr__(self) -> str:
-        return f"<Edge TPU session: {self.device}, {self.placement}>"
 
 
 class EdgeTpuTarget:
@@ -345,18 +279,6 @@ class EdgeTpuTarget:
         if "failure" in answer:
             raise _failed(answer["failure"], answer["detail"].strip(), self.library)
         return answer
-
-
-def _spec(entry: dict[str, Any]) -> TensorSpec:
-    return TensorSpec(**(entry | {"shape": tuple(entry["shape"]), "dtype": np.dtype(entry["dtype"])}))
-
-
-def _mapped(folder: Path, stem: str, specs: tuple[TensorSpec, ...]) -> tuple[np.memmap, ...]:
-    """The files that the worker made for these tensors."""
-    return tuple(
-        edgetpu_worker.mapped(folder / f"{stem}{place}.bin", spec.shape, spec.dtype)
-        for place, spec in enumerate(specs)
-    )
 
 
 def _read_made(content: bytes) -> graph.Graph:

@@ -11,22 +11,20 @@ import csv
 import re
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from edgelab.machine import artifacts, child
 from edgelab import graph
 from edgelab.errors import InputError, ModelError, TargetError
+from edgelab.machine import artifacts, child
 from edgelab.runtime import Availability, Placement
 from edgelab.targets.base import Compiled
+from edgelab.targets.ethosu.log import Estimate, csv_rows, layer_row
 from edgelab.texts import tr
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Family: multipliers (8 bits, per cycle) it is built with, and the system and memory mode that Vela takes
 # when none is named. They are in Vela's own Arm/vela.ini.
@@ -39,75 +37,10 @@ ACCELERATORS = tuple(f"{family}-{macs}" for family, (sizes, _, _) in FAMILIES.it
 COMMAND = (sys.executable, "-m", "ethosu.vela")
 TIME_LIMIT_S = 300.0
 NPU_OPERATOR = "ethos-u"
-
 WARNING = re.compile(
     r"operator: (?P<operator>\S+), ofm: '(?P<tensor>[^']*)'\s*\n\s*Reason: (?P<reason>[^\n]+)"
     r"(?:\n[ \t]*(?P<rule>(?!Warning|Network|Tensor)\S[^\n]*))?"
 )
-# Column of Vela's table for each layer -> our name.
-LAYER_COLUMNS = {
-    "Original Operator": "operator",
-    "NNG Operator": "npu_operator",
-    "Target": "runs_on",
-    "Op Cycles": "cycles",
-    "NPU": "npu_cycles",
-    "SRAM AC": "sram_cycles",
-    "DRAM AC": "dram_cycles",
-    "OnFlash AC": "on_chip_flash_cycles",
-    "OffFlash AC": "off_chip_flash_cycles",
-    "MAC Count": "macs",
-    "Util% (MAC)": "utilisation_percent",
-    "Staging Usage": "sram_bytes",
-    "Name": "name",
-}
-TEXT_COLUMNS = ("operator", "npu_operator", "runs_on", "name")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What Vela says about the whole network; every figure comes from its model of the NPU.
-
-    Attributes:
-        accelerator, system_config, memory_mode: what it was compiled for.
-        clock_hz: of the NPU, in that system.
-        cycles: of one inference.
-        npu_cycles: while the multipliers work; a layer takes as long as the slowest of all.
-        sram_cycles, dram_cycles, flash_cycles: while these memories are read or written.
-        sram_bytes, dram_bytes, flash_bytes: of them that the network fills.
-        macs: multiply-accumulates on the NPU.
-    """
-
-    accelerator: str
-    system_config: str
-    memory_mode: str
-    clock_hz: float
-    cycles: int
-    npu_cycles: int
-    sram_cycles: int
-    dram_cycles: int
-    flash_cycles: int
-    sram_bytes: int
-    dram_bytes: int
-    flash_bytes: int
-    macs: int
-
-    @property
-    def latency_ms(self) -> float:
-        """Time of one inference on the NPU at its clock; operators left on the CPU are not in it."""
-        return 1e3 * self.cycles / self.clock_hz
-
-    @property
-    def utilisation(self) -> float:
-        """Part of all multiplications that could have been done in this time, 0 to 1."""
-        multipliers = int(self.accelerator.rsplit("-", 1)[1])
-        return self.macs / (self.cycles * multipliers) if self.cycles else 0.0
-
-    def __str__(self) -> str:
-        return (
-            f"{self.accelerator}, {self.system_config}, {self.memory_mode}: {self.cycles:,} cycles, "
-            f"{self.latency_ms:.2f} ms at {self.clock_hz / 1e6:.0f} MHz, {self.utilisation:.0%} of the "
-            f"multipliers used, SRAM {self.sram_bytes / 1e3:.1f} kB"
-        )
 
 
 class EthosUTarget:
@@ -247,7 +180,7 @@ class EthosUTarget:
                 "computer understands"
             ),
             fix=tr(
-                "link it into firmware (edgelab.targets.micro.target.c_array) for a board with an Ethos-U, "
+                "link it into firmware (edgelab.targets.micro.firmware.c_array) for a board with an Ethos-U, "
                 "or for Arm's Corstone-300 FVP, a simulator that is free after accepting its "
                 "licence; its accuracy is that of the int8 model, which the CPU tells"
             ),
@@ -274,8 +207,8 @@ class EthosUTarget:
         """The compiled model and Vela's tables."""
         try:
             compiled = (folder / "model_vela.tflite").read_bytes()
-            [summary] = _csv(next(folder.glob("model_summary_*.csv")))
-            layers = [_layer(row) for row in _csv(folder / "model_per-layer.csv")]
+            [summary] = csv_rows(next(folder.glob("model_summary_*.csv")))
+            layers = [layer_row(row) for row in csv_rows(folder / "model_per-layer.csv")]
             whole = self._whole(summary)
         except (OSError, StopIteration, KeyError, ValueError, TypeError, csv.Error) as error:
             raise TargetError(
@@ -313,36 +246,11 @@ class EthosUTarget:
         )
 
 
-def estimate(compiled: Compiled) -> Estimate:
-    """Vela's figures for the whole network."""
-    return Estimate(**{key: value for key, value in compiled.log_rows[0].items() if key != "row"})
-
-
-def layers(compiled: Compiled) -> pd.DataFrame:
-    """Vela's table: one row per operation on the NPU, in order; one operator may become many."""
-    import pandas as pd
-
-    columns = list(LAYER_COLUMNS.values())
-    return pd.DataFrame([row for row in compiled.log_rows if row["row"] == "layer"], columns=columns)
-
-
 def _version() -> str:
     try:
         return metadata.version("ethos-u-vela")
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _csv(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _layer(row: dict[str, str]) -> dict[str, Any]:
-    named = {name: row[column] for column, name in LAYER_COLUMNS.items()}
-    return {"row": "layer"} | {
-        name: value if name in TEXT_COLUMNS else float(value) for name, value in named.items()
-    }
 
 
 def _placement(before: graph.Graph, compiled: bytes, log: str, model: Path) -> Placement:

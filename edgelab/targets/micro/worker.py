@@ -1,7 +1,7 @@
 """The child's side of the `micro` target: TensorFlow Lite Micro, in a process that it may end.
 
-`python -m edgelab.targets.micro.worker` answers the questions of `edgelab.targets.micro.target`, one line of JSON
-each: open a model with an arena of a given size, run it, tell what the allocator recorded.
+`python -m edgelab.targets.micro.worker` answers the questions of `engine`, one line of JSON each: open a
+model with an arena of a given size, run it, tell what the allocator recorded.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Talks to Rockchip's software, in a process and a Python of its own: `python -I rknn_worker.py`.
+"""Talks to Rockchip's software, in a process and a Python of its own: `python -I worker.py`.
 
-Without -I the modules beside it would be taken for packages such as onnxruntime. It answers questions as
-`edgelab.machine.child.Worker` puts them: a line of JSON in, one out. It knows nothing of edgelab, whose packages
-clash with Rockchip's, and needs only that toolkit, or on a board `rknnlite`. All that the toolkit prints goes
-to `log.txt` in the folder in which it is started, where the toolkit drops its files, too.
+Without -I the modules beside it would be taken for packages. It answers as `child.Worker` asks: a line of
+JSON in, one out. It knows nothing of edgelab, whose packages clash with Rockchip's, and needs only that
+toolkit, or on a board `rknnlite`. All that the toolkit prints goes to `log.txt` in the folder in which it is
+started, where the toolkit drops its files, too.
 """
 
 from __future__ import annotations

@@ -6,20 +6,19 @@ All native code of NVIDIA runs in a child process, `edgelab.targets.tensorrt.wor
 from __future__ import annotations
 
 import json
-import os
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgelab.machine import artifacts, child, hardware
-from edgelab.targets import onnx_model
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.runtime import Availability, ClosesAtEnd, Placement, TensorSpec, check_inputs
+from edgelab.machine import artifacts, hardware
+from edgelab.runtime import Availability, Placement
+from edgelab.targets import onnx_model
 from edgelab.targets.base import Compiled
+from edgelab.targets.tensorrt.engine import BUILD_LIMIT_S, Engine
+from edgelab.targets.tensorrt.session import TensorRtSession
 from edgelab.texts import tr
 
 PRECISIONS = ("int8", "fp16")
@@ -30,7 +29,6 @@ FULL_LIBRARY_FIX = tr(
     "NVIDIA's own index), or NVIDIA's packages for the system; on a Jetson: sudo apt "
     "install nvidia-jetpack, and an environment made with --system-site-packages"
 )
-START_LIMIT_S, BUILD_LIMIT_S, RUN_LIMIT_S = 120.0, 1800.0, 60.0
 HEADER = b"edgelab tensorrt engine 1\n"
 
 
@@ -43,117 +41,6 @@ def _gpu() -> str:
     """Name, driver and memory of the GPU, as its driver tells; "" when none answers."""
     jetson = hardware.text_of(hardware.ROOT / "etc/nv_tegra_release").splitlines()[:1]
     return hardware.nvidia_card() or (jetson[0] if jetson else "")
-
-
-class _Engine:
-    """The child process, and what it said about this machine's GPU."""
-
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="edgelab-tensorrt-")
-        self.folder = Path(self._folder.name)
-        command = [sys.executable, "-m", "edgelab.targets.tensorrt.worker"]
-        try:
-            self._worker = child.Worker(
-                command,
-                folder=self.folder,
-                name="TensorRT",
-                # It runs in a folder of its own, from where this package may not be found.
-                environment={"PYTHONPATH": _python_path()},
-            )
-        except TargetError:
-            self._folder.cleanup()
-            raise
-        try:
-            self.machine = self.ask({"do": "start"}, START_LIMIT_S)
-        except BaseException:
-            self.close()
-            raise
-
-    def ask(self, request: dict[str, Any], time_limit_s: float) -> dict[str, Any]:
-        """The child's answer; a refusal becomes an error.
-
-        Raises:
-            ModelError: TensorRT refuses the model.
-            TargetError: anything else.
-        """
-        answer = self._worker.ask(request, time_limit_s)
-        if refusal := answer.get("error"):
-            kind = ModelError if refusal.get("is_model") else TargetError
-            raise kind(refusal["what"], why=refusal["why"], fix=refusal["fix"])
-        return answer
-
-    def close(self) -> None:
-        self._worker.close()
-        self._folder.cleanup()
-
-
-def _python_path() -> str:
-    ours = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH", ""))))
-
-
-class TensorRtSession(ClosesAtEnd):
-    """An engine loaded on the GPU, in a child process. Made by `TensorRtTarget.open`.
-
-    Arrays reach the child process as files, which takes longer than many an inference: `benchmark` therefore
-    asks for `time_runs`.
-    """
-
-    target = "tensorrt"
-    provenance = "measured"
-    fault = ""
-
-    def __init__(self, content: bytes, facts: dict[str, Any], placement: Placement) -> None:
-        self.placement: Placement | None = placement
-        self._engine = _Engine()
-        try:
-            path = self._engine.folder / "model.engine"
-            path.write_bytes(content)
-            answer = self._engine.ask({"do": "open", "path": str(path), "facts": facts}, START_LIMIT_S)
-        except BaseException:
-            self._engine.close()
-            raise
-        self.inputs = tuple(_spec(entry) for entry in answer["inputs"])
-        self.outputs = tuple(_spec(entry) for entry in answer["outputs"])
-        self.device = self._engine.machine["gpu"]
-        self.runtime_version = f"TensorRT {self._engine.machine['tensorrt']}"
-        self._is_open = True
-
-    def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """One inference; waits for the results.
-
-        Raises:
-            InputError: wrong count, shape or type.
-            ModelError: the session is closed.
-            TargetError: the GPU failed, was taken away, or the child process died.
-        """
-        self._hand_over(inputs)
-        self._engine.ask({"do": "run"}, RUN_LIMIT_S)
-        return tuple(
-            np.load(self._engine.folder / f"output{number}.npy") for number in range(len(self.outputs))
-        )
-
-    def time_runs(self, inputs: tuple[np.ndarray, ...], count: int) -> list[float]:
-        """Latencies in ms, timed in the child process: copy to the GPU, run, copy back, wait.
-
-        Raises:
-            InputError, ModelError, TargetError: as `run`.
-        """
-        self._hand_over(inputs)
-        return self._engine.ask({"do": "time", "count": count}, RUN_LIMIT_S)["latencies_ms"]
-
-    def _hand_over(self, inputs: tuple[np.ndarray, ...]) -> None:
-        if not self._is_open:
-            raise ModelError(tr("This session is closed."), fix=tr("open the model again"))
-        check_inputs(self.inputs, inputs)
-        for number, array in enumerate(inputs):
-            np.save(self._engine.folder / f"input{number}.npy", np.ascontiguousarray(array))
-
-    def close(self) -> None:
-        """Free the engine and the GPU's memory, end the child process. A second call does nothing."""
-        if self._is_open:
-            self._is_open = False
-            self._engine.close()
 
 
 class TensorRtTarget:
@@ -260,7 +147,7 @@ class TensorRtTarget:
         self._check_available()
         started = time.perf_counter()
         prepared = self.prepare(model, calibration=calibration)
-        engine = _Engine()
+        engine = Engine()
         try:
             cache_name = artifacts.content_key(**engine.machine)
             timing_cache = artifacts.artifacts_dir() / "tensorrt" / f"timing-{cache_name}.cache"
@@ -336,7 +223,3 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
             fix=tr("build it on this machine: chain.compiled(targets.get('tensorrt'))"),
         ) from error
     return facts, engine
-
-
-def _spec(entry: dict[str, Any]) -> TensorSpec:
-    return TensorSpec(entry["name"], tuple(entry["shape"]), np.dtype(entry["dtype"]))

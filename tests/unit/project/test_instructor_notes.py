@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from edgelab.machine import artifacts
 from edgelab import display
+from edgelab.machine import artifacts
 
 ROOT = artifacts.PROJECT_ROOT
 sys.path.insert(0, str(ROOT / "tools"))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgelab import graph, models, quantization
-from edgelab.targets import placements
 from edgelab.errors import ModelError
+from edgelab.targets import placements
 from edgelab.targets.ethosu import target as ethosu
 
 HAS_VELA = importlib.util.find_spec("ethosu") is not None

@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from edgelab.processor_models import roofline
 from edgelab.errors import EdgelabError, InputError
+from edgelab.processor_models import roofline
 
 MIB = 2**20
 

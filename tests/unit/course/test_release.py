@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edgelab.machine import artifacts
 from edgelab.course import release
 from edgelab.errors import InputError
+from edgelab.machine import artifacts
 
 ROOT = artifacts.PROJECT_ROOT
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from edgelab.verification import divergence
 from edgelab import graph, quantization
 from edgelab.errors import InputError
 from edgelab.targets.cpu.target import CpuTarget
+from edgelab.verification import divergence
 
 
 @pytest.fixture(scope="module")

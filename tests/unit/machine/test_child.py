@@ -6,8 +6,8 @@ import time
 import psutil
 import pytest
 
-from edgelab.machine import child
 from edgelab.errors import TargetError
+from edgelab.machine import child
 
 ECHO = """
 import json, sys

@@ -5,8 +5,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from edgelab.course import course_map, pages
 from edgelab import display, exercises
+from edgelab.course import course_map, pages
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 import texts_in_code
 from babel.messages import Catalog, frontend, mofile, pofile
 
-from edgelab.machine import artifacts
 from edgelab import targets, texts
 from edgelab.errors import TargetError
+from edgelab.machine import artifacts
 
 ROOT = artifacts.PROJECT_ROOT
 TESTS = Path(__file__).resolve().parents[1]

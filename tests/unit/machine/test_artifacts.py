@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgelab.machine import artifacts
 from edgelab.errors import StorageError
+from edgelab.machine import artifacts
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgelab import __main__ as command_line
-from edgelab.course import class_board as board
 from edgelab import results
+from edgelab.course import class_board
 from edgelab.errors import DataError
 
 STUDENTS = [f"student {number:02d}" for number in range(12)]
@@ -48,9 +48,9 @@ def folder(tmp_path):
 
 
 def test_the_class_is_summed_up_for_everything_that_ran(folder, tmp_path):
-    made = board.write(folder, tmp_path / "board")
+    made = class_board.write(folder, tmp_path / "board")
     assert made.students == 12 and made.skipped == {} and len(made.frame) == 48
-    table = board.summary(made.frame)
+    table = class_board.summary(made.frame)
     assert list(table["what ran"]) == ["cpu · float32", "cpu · int8"] and set(table["students"]) == {12}
     int8 = made.frame[(made.frame["precision"] == "int8") & (made.frame["metric"] == "latency")]
     ordered = int8.sort_values("value")
@@ -59,7 +59,7 @@ def test_the_class_is_summed_up_for_everything_that_ran(folder, tmp_path):
         ordered["student"].iloc[0] in row["fastest, ms"] and ordered["student"].iloc[-1] in row["slowest, ms"]
     )
     assert float(row["median, ms"]) == pytest.approx(int8["value"].median(), rel=0.01)
-    machines = board.by_machine(made.frame)
+    machines = class_board.by_machine(made.frame)
     assert len(machines) == 24 and machines["machine"].iloc[0] == ordered["device"].iloc[0]
     page = made.page.read_text(encoding="utf-8")
     assert row["fastest, ms"] in page and 'alt="Latency and accuracy' in page
@@ -73,7 +73,7 @@ def test_only_the_newest_result_of_a_student_counts(folder):
         "accuracy", 0.5, target="cpu", device="laptop 0", model="net", precision="int8", dataset="d"
     )
     path.write_text(path.read_text() + lines([newer]))
-    frame, _ = board.read(folder)
+    frame, _ = class_board.read(folder)
     mine = frame[(frame["student"] == STUDENTS[0]) & (frame["metric"] == "accuracy")]
     assert sorted(mine["value"])[0] == 0.5 and len(mine) == 2
 
@@ -97,7 +97,7 @@ def test_only_the_newest_result_of_a_student_counts(folder):
 def test_corrupt_lines_are_skipped_and_counted(folder, tmp_path, line):
     path = folder / f"{STUDENTS[0]}.jsonl"
     path.write_text(line + "\n" + path.read_text() + line, encoding="utf-8")
-    made = board.write(folder, tmp_path / "board")
+    made = class_board.write(folder, tmp_path / "board")
     assert made.skipped == {f"{STUDENTS[0]}.jsonl": 2} and made.students == 12 and len(made.frame) == 48
     assert "2 lines or files could not be read" in str(made)
     assert f"Lines that could not be read: {STUDENTS[0]}.jsonl (2)." in made.page.read_text(encoding="utf-8")
@@ -108,7 +108,7 @@ def test_names_and_texts_are_escaped(tmp_path):
     folder = tmp_path / "class"
     folder.mkdir()
     (folder / "<b>eve · x.jsonl").write_text(json.dumps(record) + "\n")
-    made = board.write(folder, tmp_path / "board")
+    made = class_board.write(folder, tmp_path / "board")
     page = made.page.read_text(encoding="utf-8")
     assert "<script>" not in page and "<b>" not in page and "a · b c" in page
 
@@ -118,7 +118,7 @@ def test_published_figures_are_nobodys_result(folder, tmp_path):
         "latency", 9.0, model="net", target="npu", provenance="published", source="a vendor"
     )
     (folder / f"{STUDENTS[0]}.jsonl").write_text(lines([published]))
-    made = board.write(folder, tmp_path / "board")
+    made = class_board.write(folder, tmp_path / "board")
     assert made.students == 11 and set(made.frame["provenance"]) == {"measured"}
 
 
@@ -137,19 +137,19 @@ def test_pictures_and_simulated_chips_are_never_mixed(tmp_path):
         ),
     ]
     (folder / "ada.jsonl").write_text(lines(found))
-    frame, _ = board.read(folder)
-    assert list(board.summary(frame)["what ran"]) == [
+    frame, _ = class_board.read(folder)
+    assert list(class_board.summary(frame)["what ran"]) == [
         "cpu · cifar10",
         "cpu · shapes",
         "npu · shapes · large",
         "npu · shapes · small",
     ]
-    assert len(board.by_machine(frame)) == 0
+    assert len(class_board.by_machine(frame)) == 0
 
 
 def test_nothing_to_show_is_said(tmp_path, capsys):
     with pytest.raises(DataError, match="holds no results"):
-        board.read(tmp_path / "absent")
+        class_board.read(tmp_path / "absent")
     (tmp_path / "empty.jsonl").write_text("")
     assert command_line.main(["board", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "holds no results" in capsys.readouterr().err and not (tmp_path / "out").exists()

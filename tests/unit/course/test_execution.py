@@ -9,8 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from edgelab import __main__ as command_line
-from edgelab.course import execution as course, pages
 from edgelab import display
+from edgelab.course import execution, pages
 from edgelab.errors import InputError, StorageError
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -21,8 +21,8 @@ def folders(tmp_path, monkeypatch):
     """A course of its own: notebooks, build and artifacts in a temporary folder."""
     notebooks, build = tmp_path / "notebooks", tmp_path / "build"
     notebooks.mkdir()
-    monkeypatch.setattr(course, "NOTEBOOKS_DIR", notebooks)
-    monkeypatch.setattr(course, "BUILD_DIR", build)
+    monkeypatch.setattr(execution, "NOTEBOOKS_DIR", notebooks)
+    monkeypatch.setattr(execution, "BUILD_DIR", build)
     monkeypatch.setattr(display, "COURSE_FILE", tmp_path / "course.json")
     monkeypatch.setattr(display, "MINUTES_FILE", tmp_path / "minutes.json")
     monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path / "artifacts"))
@@ -43,10 +43,10 @@ def add_chapter(folders, number, *sources):
 def test_select_takes_numbers_in_any_form_and_keeps_the_order(folders):
     for number in ("01", "04", "10"):
         add_chapter(folders, number, "1")
-    assert [c["number"] for c in course.select([])] == ["01", "04", "10"]
-    assert [c["number"] for c in course.select(["10", " 4"])] == ["04", "10"]
+    assert [c["number"] for c in execution.select([])] == ["01", "04", "10"]
+    assert [c["number"] for c in execution.select(["10", " 4"])] == ["04", "10"]
     with pytest.raises(InputError, match="chapter 07"):
-        course.select(["4", "7"])
+        execution.select(["4", "7"])
 
 
 def test_a_failing_chapter_is_reported_with_its_cell_and_the_others_go_on(folders, capsys):
@@ -89,10 +89,10 @@ def kernels_of(marker):
 )
 def test_a_chapter_that_does_not_end_is_ended_with_its_kernel(folders, monkeypatch, limits, words):
     add_chapter(folders, "01", "import time", "while True: time.sleep(0.1)")
-    monkeypatch.setitem(course.TIME_LIMITS_S, "fast", limits)
+    monkeypatch.setitem(execution.TIME_LIMITS_S, "fast", limits)
     marker = f"never-{os.getpid()}-{limits[0]}"
-    (chapter,) = course.select([])
-    record = course.run_chapter(chapter, dataset=marker, build_dir=folders[1])
+    (chapter,) = execution.select([])
+    record = execution.run_chapter(chapter, dataset=marker, build_dir=folders[1])
     assert record.status == "failed" and words in record.error
     deadline = time.monotonic() + 10
     while kernels_of(marker) and time.monotonic() < deadline:
@@ -102,17 +102,17 @@ def test_a_chapter_that_does_not_end_is_ended_with_its_kernel(folders, monkeypat
 
 def test_a_kernel_that_dies_is_a_failed_chapter(folders):
     add_chapter(folders, "01", "import os", "os._exit(7)")
-    (chapter,) = course.select([])
-    record = course.run_chapter(chapter, build_dir=folders[1])
+    (chapter,) = execution.select([])
+    record = execution.run_chapter(chapter, build_dir=folders[1])
     assert record.status == "failed" and "kernel died" in record.error and "os._exit(7)" in record.error
 
 
 def test_a_build_folder_that_cannot_be_written_is_an_error_on_purpose(folders):
     add_chapter(folders, "01", "1")
-    (chapter,) = course.select([])
+    (chapter,) = execution.select([])
     folders[1].write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="Cannot write"):
-        course.run_chapter(chapter, build_dir=folders[1])
+        execution.run_chapter(chapter, build_dir=folders[1])
 
 
 def test_minutes_are_recorded_for_passed_chapters_and_shown_in_headers(folders):
@@ -167,10 +167,10 @@ def test_kernels_get_absolute_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EDGELAB_ARTIFACTS", "made")
     monkeypatch.setenv("EDGELAB_DATA", "pictures")
-    settings = course._settings("fast", "pictures")
+    settings = execution._settings("fast", "pictures")
     assert settings["EDGELAB_ARTIFACTS"] == str(tmp_path / "made")
     assert settings["EDGELAB_DATA"] == settings["EDGELAB_DATASET"] == str(tmp_path / "pictures")
-    assert course._settings("fast", "cifar10")["EDGELAB_DATASET"] == "cifar10"
+    assert execution._settings("fast", "cifar10")["EDGELAB_DATASET"] == "cifar10"
 
 
 def page_of(tmp_path, *cells):

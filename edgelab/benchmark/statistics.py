@@ -1,0 +1,100 @@
+"""Medians with intervals, and when two of them are a tie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+NARROW = 0.02  # wanted width of the interval, relative to the median
+MIN_SAMPLES_IN_TIME = 5  # taken even if the time is over
+SAME = 0.01  # two speeds within 1 % are the same: where a model lies in memory makes as much
+
+
+def bootstrap_interval(
+    samples: np.ndarray,
+    statistic: Callable[..., np.ndarray] = np.median,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of a statistic by the moving-block bootstrap.
+
+    Timings in a row resemble each other (a clock that slowed down stays slow for a while), so blocks of
+    neighbours are drawn rather than single values; those would give too narrow an interval.
+    Künsch 1989; block length n^(1/3), Hall, Horowitz and Jing 1995.
+
+    Args:
+        samples: shape [N, …] in the order they were taken, N at least 1.
+        statistic: called with an array and `axis=1`.
+        resamples: how often to draw.
+        level: of confidence, 0 to 1.
+        seed: of the draws.
+
+    Returns:
+        Lower and upper end, in the samples' unit.
+    """
+    samples = np.asarray(samples, np.float64)
+    block = max(1, round(len(samples) ** (1 / 3)))
+    blocks = -(-len(samples) // block)
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(0, len(samples) - block + 1, (resamples, blocks))
+    indices = (starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, : len(samples)]
+    tail = (1 - level) / 2
+    low, high = np.quantile(statistic(samples[indices], axis=1), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def is_narrow(samples: np.ndarray) -> bool:
+    """Whether the median is known well enough to stop: its interval is at most `NARROW` of it wide."""
+    low, high = bootstrap_interval(samples, resamples=200)
+    return high - low <= NARROW * float(np.median(samples))
+
+
+@dataclass(frozen=True)
+class SpeedUp:
+    """How many times as fast as the baseline, with its 95 % interval.
+
+    Attributes:
+        ratio: old time by new time, median over the rounds.
+        low, high: 95 % interval of the ratio.
+    """
+
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the two cannot be told apart: a ratio within 1 % of 1 is possible."""
+        return self.low <= 1 + SAME and self.high >= 1 / (1 + SAME)
+
+    def __str__(self) -> str:
+        text = f"{self.ratio:.2f}x [{self.low:.2f}, {self.high:.2f}]"
+        return f"{text} (tie)" if self.is_tie else text
+
+
+def ratio_interval(slow: np.ndarray, fast: np.ndarray, seed: int) -> SpeedUp:
+    """Speed-up of `fast` over `slow` from their medians in the same rounds, [rounds] each.
+
+    Whole rounds are drawn, so that a slow minute, which both shared, cancels.
+    """
+    logarithm = np.log(slow) - np.log(fast)
+    low, high = bootstrap_interval(logarithm, seed=seed)
+    return SpeedUp(float(np.exp(np.median(logarithm))), float(np.exp(low)), float(np.exp(high)))
+
+
+def interval_of_turns(turns: list[list[float]], seed: int) -> tuple[float, float]:
+    """95 % interval of the median of all runs; whole turns are drawn, since the runs of one are alike."""
+
+    def median_of_all(drawn: np.ndarray, axis: int) -> np.ndarray:
+        return np.median(drawn.reshape(len(drawn), -1), axis=axis)
+
+    return bootstrap_interval(np.array(turns), median_of_all, resamples=400, seed=seed)
+
+
+def relative_medians(medians: dict[str, np.ndarray]) -> np.ndarray:
+    """How slow each round was compared with the usual, [rounds]: the machine's own ups and downs."""
+    return np.mean([values / np.median(values) for values in medians.values()], axis=0)

@@ -1,0 +1,101 @@
+"""Changed copies of a model: other values, fewer operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgelab.errors import InputError, ModelError
+from edgelab.graph.reading import FILE_IDENTIFIER, read
+from edgelab.texts import tr
+
+
+def with_values(model: bytes, changes: Mapping[int, np.ndarray]) -> bytes:
+    """The same model file with other constants: what pruning, rounding or clustering weights does to it.
+
+    Args:
+        model: the content of a `.tflite` file.
+        changes: new stored values by tensor index, of the tensor's own shape and type. A tensor that shares
+            its buffer with others changes them too.
+
+    Returns:
+        The changed content; nothing moves, so it is as long as before.
+
+    Raises:
+        ModelError: not a whole TFLite model, or a tensor that holds no plain constant.
+        InputError: values of another shape or type.
+    """
+    found, content = read(model), bytearray(model)
+    for index, values in changes.items():
+        tensor = found.tensors[index]
+        stored = tensor.values()
+        if values.shape != stored.shape or values.dtype != stored.dtype:
+            raise InputError(
+                tr(
+                    "Tensor {index}: expected {dtype} {shape}, got {got_dtype} {got_shape}.",
+                    index=index,
+                    dtype=stored.dtype,
+                    shape=list(stored.shape),
+                    got_dtype=values.dtype,
+                    got_shape=list(values.shape),
+                ),
+                fix=tr("keep the shape, and cast with .astype"),
+            )
+        data = np.ascontiguousarray(values).tobytes()
+        content[tensor.file_offset : tensor.file_offset + len(data)] = data
+    return bytes(content)
+
+
+def prefix(model: bytes, last_operator: int) -> bytes:
+    """The model cut off after one operator: what that operator computes becomes the only output.
+
+    Running both halves of a doubt on two runtimes finds the operator where their results part.
+
+    Args:
+        model: the content of a `.tflite` file, without control flow.
+        last_operator: index of the operator to end with; those that it does not depend on are dropped.
+
+    Returns:
+        The content of a smaller `.tflite` file.
+
+    Raises:
+        ModelError: not a whole TFLite model, or one with control flow.
+        InputError: there is no such operator, or it has no output.
+    """
+    import flatbuffers
+
+    found = read(model)
+    if found.branches:
+        raise ModelError(
+            tr("A model with control flow cannot be cut."),
+            why=tr("WHILE and IF call graphs of their own"),
+            fix=tr("unroll the loop before converting (Keras: unroll=True)"),
+        )
+    if not 0 <= last_operator < len(found.operators) or not found.operators[last_operator].outputs:
+        raise InputError(
+            tr("The model cannot be cut after operator {last_operator}.", last_operator=last_operator),
+            fix=tr(
+                "choose one of its operators, 0 to {last}, that computes something",
+                last=len(found.operators) - 1,
+            ),
+        )
+    kept, wanted = [], set(found.operators[last_operator].outputs)
+    for operator in reversed(found.operators[: last_operator + 1]):
+        if wanted & set(operator.outputs):
+            kept.append(operator.index)
+            wanted |= set(operator.inputs)
+    whole = schema.ModelT.InitFromPackedBuf(model)
+    part = whole.subgraphs[0]
+    part.operators = [part.operators[index] for index in sorted(kept)]
+    part.inputs = [index for index in found.inputs if index in wanted]
+    part.outputs = [found.operators[last_operator].outputs[0]]
+    whole.signatureDefs = None  # they name tensors that are inputs and outputs no longer
+    used = {part.tensors[index].buffer for index in wanted if index >= 0}
+    for index, stored in enumerate(whole.buffers):
+        if index not in used:
+            stored.data = None
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(whole.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())

@@ -1,0 +1,153 @@
+"""The one table: a row per model, target and device, each number with the mark of its provenance."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from edgelab.results.record import MAIN_METRICS, PROVENANCE_GLYPHS, PROVENANCES, ROW_KEY, format_value
+from edgelab.results.store import latest, load
+
+
+def rows_of_metric(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The strongest evidence of `metric` per row key, indexed by `ROW_KEY`."""
+    chosen = frame[frame["metric"] == metric].assign(
+        strength=lambda rows: rows["provenance"].map(PROVENANCES.index)
+    )
+    chosen = chosen.sort_values("strength", kind="stable").drop_duplicates(ROW_KEY)
+    return chosen.set_index(ROW_KEY)
+
+
+def _latency_ranks(latency: pd.DataFrame) -> dict[tuple, str]:
+    """Rank of each row among those of the same model and data set; rows that overlap are called a tie.
+
+    A row's rank is one more than the number of rows that are certainly faster: those whose whole interval
+    lies below its own.
+    """
+    ranks = {}
+    timed = latency.dropna(subset=["low", "high"]).reset_index()
+    for _, group in timed.groupby(["model", "dataset"], sort=False):
+        for row in group.itertuples():
+            rank = 1 + int((group["high"] < row.low).sum())
+            overlapping = group[(group["low"] <= row.high) & (group["high"] >= row.low)].drop(row.Index)
+            tied = ", ".join(f"{other.precision} {other.target}" for other in overlapping.itertuples())
+            key = tuple(getattr(row, name) for name in ROW_KEY)
+            ranks[key] = f"{rank} (tie with {tied})" if tied else str(rank)
+    return ranks
+
+
+@dataclass(frozen=True, repr=False)
+class ComparisonTable:
+    """One row per model, precision, target, device and data set; every number with unit and provenance.
+
+    Attributes:
+        rows: text cells, `columns` in order; a metric cell is (text, provenance) or None.
+        columns: headings.
+    """
+
+    rows: tuple[tuple, ...]
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [self.columns, *([_plain(cell) for cell in row] for row in self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
+        text = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        return "\n".join([*text, self.legend])
+
+    __repr__ = __str__
+
+    @property
+    def legend(self) -> str:
+        """What the marks mean, for those that occur."""
+        seen = {cell[1] for row in self.rows for cell in row if isinstance(cell, tuple)}
+        marks = [f"{PROVENANCE_GLYPHS[name]} {name}" for name in PROVENANCES if name in seen]
+        return ", ".join(marks)
+
+    def _repr_html_(self) -> str:
+        head = "".join(
+            f'<th scope="col" style="text-align:left">{html.escape(name)}</th>' for name in self.columns
+        )
+        body = "".join(
+            "<tr>" + "".join(f'<td style="text-align:left">{_rich(cell)}</td>' for cell in row) + "</tr>"
+            for row in self.rows
+        )
+        return (
+            f"<table><caption>{self.legend or 'No results yet.'}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+def _plain(cell: str | tuple[str, str] | None) -> str:
+    if cell is None:
+        return "–"
+    return cell if isinstance(cell, str) else f"{PROVENANCE_GLYPHS[cell[1]]} {cell[0]}"
+
+
+def _rich(cell: str | tuple[str, str] | None) -> str:
+    if cell is None:
+        return '<span title="not measured">–</span>'
+    if isinstance(cell, str):
+        return html.escape(cell)
+    glyph = PROVENANCE_GLYPHS[cell[1]]
+    return f'<span title="{cell[1]}" aria-label="{cell[1]}">{glyph}</span> {html.escape(cell[0])}'
+
+
+def _metric_cell(row: pd.Series) -> tuple[str, str]:
+    text = format_value(row["value"], row["unit"])
+    if np.isfinite(row["low"]):
+        text += f" [{row['low']:.3g}, {row['high']:.3g}]"
+    return text, row["provenance"]
+
+
+def comparison_table(frame: pd.DataFrame | None = None) -> ComparisonTable:
+    """The course's one table: what each model costs and gives on each target.
+
+    Rows are ordered by latency, fastest first. Latencies of one model whose 95 % intervals overlap are called
+    a tie. Metrics besides accuracy, latency and size get a column when any row has them.
+
+    Args:
+        frame: records as `load` gives them; None takes the store.
+
+    Returns:
+        A table that shows itself in a notebook and prints as plain text.
+    """
+    frame = latest(load() if frame is None else frame)
+    others = [name for name in frame["metric"].unique() if name not in MAIN_METRICS]
+    metrics = MAIN_METRICS + sorted(others)
+    cells = {metric: rows_of_metric(frame, metric) for metric in metrics}
+    ranks = _latency_ranks(cells["latency"])
+    placements = frame[frame["placement"] != ""].drop_duplicates(ROW_KEY, keep="last")
+    placements = placements.set_index(ROW_KEY)["placement"]
+    keys = list(dict.fromkeys(frame[ROW_KEY].itertuples(index=False, name=None)))
+    keys.sort(key=lambda key: cells["latency"]["value"].get(key, np.inf))
+
+    def cell(metric, key):
+        return _metric_cell(cells[metric].loc[key]) if key in cells[metric].index else None
+
+    rows = tuple(
+        (
+            *(part or "–" for part in key),
+            *(cell(metric, key) for metric in MAIN_METRICS),
+            ranks.get(key),
+            placements.get(key),
+            *(cell(metric, key) for metric in metrics[len(MAIN_METRICS) :]),
+        )
+        for key in keys
+    )
+    headings = [*ROW_KEY, *MAIN_METRICS, "latency rank", "placement", *metrics[len(MAIN_METRICS) :]]
+    optional = ("latency rank", "placement")
+    shown = [
+        column
+        for column, name in enumerate(headings)
+        if name not in optional or any(row[column] is not None for row in rows)
+    ]
+    return ComparisonTable(
+        rows=tuple(tuple(row[column] for column in shown) for row in rows),
+        columns=tuple(headings[column].replace("_", " ") for column in shown),
+    )

@@ -1,0 +1,136 @@
+"""A model loaded in LiteRT on the CPU."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import numpy as np
+
+from edgelab.errors import InputError, ModelError
+from edgelab.machine import quiet
+from edgelab.machine.hardware import processor_name
+from edgelab.runtime import ClosesAtEnd, Placement, TensorSpec, check_inputs
+from edgelab.texts import tr
+
+# "xnnpack": optimised kernels in one delegate; "builtin": LiteRT's own, operator by operator;
+# "reference": the plainest C++, slow, the arbiter when two others disagree.
+RESOLVERS = {"xnnpack": "BUILTIN", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+
+
+def runtime_version() -> str:
+    """Name and version of the runtime."""
+    return f"LiteRT {metadata.version('ai-edge-litert')}"
+
+
+def trial_input(spec: TensorSpec) -> np.ndarray:
+    """An input that any valid model accepts: fixed noise, and zeros where integers may be indices."""
+    if spec.dtype in (np.uint8, np.int8, np.float32):
+        noise = np.random.default_rng(0).integers(0, 256, spec.shape, np.uint8)
+        return noise.view(spec.dtype) if spec.dtype == np.int8 else noise.astype(spec.dtype)
+    return np.zeros(spec.shape, spec.dtype)
+
+
+class CpuSession(ClosesAtEnd):
+    """A model loaded on the CPU. Made by `CpuTarget.open`; one thread at a time may run it."""
+
+    target = "cpu"
+    provenance = "measured"
+    placement: Placement | None = None
+    fault = ""
+
+    def __init__(
+        self, content: bytes, *, kernels: str, threads: int, batch_size: int, keep_tensors: bool = False
+    ) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        # The content rather than the path: LiteRT would map the file, and die if it is overwritten meanwhile.
+        try:
+            with quiet.native_stderr():
+                interpreter = Interpreter(
+                    model_content=content,
+                    num_threads=threads,
+                    experimental_op_resolver_type=OpResolverType[RESOLVERS[kernels]],
+                    experimental_preserve_all_tensors=keep_tensors,
+                )
+                if batch_size != 1:
+                    for details in interpreter.get_input_details():
+                        shape = (batch_size, *details["shape"][1:])
+                        interpreter.resize_tensor_input(details["index"], shape)
+                interpreter.allocate_tensors()
+            details = interpreter.get_tensor_details() if keep_tensors else []
+            self._kept = {entry["index"]: _spec(entry) for entry in details}
+            self.inputs, self._input_indices = _specs(interpreter.get_input_details())
+            self.outputs, self._output_indices = _specs(interpreter.get_output_details())
+        except (RuntimeError, ValueError) as error:
+            raise refusal(str(error)) from error
+        self._interpreter = interpreter
+        self.kernels, self.threads, self.batch_size = kernels, threads, batch_size
+        self.device, self.runtime_version = processor_name(), runtime_version()
+
+    def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """One inference.
+
+        Args:
+            *inputs: one array for each of `self.inputs`, of exactly its shape and type.
+
+        Returns:
+            One array for each of `self.outputs`, as the model gives it: quantized outputs stay integers.
+
+        Raises:
+            InputError: wrong count, shape or type.
+            ModelError: the session is closed, or the model fails on this input.
+        """
+        if self._interpreter is None:
+            raise ModelError(
+                tr("This session is closed."), fix=tr("open the model again: targets.get('cpu').open(path)")
+            )
+        check_inputs(self.inputs, inputs)
+        try:
+            for index, array in zip(self._input_indices, inputs, strict=True):
+                self._interpreter.set_tensor(index, array)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise refusal(str(error)) from error
+        return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
+
+    def tensor(self, index: int) -> np.ndarray:
+        """What the last run left in a tensor, as real numbers (float32, dequantized).
+
+        Args:
+            index: as in `graph.read`; the session was opened with `keep_tensors=True`.
+
+        Raises:
+            InputError: tensors were not kept, or there is none of that index.
+        """
+        if index not in self._kept:
+            raise InputError(
+                tr("Tensor {index} was not kept.", index=index),
+                fix=tr("open the model with keep_tensors=True"),
+            )
+        return self._kept[index].dequantize(self._interpreter.get_tensor(index))
+
+    def close(self) -> None:
+        """Free the model's memory. A second call does nothing."""
+        self._interpreter = None
+
+    def __repr__(self) -> str:
+        return f"<CPU session: {self.kernels}, {self.threads} threads, batch {self.batch_size}>"
+
+
+def _spec(entry: dict) -> TensorSpec:
+    scale, zero_point = entry["quantization"]
+    shape = tuple(int(size) for size in entry["shape"])
+    return TensorSpec(entry["name"], shape, np.dtype(entry["dtype"]), float(scale), int(zero_point))
+
+
+def _specs(details: list[dict]) -> tuple[tuple[TensorSpec, ...], tuple[int, ...]]:
+    return tuple(map(_spec, details)), tuple(entry["index"] for entry in details)
+
+
+def refusal(reason: str, name: str = "The model") -> ModelError:
+    """The error for a model that LiteRT does not take, with the fix for its reason."""
+    if "unresolved custom op" in reason:
+        fix = tr("it was made for another runtime or accelerator: open the file it was compiled from")
+    else:
+        fix = tr("convert it again for this runtime; where a batch was asked for, try batch_size=1")
+    return ModelError(tr("{name} cannot be run on the CPU.", name=name), why=reason.strip(), fix=fix)
