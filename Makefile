@@ -70,7 +70,7 @@ lint: setup
 	"$(RUN)" -m ruff format --check .
 	"$(RUN)" -m nbstripout --verify --keep-id --keep-count --drop-empty-cells $(NOTEBOOKS)
 	"$(RUN)" -m codespell_lib $(SPELLED)
-	"$(RUN)" -m pytest -q tests/notebooks/test_structure.py tests/unit/test_links.py
+	"$(RUN)" -m pytest -q tests/notebooks/test_structure.py tests/unit/project/test_links.py
 
 strip: setup
 	@"$(RUN)" tools/strip_notebooks.py

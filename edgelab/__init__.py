@@ -1,13 +1,33 @@
 """edgelab: the shared package of the Edge AI Acceleration Workbook.
 
-One module per step of the pipeline, in the order data flows: environment, datasets, models, training,
-quantization, graph, targets, verification, benchmark, video, results, display, exercises.
-Importing `edgelab` loads none of them, so that it costs nothing and never loads TensorFlow.
+`__all__` names what lessons import, in the order data flows. Beside these stand rooms that serve them, such
+as `machine`, `runtime` or `course`; CONTRIBUTING.md says what lives in each. Importing `edgelab` loads none of
+it, so that it costs nothing and never loads TensorFlow.
 """
+
+import os as _os
 
 __version__ = "0.1.0"
 
-import os as _os
+__all__ = [  # noqa: RUF022 - in the order data flows
+    "environment",
+    "datasets",
+    "models",
+    "training",
+    "graph",
+    "quantization",
+    "targets",
+    "verification",
+    "benchmark",
+    "results",
+    "estimate",
+    "pipeline",
+    "survey",
+    "video",
+    "display",
+    "exercises",
+    "errors",
+]
 
 # TensorFlow reads these when it is first imported; the lessons show results, not its start-up log.
 _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,15 +1,13 @@
 """Execute the chapters in order, each in a process of its own, and write what a reader can open.
 
 `build/notebooks/` holds the executed copies and their pages, `build/index.html` leads to them, and
-`build/summary.json` says how long each took. A chapter that fails does not stop the others. One whose
-notebook, package, data and settings are those of its last finished run is not executed again: its page
-is kept.
+`build/summary.json` says how long each took. A chapter that fails does not stop the others. One for which
+nothing has changed since its last finished run is not executed again (see `stamps`): its page is kept.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import queue
@@ -20,17 +18,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from edgelab import display, results
-from edgelab.course import pages
+from edgelab.course import pages, stamps
 from edgelab.errors import InputError
 from edgelab.machine import artifacts, hardware
-from edgelab.targets import matrix
 from edgelab.texts import tr
 
 NOTEBOOKS_DIR = artifacts.PROJECT_ROOT / "notebooks"
@@ -192,57 +188,6 @@ def _duration_s(executed: Path) -> float:
     return sum(cell["metadata"].get("papermill", {}).get("duration") or 0.0 for cell in cells)
 
 
-def _settings(profile: str, dataset: str) -> dict[str, str]:
-    """Environment variables of the kernels, whose folder is `notebooks/`: relative paths become absolute."""
-    settings = {"EDGELAB_PROFILE": profile, "EDGELAB_DATASET": dataset}
-    settings["EDGELAB_ARTIFACTS"] = str(artifacts.artifacts_dir().absolute())
-    if dataset and Path(dataset).exists():
-        settings["EDGELAB_DATASET"] = str(Path(dataset).absolute())
-    if data := os.environ.get("EDGELAB_DATA"):
-        settings["EDGELAB_DATA"] = str(Path(data).absolute())
-    return settings
-
-
-@cache
-def _machine() -> str:
-    return f"{hardware.description()}\n{matrix.matrix()}"
-
-
-def _stamp(source: Path, settings: dict[str, str]) -> Path:
-    """Where a finished run of this chapter is noted; named after all that decides what its page shows.
-
-    The notebooks before it count, since it takes what they leave; so does the machine, which it measures, and
-    what every target can do: a chapter is executed again when an accelerator has come or gone.
-    """
-    root = artifacts.PROJECT_ROOT
-    files = [path for path in sorted(NOTEBOOKS_DIR.glob("*.ipynb")) if path.name <= source.name]
-    for folder in ("edgelab", "data", "requirements"):
-        files += sorted(path for path in (root / folder).rglob("*") if path.is_file())
-    digest = hashlib.sha256()
-    for path in files:
-        if path.suffix != ".pyc" and path != display.MINUTES_FILE:
-            digest.update(path.name.encode() + path.read_bytes())
-    key = artifacts.content_key(files=digest.digest(), settings=settings, machine=_machine())
-    return artifacts.artifacts_dir() / "executed" / f"{source.stem}-{key}.json"
-
-
-def _remembered(stamp: Path, build_dir: Path) -> ChapterRun | None:
-    """The finished run that made the page in the build folder, if that is the page of this stamp."""
-    if not stamp.exists():
-        return None
-    record = json.loads(stamp.read_text(encoding="utf-8"))
-    page = build_dir / record["run"]["page"]
-    if not page.exists() or artifacts.content_key(page=page) != record["page_key"]:
-        return None
-    return ChapterRun(**{**record["run"], "status": "unchanged"})
-
-
-def _remember(stamp: Path, run: ChapterRun, build_dir: Path) -> None:
-    record = {"run": asdict(run), "page_key": artifacts.content_key(page=build_dir / run.page)}
-    with artifacts.atomic_path(stamp) as temporary:
-        temporary.write_text(json.dumps(record), encoding="utf-8")
-
-
 def run_chapter(
     chapter: dict[str, str],
     *,
@@ -269,11 +214,16 @@ def run_chapter(
     source = NOTEBOOKS_DIR / chapter["notebook"]
     if not source.exists():
         return ChapterRun(**facts, status="missing", error=f"There is no {source.name} in notebooks/.")
-    settings = _settings(profile, dataset)
-    stamp = _stamp(source, settings)
-    if not again and (remembered := _remembered(stamp, build_dir)):
-        return remembered
+    settings = stamps.settings(profile, dataset)
+    stamp = stamps.path(source, settings, earlier=_before(source))
     out = build_dir / "notebooks" / source.name
+    title = f"{chapter['number']} {chapter['title']}"
+    remembered = None if again else stamps.remembered(stamp, out, build_dir)
+    if remembered:
+        if not remembered.page_is_current:
+            pages.write_page(out, build_dir / remembered.run["page"], title)
+            stamps.remember(stamp, remembered.run, out, build_dir)
+        return ChapterRun(**{**remembered.run, "status": "unchanged"})
     artifacts.make_folder(out.parent)
     out.unlink(missing_ok=True)
     env = {**os.environ, **settings}
@@ -282,12 +232,17 @@ def run_chapter(
     if out.exists():
         duration_s = _duration_s(out)
         page = f"notebooks/{source.stem}.html"
-        pages.write_page(out, build_dir / page, f"{chapter['number']} {chapter['title']}")
+        pages.write_page(out, build_dir / page, title)
     status = "failed" if error else "passed"
     run = ChapterRun(**facts, status=status, duration_s=duration_s, error=error, page=page)
     if run.status == "passed":
-        _remember(stamp, run, build_dir)
+        stamps.remember(stamp, asdict(run), out, build_dir)
     return run
+
+
+def _before(source: Path) -> list[Path]:
+    """The chapters before this one, which takes what they leave."""
+    return [path for path in sorted(NOTEBOOKS_DIR.glob("*.ipynb")) if path.name < source.name]
 
 
 def chapters_executed(build_dir: Path) -> dict[str, Path]:

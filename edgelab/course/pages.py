@@ -15,6 +15,7 @@ from edgelab.machine import artifacts
 if TYPE_CHECKING:
     import nbformat
 
+WEB_FOLDER = Path(__file__).parent / "web"
 GLOSSARY_PAGE = "glossary.html"
 # The plain text of a control, such as "IntSlider(value=3)"; a progress bar says how far it came.
 CONTROL = re.compile(r"\w+\(.+\)", re.DOTALL)

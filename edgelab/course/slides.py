@@ -16,6 +16,7 @@ from edgelab.course import formulas, glossary
 from edgelab.course.execution import chapters_executed
 from edgelab.course.pages import (
     GLOSSARY_PAGE,
+    WEB_FOLDER,
     link_chapters,
     without_live_controls,
     write_glossary,
@@ -29,7 +30,6 @@ SHARED_FOLDER = "reveal.js"
 # Of reveal.js, what a page loads.
 REVEAL_PARTS = ("dist/reveal.css", "dist/reveal.js", "plugin/notes", "LICENSE")
 KEYS = "Arrow keys or space to go on, Esc for an overview, S for speaker notes. On paper, a page each."
-WEB_FOLDER = Path(__file__).parent / "web"
 
 
 def _reveal() -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgelab.course import formulas, glossary
 from edgelab.course.execution import chapters_executed
-from edgelab.course.pages import link_chapters, without_live_controls
+from edgelab.course.pages import WEB_FOLDER, link_chapters, without_live_controls
 from edgelab.errors import TargetError
 from edgelab.machine import artifacts, child
 from edgelab.texts import tr
@@ -22,7 +22,6 @@ from edgelab.texts import tr
 if TYPE_CHECKING:
     import nbformat
 
-WEB_FOLDER = Path(__file__).parent / "web"
 TIME_LIMIT_S = 900.0
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgelab import display
+from edgelab.course.pages import WEB_FOLDER
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "course" / "web" / "grades.html.j2"
+TEMPLATE = WEB_FOLDER / "grades.html.j2"
 MARKS = {"solved": "✓", "wrong": "✗", "open": "○", "failed": "!", "refused": "!"}
 WORDS = {
     "solved": "solved",

@@ -1,4 +1,4 @@
-"""One file per accelerator, behind one protocol: probe, compile, open, run."""
+"""One room per accelerator, behind one protocol: probe, compile, open, run."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from edgelab.errors import TargetError
 from edgelab.targets.base import Target
 from edgelab.texts import tr
 
-# Loaded when asked for: a target's runtime may take seconds to import, or be missing.
+# Each in `targets/NAME/target.py`, loaded when asked for: a runtime may be missing, or slow to import.
 _CLASSES = {
-    "cpu": "edgelab.targets.cpu.target:CpuTarget",
-    "keras": "edgelab.targets.keras.target:KerasTarget",
-    "gpu": "edgelab.targets.gpu.target:GpuTarget",
-    "edgetpu": "edgelab.targets.edgetpu.target:EdgeTpuTarget",
-    "rknn": "edgelab.targets.rknn.target:RknnTarget",
-    "tensorrt": "edgelab.targets.tensorrt.target:TensorRtTarget",
-    "openvino": "edgelab.targets.openvino.target:OpenVinoTarget",
-    "onnxruntime": "edgelab.targets.onnxruntime.target:OnnxRuntimeTarget",
-    "ethosu": "edgelab.targets.ethosu.target:EthosUTarget",
-    "micro": "edgelab.targets.micro.target:MicroTarget",
+    "cpu": "CpuTarget",
+    "keras": "KerasTarget",
+    "gpu": "GpuTarget",
+    "edgetpu": "EdgeTpuTarget",
+    "rknn": "RknnTarget",
+    "tensorrt": "TensorRtTarget",
+    "openvino": "OpenVinoTarget",
+    "onnxruntime": "OnnxRuntimeTarget",
+    "ethosu": "EthosUTarget",
+    "micro": "MicroTarget",
 }
 
 
 def names() -> tuple[str, ...]:
     """The targets that the course knows."""
     return tuple(_CLASSES)
+
+
+def module_of(name: str) -> str:
+    """The full name of the module that holds a target, which need not be imported yet."""
+    return f"{__name__}.{name}.target"
 
 
 def get(name: str, **options: Any) -> Target:
@@ -44,5 +49,4 @@ def get(name: str, **options: Any) -> Target:
             tr("There is no target {name!r}.", name=name),
             fix=tr("choose from {names}", names=", ".join(_CLASSES)),
         )
-    module, class_name = _CLASSES[name].split(":")
-    return getattr(import_module(module), class_name)(**options)
+    return getattr(import_module(module_of(name)), _CLASSES[name])(**options)

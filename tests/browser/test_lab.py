@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edgelab.__main__ import lab_settings
+from edgelab.commands.lab import settings as lab_settings
 from edgelab.machine.child import kill_tree
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ import pytest
 
 from edgelab.course import glossary
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools"))
 import check_links  # noqa: E402 - a tool, not a package
 
