@@ -106,5 +106,7 @@ lock:
 	    --extra $$extra --extra targets --extra site --extra dev \
 	    --constraint requirements/constraints.txt pyproject.toml -o requirements/$$extra.lock || exit 1; \
 	done
-	uv pip compile -q --universal --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --python-version 3.10 requirements/rknn.in -o requirements/rknn.lock
+	for extra in rknn uv; do \
+	  uv pip compile -q --universal --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	    --python-version 3.10 requirements/$$extra.in -o requirements/$$extra.lock || exit 1; \
+	done

@@ -1,8 +1,8 @@
 """edgelab: the shared package of the Edge AI Acceleration Workbook.
 
 `__all__` names what lessons import, in the order data flows. Beside these stand rooms that serve them, such
-as `machine`, `runtime` or `course`; CONTRIBUTING.md says what lives in each. Importing `edgelab` loads none of
-it, so that it costs nothing and never loads TensorFlow.
+as `machine`, `runtime` or `course`; CONTRIBUTING.md says what lives in each. Importing `edgelab` loads none
+of it, so that it costs nothing and never loads TensorFlow.
 """
 
 import os as _os

@@ -20,6 +20,7 @@ from edgelab.texts import tr, tr_later
 if TYPE_CHECKING:
     import ipywidgets
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COURSE_FILE = artifacts.PROJECT_ROOT / "data" / "course.json"
@@ -117,6 +118,27 @@ def figure(fig: Figure, alt: str, caption: str = "") -> None:
         f'src="data:image/png;base64,{picture}">{below}</figure>',
         alt,
     )
+
+
+def legend(axes: Axes) -> None:
+    """The legend of `axes` above its frame, where it can lie on no measured point, wherever that falls.
+
+    Call it last: a title moves up to make room.
+
+    Args:
+        axes: what was drawn with a label is in the legend.
+    """
+    labels = axes.get_legend_handles_labels()[1]
+    size = 9.0
+    # A letter is about 0.55 of its size wide; handle, gaps and the space between columns take 4.5 sizes.
+    widest_points = size * (0.55 * max(map(len, labels)) + 4.5)
+    width_points = axes.get_window_extent().width * 72 / axes.figure.dpi
+    columns = max(1, min(len(labels), int(width_points / widest_points)))
+    rows = -(-len(labels) // columns)
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    axes.legend(ncols=columns, frameon=False, fontsize=size, **place)
+    if axes.get_title():
+        axes.set_title(axes.get_title(), pad=8 + 1.7 * size * rows)
 
 
 def _cell_text(value: Any) -> str:

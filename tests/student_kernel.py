@@ -92,10 +92,12 @@ class StudentKernel:
                 reply = self._reply_to(request)
                 if reply is None:
                     continue
+                if reply["status"] == "aborted" and not stopped:  # still busy with an interrupt before
+                    request = self.client.execute(source)
+                    continue
                 request = None
-                # An interrupt may come as the cell ends.
-                error = f"{reply['ename']}: {reply['evalue']}" if reply["status"] != "ok" else ""
-                if error or stopped:
+                error = error_in(reply)
+                if error or stopped:  # an interrupt may come as the cell ends
                     return Run(index, error or INTERRUPTED)
         return Run(len(self.sources) - 1, "")
 
@@ -118,6 +120,16 @@ class StudentKernel:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
         self.log.close()
+
+
+def error_in(reply: dict) -> str:
+    """What a reply to a cell tells of its end: empty when all is well.
+
+    A cell that an interrupt has swept away before it began is "aborted", and has no name for it.
+    """
+    if reply["status"] == "ok":
+        return ""
+    return f"{reply.get('ename', INTERRUPTED)}: {reply.get('evalue', reply['status'])}"
 
 
 def in_cell(cell: int, delay_s: float) -> Moment:

@@ -17,6 +17,8 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+import installer
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("EDGELAB_VENV", ROOT / ".venv")).absolute()
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -51,21 +53,12 @@ def other_checkout() -> Path | None:
     return None
 
 
-def create_environment(uv: str | None) -> None:
-    """An empty environment in `.venv`, replacing one that was left half made."""
-    if uv:
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)], check=True)
-    else:
-        venv.create(VENV, clear=True, with_pip=True)
-
-
-def install(uv: str | None, lock: Path) -> None:
-    """Exactly the locked packages, each checked against its hash, then edgelab itself from this folder."""
-    pip = [uv, "pip", "--quiet"] if uv else [str(PYTHON), "-m", "pip", "--quiet"]
-    target = ["--python", str(PYTHON)] if uv else ["--disable-pip-version-check"]
-    subprocess.run([*pip, "install", *target, "--require-hashes", "-r", str(lock)], check=True)
-    local = ["install", *target, "--no-deps", "--no-build-isolation", "-e", str(ROOT)]
-    subprocess.run([*pip, *local], check=True)
+def make_environment(lock: Path) -> None:
+    """An environment in place of one half made: the locked packages, then edgelab itself from this folder."""
+    venv.create(VENV, clear=True, with_pip=True)
+    installer.install(PYTHON, lock, uv=installer.find_uv(PYTHON))
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], check=True)
 
 
 def relaunch_with_supported_python() -> int:
@@ -98,11 +91,9 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 1
-        uv = shutil.which("uv")
-        print(f"Setting up {VENV.name} from {lock.name} with {'uv' if uv else 'pip'} (about 3 GB, once) ...")
+        print(f"Setting up {VENV.name} from {lock.name} (about 3 GB, once) ...", flush=True)
         try:
-            create_environment(uv)
-            install(uv, lock)
+            make_environment(lock)
         except (subprocess.CalledProcessError, OSError) as error:
             print(
                 f"Set-up stopped: {error}\nThe usual causes: no network, a full disk, a proxy in the way.\n"

@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import installer
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("EDGELAB_RKNN_VENV") or ROOT / ".venv-rknn").absolute()
 PYTHON = VENV / "bin" / "python"
@@ -98,14 +100,14 @@ def is_made() -> bool:
 
 def make(uv: str | None, python: str) -> None:
     """An empty environment in place of what was there, then exactly the locked packages, hashes checked."""
-    if uv:
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", python, str(VENV)], check=True)
-        pip = [uv, "pip", "install", "--quiet", "--python", str(PYTHON)]
+    if uv and python in SUPPORTED:  # a version that uv brings
+        subprocess.run(
+            [uv, "venv", "--quiet", "--clear", "--seed", "--python", python, str(VENV)], check=True
+        )
     else:
         subprocess.run([python, "-m", "venv", "--clear", str(VENV)], check=True)
-        pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(LOCK)], check=True)
-    worker = ROOT / "edgelab" / "targets" / "rknn_worker.py"
+    installer.install(PYTHON, LOCK, "--no-deps", uv=uv)
+    worker = ROOT / "edgelab" / "targets" / "rknn" / "worker.py"
     subprocess.run([str(PYTHON), "-I", str(worker), "--check"], check=True, cwd=VENV, timeout=120)
     STAMP.write_text(fingerprint())
 
@@ -114,12 +116,13 @@ def main() -> int:
     """Bring the environment up to date; 0 when it is."""
     if is_made():
         return 0
-    uv = shutil.which("uv")
+    beside_course = os.environ.get("EDGELAB_VENV", str(ROOT / ".venv"))  # set-up has put it there
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(beside_course) / "bin"))
     try:
         check_system(platform.system(), platform.machine())
         python = find_python(uv)
         check_space(VENV)
-        print(f"Setting up {VENV.name} with {'uv' if uv else 'pip'} (0.6 GB, once) ...", flush=True)
+        print(f"Setting up {VENV.name} (0.6 GB, once) ...", flush=True)
         make(uv, python)
     except NotHereError as reason:
         print(reason, file=sys.stderr)
