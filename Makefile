@@ -7,13 +7,13 @@ NOTEBOOKS = $(shell ls -r notebooks/*.ipynb)
 # Exceptions are in .codespellrc.
 SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebooks tests tools
 
-.PHONY: help setup lab run test test-chapters test-package check strip texts targets slides site student grade board progress rknn lint clean lock
+.PHONY: help setup lab run test test-chapters test-package test-course check strip texts targets slides site student grade board progress rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make lab     open JupyterLab on the first notebook"
 	@echo "make run     execute every chapter into build/index.html   (ARGS=\"--only 04,08 --profile full\")"
-	@echo "make test    check style, run the unit tests and every notebook"
+	@echo "make test    check style, run the unit tests and every notebook   (FAST=1: the quick part)"
 	@echo "make check   print what this machine has, and how to mend what is missing"
 	@echo "make progress print how many exercises are solved, chapter by chapter"
 	@echo "make slides  the chapters as slides, complete offline, in build/slides"
@@ -75,23 +75,34 @@ lint: setup
 strip: setup
 	@"$(RUN)" tools/strip_notebooks.py
 
-# Notebooks and unit tests side by side: on two cores a third less time. What the unit tests said is shown at the end.
+# Notebooks and unit tests side by side, then what needs the executed course: pages, slides, site, interrupts.
+# What the unit tests said is shown when they and the notebooks have ended.
+# `make test FAST=1` is for a developer's loop: style, unit tests without the targets' compilers, two chapters.
 # `make test ALONE=08,10` (or ALONE=all) also runs these chapters, each alone from an empty folder;
 # with EDGELAB_INTERRUPTED=03,09 these are stopped while they run (EDGELAB_SEED chooses the moments).
 ALONE ?=
+FAST ?=
+# A test that waits leaves its processor to another.
+JOBS ?= $(shell "$(PYTHON)" -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
+PYTEST = "$(RUN)" -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
+CHAPTERS = $(if $(FAST),notebooks/00_start_here.ipynb notebooks/02_environment_check.ipynb,$(NOTEBOOKS))
+PACKAGE = tests/unit $(if $(FAST),-m "not slow" --ignore tests/unit/targets)
 test: export EDGELAB_LANGUAGE =
 test: lint
 	rm -rf build/test-artifacts && mkdir -p build
-	@$(MAKE) --no-print-directory -j2 test-chapters test-package; status=$$?; cat build/unit-tests.txt; exit $$status
+	@$(MAKE) --no-print-directory --keep-going -j2 test-chapters test-package; first=$$?; cat build/unit-tests.txt; \
+	$(if $(FAST),,$(MAKE) --no-print-directory test-course;) second=$$?; test $$first = 0 && test $$second = 0
 
-# The notebooks start from an empty artifacts folder; the other tests then run the course a second time from it.
+# From an empty artifacts folder, into which the other tests look, too.
+IN_ARTIFACTS = EDGELAB_ARTIFACTS="$(CURDIR)/build/test-artifacts" EDGELAB_TEST_ARTIFACTS="$(CURDIR)/build/test-artifacts"
 test-chapters:
-	EDGELAB_ARTIFACTS="$(CURDIR)/build/test-artifacts" EDGELAB_TEST_ARTIFACTS="$(CURDIR)/build/test-artifacts" \
-	EDGELAB_ALONE="$(ALONE)" \
-	"$(RUN)" -m pytest --nbval-lax --nbval-cell-timeout=1800 $(NOTEBOOKS) tests/browser tests/hardware tests/notebooks
+	$(IN_ARTIFACTS) $(PYTEST) --nbval-lax --nbval-cell-timeout=1800 $(CHAPTERS)
 
 test-package:
-	"$(RUN)" -m pytest tests/unit > build/unit-tests.txt 2>&1
+	$(PYTEST) $(PACKAGE) > build/unit-tests.txt 2>&1
+
+test-course:
+	$(IN_ARTIFACTS) EDGELAB_ALONE="$(ALONE)" $(PYTEST) tests/browser tests/notebooks tests/hardware
 
 texts: setup
 	@"$(RUN)" -m babel.messages.frontend extract -k tr -k tr_later -k tr_plural:1,2 -c Note: --project edgelab -o edgelab.pot edgelab

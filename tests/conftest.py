@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import filelock
+import mosaics
 import pytest
-from course_runs import models_in, run_course, watching_figures
+from course_runs import SecondRun, run_again_once
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,21 +35,19 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def figures_folder(tmp_path_factory) -> Path:
-    """Where the second run notes what is wrong with its figures."""
-    return tmp_path_factory.mktemp("figures")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder that all processes of this test run share: what is made in it once serves them all."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def second_run(tmp_path_factory, figures_folder):
-    """The whole course from the artifacts of the first pass: (process, build folder, models before)."""
+def second_run(shared_folder) -> SecondRun:
+    """The whole course from the artifacts of the first pass."""
     folder = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
     if not folder:
         pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS, after executing every notebook into it")
-    build = tmp_path_factory.mktemp("build")
-    before = models_in(Path(folder))
-    settings = watching_figures(figures_folder)
-    return run_course(Path(folder), build, settings=settings), build, before
+    return run_again_once(Path(folder), shared_folder / "second run")
 
 
 @pytest.fixture(scope="session")
@@ -58,52 +60,17 @@ def shapes():
 
 @pytest.fixture(scope="session")
 def patterns():
-    """Five hundred training and two hundred test pictures that a tiny network learns in seconds.
-
-    Each class is a mosaic of coloured squares, under noise and a random tint.
-    """
-    import numpy as np
-
-    from edgelab import datasets
-
-    rng = np.random.default_rng(5)
-    mosaics = rng.integers(0, 256, (10, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
-
-    def draw(count):
-        labels = rng.integers(0, 10, count)
-        noise, tint = rng.integers(0, 256, (count, 32, 32, 3)), rng.integers(0, 256, (count, 1, 1, 3))
-        return (0.4 * mosaics[labels] + 0.3 * noise + 0.3 * tint).astype(np.uint8), labels
-
-    names = tuple(f"mosaic {number}" for number in range(10))
-    return datasets.Dataset("patterns", *draw(500), *draw(200), names, "patterns", "Drawn for the tests.")
+    """Pictures that a tiny network learns in seconds."""
+    return mosaics.mosaics()
 
 
 @pytest.fixture(scope="session")
-def small_model(patterns):
-    """A convolutional network of a few thousand weights, trained for seconds on `patterns` to about 80 %."""
+def small_model(shared_folder):
+    """A network of a few thousand weights, trained once for all processes of this test run."""
     import keras
-    from keras import layers
 
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [
-            keras.Input((32, 32, 3), name="pixels"),
-            layers.Rescaling(1 / 127.5, offset=-1.0),
-            layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False),
-            layers.BatchNormalization(momentum=0.8),
-            layers.ReLU(6.0),
-            layers.DepthwiseConv2D(3, padding="same", use_bias=False),
-            layers.BatchNormalization(momentum=0.8),
-            layers.ReLU(6.0),
-            layers.Conv2D(32, 3, strides=2, padding="same"),
-            layers.ReLU(),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(10, activation="softmax"),
-        ],
-        name="small",
-    )
-    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy")
-    model.fit(
-        patterns.train_images.astype("float32"), patterns.train_labels, epochs=8, batch_size=32, verbose=0
-    )
-    return model
+    path = shared_folder / "small.keras"
+    with filelock.FileLock(f"{path}.lock"):
+        if not path.exists():
+            subprocess.run([sys.executable, mosaics.__file__, str(path)], check=True)
+    return keras.models.load_model(path)

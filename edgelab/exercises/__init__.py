@@ -6,7 +6,7 @@ The checks of chapter 4 live in `chapter_04.py`, loaded when one of them is firs
 from edgelab.exercises.checking import CheckResult, NotSolvedError, check, passed, untouched
 from edgelab.exercises.guess_figure import guesses
 from edgelab.exercises.guesses import Guess, predict
-from edgelab.exercises.progress import ChapterProgress, Progress, progress
+from edgelab.exercises.progress_file import ChapterProgress, Progress, progress
 from edgelab.exercises.registry import Mistake, exercise
 
 __all__ = [

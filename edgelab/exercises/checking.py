@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgelab.errors import EdgelabError, StorageError
-from edgelab.exercises.progress import STATES, record_try
+from edgelab.exercises.progress_file import STATES, record_try
 from edgelab.exercises.registry import Exercise, Mistake, find
 from edgelab.texts import tr
 

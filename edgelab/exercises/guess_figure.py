@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgelab import display
 from edgelab.exercises import number_line
 from edgelab.exercises.guesses import with_unit
-from edgelab.exercises.progress import recorded_guesses
+from edgelab.exercises.progress_file import recorded_guesses
 from edgelab.texts import tr, tr_plural
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 from edgelab import display
 from edgelab.errors import InputError, StorageError
 from edgelab.exercises import number_line
-from edgelab.exercises.progress import progress_update, read_progress
+from edgelab.exercises.progress_file import progress_update, read_progress
 from edgelab.texts import tr
 
 

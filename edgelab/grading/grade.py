@@ -112,11 +112,14 @@ def _course_key(chapter: submissions.Chapter) -> str:
     files = [
         root / "notebooks" / f"{chapter.name}.ipynb",
         root / "edgelab" / "exercises" / f"chapter_{chapter.name[:2]}.py",
-        root / "edgelab" / "exercises" / "core.py",
+        *sorted(
+            path for path in (root / "edgelab" / "exercises").glob("*.py") if "chapter_" not in path.name
+        ),
         *sorted((root / "edgelab" / "grading").glob("*.py")),
     ]
     versions = {"python": sys.version, "numpy": np.__version__}
-    return artifacts.content_key(**{path.name: path for path in files}, versions=versions)
+    contents = {str(path.relative_to(root)): path for path in files}
+    return artifacts.content_key(**contents, versions=versions)
 
 
 class _Judges:

@@ -46,4 +46,4 @@ def page(chromium):
 def build(request) -> Path:
     """A build folder with executed chapters: EDGELAB_TEST_BUILD, or that of the course's second run."""
     folder = os.environ.get("EDGELAB_TEST_BUILD", "")
-    return Path(folder) if folder else request.getfixturevalue("second_run")[1]
+    return Path(folder) if folder else request.getfixturevalue("second_run").build

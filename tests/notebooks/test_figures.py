@@ -10,9 +10,11 @@ pytestmark = pytest.mark.notebook
 
 
 @pytest.fixture(scope="module")
-def figures(second_run, figures_folder):
+def figures(second_run):
     """What the kernels of the second run noted: chapter, alt text and findings of each figure."""
-    lines = [line for path in figures_folder.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    lines = [
+        line for path in second_run.figures.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()
+    ]
     return [json.loads(line) for line in lines]
 
 

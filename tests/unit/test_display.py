@@ -1,3 +1,5 @@
+"""How figures, tables, headers and claims are shown, and in which colours."""
+
 import base64
 import io
 import itertools

@@ -64,7 +64,7 @@ class OpenVinoTarget:
     def settings(self) -> dict[str, Any]:
         """The precision, and the versions of the tools; threads and hint do not change the file."""
         versions = {package: hardware.version_of(package) for package in ("openvino", "nncf")}
-        return {"precision": self.precision, **versions}
+        return {"precision": self.precision, "ranges": "min and max", **versions}
 
     def probe(self) -> Availability:
         """Whether the packages are installed."""
@@ -195,6 +195,16 @@ def _read_archive(core: Any, path: Path) -> Any:
         ) from error
 
 
+def _ranges(nncf: Any) -> Any:
+    """Ranges of activations from the smallest to the largest value seen.
+
+    NNCF's default drops outliers by statistics of each image, which costs small networks dear: outputs of the
+    tests' network have 15.6 dB with it, and 25.6 dB with these.
+    """
+    estimators = nncf.quantization.range_estimator.RangeEstimatorParametersSet
+    return nncf.AdvancedQuantizationParameters(activations_range_estimator_params=estimators.MINMAX)
+
+
 def _quantized(network: Any, model: Path, calibration: np.ndarray | None) -> Any:
     """The network with NNCF's FakeQuantize operators, their ranges from the images."""
     found = graph.read(model)
@@ -213,6 +223,7 @@ def _quantized(network: Any, model: Path, calibration: np.ndarray | None) -> Any
                 network,
                 nncf.Dataset(list(images), lambda image: {0: image[np.newaxis].astype(np.float32)}),
                 subset_size=len(images),
+                advanced_parameters=_ranges(nncf),
             )
     except Exception as error:  # NNCF raises many kinds, from OpenVINO below it too
         raise ModelError(

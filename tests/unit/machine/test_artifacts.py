@@ -75,7 +75,7 @@ def test_a_file_is_built_once(tmp_path, monkeypatch):
 def test_two_kernels_at_once_build_one_file(tmp_path):
     script = """
 import os, time
-from edgelab import artifacts
+from edgelab.machine import artifacts
 def build(path):
     with open(os.environ["EDGELAB_ARTIFACTS"] + "/builds", "a") as log:
         log.write("built\\n")
@@ -97,7 +97,7 @@ print(artifacts.cached("models", "m", ".bin", {"mode": "int8"}, build))
 def test_what_a_killed_kernel_left_half_made_goes_when_it_is_made_again(tmp_path):
     script = """
 import os, signal
-from edgelab import artifacts
+from edgelab.machine import artifacts
 
 def build(path):
     for name in (path.name, f"plain-{path.name}"):

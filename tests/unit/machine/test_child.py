@@ -85,7 +85,7 @@ def test_a_worker_ends_when_forgotten(tmp_path):
 
 def test_a_worker_ends_when_we_are_killed(tmp_path):
     code = (
-        "import os, pathlib, sys; from edgelab import child\n"
+        "import os, pathlib, sys; from edgelab.machine import child\n"
         f"worker = child.Worker([sys.executable, '-c', {ECHO!r}], folder=pathlib.Path('.'), name='Echo')\n"
         "print(worker._process.pid, flush=True); os._exit(1)"
     )

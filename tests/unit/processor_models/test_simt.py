@@ -54,7 +54,7 @@ def test_too_late_to_simulate_is_a_clear_error():
     if not SIMULATED:
         return
     code = (
-        "import numba.cuda\nfrom edgelab import errors, simt\n"
+        "import numba.cuda\nfrom edgelab import errors\nfrom edgelab.processor_models import simt\n"
         "try:\n    simt.load()\nexcept errors.TargetError as error:\n    print(error.fix)"
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ from edgelab.errors import TargetError
 from edgelab.machine import artifacts
 
 ROOT = artifacts.PROJECT_ROOT
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 MODULES = texts_in_code.sources()
 # Whole modules of which every literal of two words or more is looked at.
 READ_WHOLE = ("exercises/", "environment.py", "errors.py", "gpu_adapter.py", "native_probes.py")

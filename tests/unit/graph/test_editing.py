@@ -1,0 +1,24 @@
+"""Changed copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgelab import graph
+from edgelab.errors import InputError, ModelError
+
+
+def test_constants_can_be_changed_in_place(converted):
+    found = graph.read(converted)
+    weights = next(tensor for tensor in found.parameters if len(tensor.shape) == 2)
+    changed = graph.with_values(converted, {weights.index: weights.values() * 2})
+    assert len(changed) == len(converted)
+    again = graph.read(changed)
+    for before, after in zip(found.parameters, again.parameters, strict=True):
+        factor = 2 if before.index == weights.index else 1
+        np.testing.assert_array_equal(after.values(), before.values() * factor)
+    with pytest.raises(InputError, match="expected float32"):
+        graph.with_values(converted, {weights.index: weights.values().astype(np.float64)})
+    with pytest.raises(ModelError, match="no values"):
+        graph.with_values(converted, {found.inputs[0]: np.zeros((1, 8, 8, 3), np.float32)})

@@ -1,0 +1,23 @@
+"""What chapter 6 shows where the compiler is missing."""
+
+from __future__ import annotations
+
+import json
+
+from edgelab.machine import artifacts
+
+
+def test_what_is_recorded_for_chapter_6_belongs_together():
+    """One recording, of the toolkit that `make rknn` installs: by tools/record_rknn.py, never by hand."""
+    root = artifacts.PROJECT_ROOT
+    recorded = json.loads((root / "data" / "recorded" / "rknn.json").read_text(encoding="utf-8"))
+    pinned = (root / "requirements" / "rknn.in").read_text(encoding="utf-8")
+    version = recorded["where"].split("rknn-toolkit2 ")[1].split(",")[0]
+    assert f"rknn-toolkit2=={version}" in pinned
+    layers, chip = recorded["layers"], recorded["platforms"][0]
+    on_npu = sum(layer["unit"] == "NPU" for layer in layers)
+    assert chip["operators on the NPU"] == f"{on_npu} of {len(layers)} operators"
+    assert chip["cycles"] == sum(layer["cycles"] for layer in layers)
+    int8 = {name: value for name, value in recorded["precisions"][1].items() if name != "model"}
+    for pitfall in ("calibration", "layout", "normalisation"):
+        assert int8.items() <= recorded[pitfall][0].items(), "the right way, first in each table"
