@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgelab.errors import InputError
-from edgelab.machine import artifacts
+from edgelab.machine import artifacts, owned_folders
 from edgelab.texts import tr
 
 STUDENT_DIR = artifacts.PROJECT_ROOT / "build" / "student"
@@ -31,6 +31,7 @@ LEFT_OUT = (
 MADE = {"artifacts", "build", "__pycache__"}  # what a folder without git may hold besides the course
 # Characters: of a line that says something, of a solution that is its own, of a line that tells it alone.
 SHORTEST_LINE, SHORTEST_SOLUTION, TELLING_LINE = 12, 20, 30
+MADE_BY = "students' edition"
 CHECKS = "edgelab/exercises/chapter_*.py"
 NOT_FOR_STUDENTS = re.compile(r"<!-- instructors -->\n.*?<!-- everybody -->\n", re.DOTALL)  # in the README
 FOLDED = '''"""The checks of chapter {number}, folded up so that nobody reads an answer by accident."""
@@ -164,35 +165,34 @@ def leaks(folder: Path, solutions: list[set[str]]) -> list[str]:
 
 
 def write(folder: Path = STUDENT_DIR, root: Path = artifacts.PROJECT_ROOT) -> Released:
-    """Write the student edition; an older one is replaced at once, when the new one is whole.
+    """Write the student edition; an older one is brought up to date, and what others keep beside it stays.
 
     Args:
-        folder: where it goes.
+        folder: where it goes: a new or empty folder, or an edition written before.
         root: the course.
 
     Raises:
-        InputError: a line of a solution stands in a file that would be handed out, or `folder` holds
-            something else than a student edition.
+        InputError: a line of a solution stands in a file that would be handed out; or `folder` holds
+            something else than a student edition, or files of it that were changed since.
         StorageError: the disk is full or the folder cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / "notebooks").is_dir():
+    folder = folder.absolute()
+    if root.resolve().is_relative_to(folder.resolve()):
         raise InputError(
-            tr("{folder} holds something else.", folder=folder),
-            why=tr("the student edition replaces the whole folder"),
+            tr("{folder} holds the course itself.", folder=folder),
             fix=tr("name a new folder after --out"),
         )
+    owned_folders.check(folder, MADE_BY)
     artifacts.make_folder(folder.parent)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        fresh = Path(temporary) / "new"
         try:
-            fresh = Path(temporary) / "new"
             released = _fill(fresh, root)
-            if folder.exists():
-                folder.rename(Path(temporary) / "old")
-            fresh.rename(folder)
         except OSError as error:
             if error.errno not in artifacts.WRITE_ERRORS:
                 raise
             raise artifacts.storage_error(error, folder) from error
+        owned_folders.publish(fresh, folder, MADE_BY)
     return Released(folder, *released)
 
 

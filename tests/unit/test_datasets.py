@@ -203,6 +203,7 @@ def test_cifar10_offline_names_the_alternatives(tmp_path, monkeypatch):
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_real_cifar10_loads_whole_and_the_second_time_from_the_cache(real_data):
     dataset = datasets.load("cifar10")
     assert (len(dataset.train_images), len(dataset.test_images)) == (50_000, 5_000)

@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from figure_rules import findings
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
@@ -212,3 +213,23 @@ def test_every_path_stops_at_chapters_that_exist_in_their_order():
     for path in display.paths():
         assert path["name"] and path["for"]
         assert path["chapters"] == [number for number in numbers if number in path["chapters"]]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "labels", [("one call", "median of all 300"), ("a" * 40, "b" * 45, "c" * 30), ("x",)]
+)
+def test_a_legend_never_lies_on_points_wherever_they_fall_nor_on_a_title(seed, labels):
+    """Clouds of points at the edges, where a legend inside the frame has covered measured ones."""
+    rng = np.random.default_rng(seed)
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(figsize=(7.5, 3.2))
+    for label in labels:
+        points = rng.beta(0.3, 0.3, (80, 2))
+        axes.plot(*points.T, "o", label=label)
+    axes.set(xlabel="number of the run", ylabel="time (ms)", title="Measured" if seed % 2 else "")
+    display.legend(axes)
+    found = [finding for finding in findings(fig) if finding.startswith(("covered", "overlap"))]
+    plt.close(fig)
+    assert not found

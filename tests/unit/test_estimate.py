@@ -13,6 +13,8 @@ from edgelab import estimate, quantization, results
 from edgelab.errors import InputError, ModelError
 from edgelab.machine import quiet
 
+pytestmark = pytest.mark.slow
+
 ALL = tuple(estimate.DEVICES)
 
 

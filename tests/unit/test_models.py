@@ -4,6 +4,8 @@ import pytest
 from edgelab import models
 from edgelab.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def test_stock_strides_give_the_published_network():
     """With the same weights, our network and Keras' own MobileNetV2 answer alike."""

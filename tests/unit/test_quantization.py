@@ -13,6 +13,8 @@ import pytest
 from edgelab import graph, quantization
 from edgelab.errors import InputError, ModelError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def images(shapes):

@@ -11,6 +11,8 @@ from edgelab.errors import TargetError
 from edgelab.runtime import Availability
 from edgelab.targets.cpu.target import CpuTarget
 
+pytestmark = pytest.mark.slow
+
 FAULTY_KIND = "DEPTHWISE_CONV_2D"
 
 

@@ -103,6 +103,7 @@ def test_the_same_call_reuses_the_model_and_a_changed_one_does_not(shapes):
     assert other != first
 
 
+@pytest.mark.slow
 def test_a_killed_training_continues_where_it_was(tmp_path):
     """Kill -9 in the middle: no model file is left half made, and the next call finishes the same run."""
     environment = {**os.environ, "EDGELAB_ARTIFACTS": str(tmp_path)}

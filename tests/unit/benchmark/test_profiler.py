@@ -11,6 +11,8 @@ from edgelab import graph
 from edgelab.benchmark import profiler
 from edgelab.errors import InputError, ModelError, TargetError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model_path(real_data):

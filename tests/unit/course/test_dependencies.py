@@ -89,6 +89,7 @@ print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_what_a_chapters_imports_load_is_among_it(name):
     """Really imported, in a process of its own."""

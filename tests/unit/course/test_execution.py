@@ -13,6 +13,8 @@ from edgelab import display
 from edgelab.course import execution, pages
 from edgelab.errors import InputError, StorageError
 
+pytestmark = pytest.mark.slow
+
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 

@@ -13,6 +13,8 @@ from edgelab.course import release
 from edgelab.errors import InputError
 from edgelab.machine import artifacts
 
+pytestmark = pytest.mark.slow
+
 ROOT = artifacts.PROJECT_ROOT
 
 
@@ -99,12 +101,19 @@ def test_folded_checks_still_check(edition, tmp_path):
     assert int(run.stdout.split()[-1]) >= 29
 
 
-def test_it_is_the_same_again_and_replaces_the_old_one_whole(tmp_path):
+def test_it_is_the_same_again_and_what_others_keep_beside_it_stays(tmp_path):
     first = release.write(tmp_path / "first").folder
-    release.write(tmp_path / "again")
-    (tmp_path / "again" / "stray.txt").write_text("left by somebody")
-    release.write(tmp_path / "again")
-    assert contents(first) == contents(tmp_path / "again")
+    again = release.write(tmp_path / "again").folder
+    subprocess.run(["git", "init", "-q", str(again)], check=True)
+    kept = {"SYLLABUS.md": "week 1", "solutions_of_my_own/marks.csv": "ada,1"}
+    for name, text in kept.items():
+        (again / name).parent.mkdir(exist_ok=True)
+        (again / name).write_text(text)
+    release.write(again)
+    assert (again / ".git" / "HEAD").exists()
+    assert {name: (again / name).read_text() for name in kept} == kept
+    others = {path for path in contents(again) if path.parts[0] not in (".git", "solutions_of_my_own")}
+    assert {path: (again / path).read_bytes() for path in others - {Path("SYLLABUS.md")}} == contents(first)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "first"]
 
 
@@ -113,6 +122,14 @@ def test_it_does_not_replace_a_folder_of_something_else(tmp_path):
     with pytest.raises(InputError, match="holds something else"):
         release.write(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_it_never_goes_over_the_course_itself(small_course, place):
+    before = contents(small_course)
+    with pytest.raises(InputError, match="holds the course itself"):
+        release.write(small_course / place, small_course)
+    assert contents(small_course) == before
 
 
 def cell(source, *tags, slide_type="-"):

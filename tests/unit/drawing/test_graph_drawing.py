@@ -13,6 +13,8 @@ from edgelab import graph, models, quantization
 from edgelab.drawing import graph_drawing
 from edgelab.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network():

@@ -83,6 +83,7 @@ def test_chapter_2_takes_its_boards_from_the_published_table():
         assert (figures[board, "price"], figures[board, "peak_compute"]) == (price, tops)
 
 
+@pytest.mark.slow
 def test_chapter_3_agrees_with_the_code_of_the_course():
     for strides in (models.FITTED_STRIDES, models.STOCK_STRIDES):
         built = models.mobilenet_v2(strides=strides)

@@ -17,6 +17,8 @@ from edgelab.grading import submissions
 from edgelab.grading.answers import Limits
 from edgelab.machine import artifacts
 
+pytestmark = pytest.mark.slow
+
 protected = pytest.mark.skipif(
     bool(grading.missing_protection()), reason=f"cannot lock code in: {grading.missing_protection()}"
 )

@@ -128,16 +128,19 @@ def test_missing_file_and_folder(tmp_path):
             graph.read(path)
 
 
+@pytest.mark.slow
 def test_six_hundred_damaged_copies_of_a_converted_model(converted):
     refusals = sum(refused(damage(converted, seed)) for seed in range(600))
     assert 150 < refusals < 600  # a flipped weight is still a model; a cut file is not
 
 
+@pytest.mark.slow
 def test_every_truncation_of_a_converted_model(converted):
     for length in range(0, len(converted) * 9 // 10, 29):
         assert refused(converted[:length]), length
 
 
+@pytest.mark.slow
 def test_lists_longer_than_the_file_are_refused_at_once(converted):
     # Every 4-byte word in turn made a length of four thousand million: a reader that believed one would hang.
     code = "import sys; from tests.unit.graph.test_reading import refused; data = sys.stdin.buffer.read();"
@@ -147,6 +150,7 @@ def test_lists_longer_than_the_file_are_refused_at_once(converted):
     subprocess.run([sys.executable, "-c", code], input=converted, cwd=ROOT, check=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_hundreds_of_damaged_real_models(real_data):
     for row in expected_rows(real_data):
         for column in ("input", "compiled"):

@@ -17,6 +17,8 @@ from edgelab import targets, texts
 from edgelab.errors import TargetError
 from edgelab.machine import artifacts
 
+pytestmark = pytest.mark.slow
+
 ROOT = artifacts.PROJECT_ROOT
 TESTS = Path(__file__).resolve().parents[2]
 MODULES = texts_in_code.sources()

@@ -8,6 +8,8 @@ from edgelab.errors import InputError
 from edgelab.targets.cpu.target import CpuTarget
 from edgelab.verification import divergence
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

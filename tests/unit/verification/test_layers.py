@@ -6,6 +6,8 @@ import pytest
 from edgelab import verification
 from edgelab.errors import InputError, ModelError
 
+pytestmark = pytest.mark.slow
+
 
 def test_per_layer_error_finds_the_damage(files, patterns):
     images = patterns.test_images[:8]
