@@ -24,7 +24,7 @@ protected = pytest.mark.skipif(
 )
 
 
-QUICK = Limits(cpu_s=2, wall_s=30.0)
+QUICK = Limits(cpu_s=5, wall_s=40.0)  # what ends too late on a busy machine still ends
 SOLVED, OPEN = ["solved"] * 4, ["open"] * 4
 SOLUTIONS = str(artifacts.PROJECT_ROOT / "notebooks" / "08_verify.ipynb")
 SOCKET = "import socket\nsocket.socket().connect(('127.0.0.1', PORT))"
@@ -39,7 +39,7 @@ CLASS = {
     "os_exit": (["import os\nos._exit(0)", QUANTIZE, FALL, F1], None, "exit code 0"),
     "sys_exit": (["import sys\nsys.exit(0)", QUANTIZE, FALL, F1], None, "SystemExit"),
     "segfault": ([doing("import ctypes\nctypes.string_at(0)")], None, "SIGSEGV"),
-    "endless": ([doing("while True: pass"), QUANTIZE], None, "2 s of processor time"),
+    "endless": ([doing("while True: pass"), QUANTIZE], None, "5 s of processor time"),
     "memory": ([doing("bytearray(10**12)")], None, "MemoryError"),
     "output": ([doing("print('x' * 10**7)")], SOLVED[:1] + OPEN[:3], ""),
     "too_much": ([doing("return 'x' * 10**8")], None, "too much"),
