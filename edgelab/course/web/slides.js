@@ -1,5 +1,5 @@
 // Each slide is laid out alone; a tall one goes on to another, and what is still too large for any is shrunk.
-const ROOM = {height: 688, width: 1216}, SMALLEST = 0.75;
+const ROOM = {height: 684, width: 1216}, SMALLEST = 0.75;
 // Reveal scales slides to the window; sizes are wanted in the slide's own pixels.
 const heightOf = element => element.getBoundingClientRect().height / Reveal.getScale();
 // What sticks out of a box counts: a wide table does.
