@@ -77,14 +77,12 @@ def _refuse_lost_work(folder: Path, before: dict[str, str], now: dict[str, str])
         if (folder / name).exists() and _hash(folder / name) not in (before.get(name), now.get(name))
     ]
     if changed:
-        more = len(changed) - MOST_NAMED
+        files, more = ", ".join(changed[:MOST_NAMED]), len(changed) - MOST_NAMED
         raise InputError(
             tr("Files in {folder} would be lost.", folder=folder),
-            why=tr(
-                "somebody else wrote or changed {files}",
-                files=", ".join(changed[:MOST_NAMED])
-                + (tr(" and {count} more", count=more) if more > 0 else ""),
-            ),
+            why=tr("somebody else wrote or changed {files} and {more} more", files=files, more=more)
+            if more > 0
+            else tr("somebody else wrote or changed {files}", files=files),
             fix=tr("move them elsewhere, or name a new folder after --out"),
         )
 

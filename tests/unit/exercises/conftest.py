@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""Progress of its own for each test, and exercise 77.1."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""Models, images and outputs that runtimes starting from ONNX share."""
 
 import pytest
 

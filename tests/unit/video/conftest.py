@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""No thread is left behind, and interrupts arrive."""
 
 from __future__ import annotations
 

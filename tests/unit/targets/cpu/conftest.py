@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""The small network, converted by the plain converter."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""Models, a library made for the tests, and a target that loads it."""
 
 from __future__ import annotations
 

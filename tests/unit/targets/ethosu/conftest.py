@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""The small network, and what Vela makes of it."""
 
 import pytest
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgelab import graph, quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
-from edgelab.targets.ethosu import log as ethosu_log
+from edgelab.targets.ethosu import log
 from edgelab.targets.ethosu import target as ethosu
 
 installed = pytest.mark.skipif(not targets.get("ethosu").probe().can_compile, reason="Vela is not installed")
@@ -66,7 +66,7 @@ def test_everything_goes_to_the_npu(compiled, int8_path):
 
 @installed
 def test_more_multipliers_need_fewer_cycles(compiled):
-    slow, fast = (ethosu_log.estimate(compiled[f"ethos-u55-{macs}"]) for macs in (32, 256))
+    slow, fast = (log.estimate(compiled[f"ethos-u55-{macs}"]) for macs in (32, 256))
     assert fast.npu_cycles < slow.npu_cycles
     assert fast.utilisation < slow.utilisation, "but they are used less well"
 
@@ -212,7 +212,7 @@ def test_a_compiled_file_that_is_no_model(int8_path, tmp_path, monkeypatch, noth
     files = {
         "model_vela.tflite": "no model",
         "model_summary_x.csv": f"{columns}\n{','.join('1' * 12)}\n",
-        "model_per-layer.csv": ",".join(ethosu_log.LAYER_COLUMNS) + "\n",
+        "model_per-layer.csv": ",".join(log.LAYER_COLUMNS) + "\n",
     }
     package = tmp_path / "ethosu" / "vela"
     package.mkdir(parents=True)

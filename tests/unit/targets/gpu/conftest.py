@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""A GPU or its software stand-in, and models for it."""
 
 import tempfile
 from pathlib import Path

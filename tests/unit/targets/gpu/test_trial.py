@@ -8,7 +8,7 @@ import pytest
 
 from edgelab import targets
 from edgelab.machine import gpu_adapter
-from edgelab.targets.gpu import trial as gpu_module_trial
+from edgelab.targets.gpu import trial
 from edgelab.targets.gpu.trial import Verdict, difference, sample_inputs
 
 
@@ -61,16 +61,14 @@ def test_placement_in_the_log():
         "QUANTIZE: Tensor type(INT16) is not supported. serving_default\n"
         "2 operations will run on the GPU, and the remaining 3 operations will run on the CPU.\n"
     )
-    found = gpu_module_trial.read_log(log, ("Following operations are not supported", "Validation error: no"))
+    found = trial.read_log(log, ("Following operations are not supported", "Validation error: no"))
     assert (found["left_on_cpu"], found["counted"]) == (3, 5)
     assert found["reasons"] == (
         ("MUL", "Can't parse inputs with const tensors"),
         ("QUANTIZE", "Tensor type(INT16) is not supported"),
     )
     assert found["complaints"] == ("Validation error: no",)
-    none = gpu_module_trial.read_log(
-        "No operations will run on the GPU, and all 2 operations will run on the CPU.", ()
-    )
+    none = trial.read_log("No operations will run on the GPU, and all 2 operations will run on the CPU.", ())
     assert (none["left_on_cpu"], none["counted"]) == (2, 2)
 
 
@@ -84,4 +82,4 @@ def test_a_verdict_survives_its_file():
     verdict = Verdict(
         "runs", error=0.5, left_on_cpu=1, reasons=(("MUL", "no"),), parts=2, complaints=("bad",)
     )
-    assert gpu_module_trial.verdict_of(json.loads(json.dumps(asdict(verdict)))) == verdict
+    assert trial.verdict_of(json.loads(json.dumps(asdict(verdict)))) == verdict

@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""Models for the interpreter, and a watch that nothing is left."""
 
 import tempfile
 

@@ -8,11 +8,11 @@ import pytest
 
 from edgelab import graph
 from edgelab.errors import InputError, ModelError
-from edgelab.targets.micro import firmware as micro_firmware
+from edgelab.targets.micro import firmware
 
 
 def test_the_c_array_is_the_model(int8_path, tmp_path):
-    made = micro_firmware.c_array(int8_path, tmp_path / "firmware", "my_model")
+    made = firmware.c_array(int8_path, tmp_path / "firmware", "my_model")
     source = made.source.read_text(encoding="ascii")
     data = bytes(int(byte, 16) for byte in re.findall(r"0x(\w\w)", source))
     assert data == int8_path.read_bytes() and made.size_bytes == len(data)
@@ -20,15 +20,15 @@ def test_the_c_array_is_the_model(int8_path, tmp_path):
     assert made.header.read_text(encoding="ascii").startswith("#ifndef MY_MODEL_H_")
     for name in ("2fast", "a-b", "", "größe"):
         with pytest.raises(InputError, match="C array"):
-            micro_firmware.c_array(int8_path, tmp_path, name)
+            firmware.c_array(int8_path, tmp_path, name)
     (tmp_path / "no_model").write_bytes(b"text")
     with pytest.raises(ModelError):
-        micro_firmware.c_array(tmp_path / "no_model", tmp_path)
+        firmware.c_array(tmp_path / "no_model", tmp_path)
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
 def test_a_compiler_takes_the_c_array_without_a_warning(int8_path, tmp_path):
-    made = micro_firmware.c_array(int8_path, tmp_path)
+    made = firmware.c_array(int8_path, tmp_path)
     (tmp_path / "main.c").write_text(
         '#include "model_data.h"\n#include "model_data.h"\n#include <stdint.h>\n#include <stdio.h>\n'
         "int main(void) {\n  if ((uintptr_t)model_data % 16) return 1;\n"
@@ -49,11 +49,11 @@ def test_a_compiler_takes_the_c_array_without_a_warning(int8_path, tmp_path):
 
 
 def test_the_resolver_lists_each_operator_once(int8_path, many_kinds):
-    text = micro_firmware.op_resolver(int8_path)
+    text = firmware.op_resolver(int8_path)
     kinds = graph.read(int8_path).operator_counts
     assert f"MicroMutableOpResolver<{len(kinds)}>" in text and text.count("resolver.Add") == len(kinds)
     assert "resolver.AddConv2D();" in text and "resolver.AddDepthwiseConv2D();" in text
-    names = {name: micro_firmware.resolver_name(name) for name in graph.read(many_kinds).operator_counts}
+    names = {name: firmware.resolver_name(name) for name in graph.read(many_kinds).operator_counts}
     assert names["AVERAGE_POOL_2D"] == "AveragePool2D" and names["BATCH_MATMUL"] == "BatchMatMul"
     assert names["LEAKY_RELU"] == "LeakyRelu" and names["TRANSPOSE_CONV"] == "TransposeConv"
-    assert micro_firmware.resolver_name("ethos-u") == "EthosU"
+    assert firmware.resolver_name("ethos-u") == "EthosU"

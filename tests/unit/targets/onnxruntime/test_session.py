@@ -5,7 +5,7 @@ from onnx_comparison import assert_close, outputs_of
 
 from edgelab import targets
 from edgelab.targets import onnx_model
-from edgelab.targets.onnxruntime import session as onnxruntime_target_session
+from edgelab.targets.onnxruntime import session
 from edgelab.targets.onnxruntime import target as onnxruntime_target
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -18,14 +18,9 @@ def test_onnxruntime_compiles_to_integer_kernels(files, images, patterns, cpu_ou
     assert compiled.placement.accelerated == compiled.placement.total > 0
     kernels = {row["kernel"]: row for row in compiled.log_rows}
     assert kernels["QLinearConv"]["count"] == 3
-    share = onnxruntime_target_session.in_eight_bits(compiled.log_rows)
+    share = session.in_eight_bits(compiled.log_rows)
     assert share.accelerated >= share.total - 1
-    assert (
-        onnxruntime_target_session.in_eight_bits(
-            onnxruntime_target_session.executed_kernels(files_float(files))
-        ).accelerated
-        == 0
-    )
+    assert session.in_eight_bits(session.executed_kernels(files_float(files))).accelerated == 0
 
 
 def files_float(files):

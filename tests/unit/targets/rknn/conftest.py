@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""The small network, a stand-in toolkit and the real one."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgelab.targets.rknn import log as rknn_log
+from edgelab.targets.rknn import log
 
 # In the form of rknn-toolkit2 2.5.0; rk3576's has a column more. Names and figures are made up.
 LOG = """\
@@ -36,7 +36,7 @@ layer_name            simulator_error
 
 
 def test_the_last_table_of_the_log_becomes_rows():
-    rows = rknn_log.parse_log(LOG)
+    rows = log.parse_log(LOG)
     assert [row["operator"] for row in rows[:-1]] == [
         "InputOperator",
         "ConvRelu",
@@ -53,18 +53,18 @@ def test_the_last_table_of_the_log_becomes_rows():
 
 
 def test_placement_counts_what_computes_and_names_what_is_left():
-    placed = rknn_log.placement_of(rknn_log.parse_log(LOG))
+    placed = log.placement_of(log.parse_log(LOG))
     assert str(placed) == "2 of 3 operators"
     assert [operator for operator, _ in placed.reasons] == ["Sine (3)"]
 
 
 @pytest.mark.parametrize("text", ["", "rubbish\x00\n" * 100, LOG.replace("D RKNN", "X RKNN")])
 def test_a_log_without_table_has_no_rows(text):
-    assert rknn_log.parse_log(text) == ()
+    assert log.parse_log(text) == ()
 
 
 def test_the_accuracy_analysis_becomes_rows():
-    assert rknn_log.parse_errors(ANALYSIS) == (
+    assert log.parse_errors(ANALYSIS) == (
         {"operator": "Input", "name": "x", "cosine": 1.0, "own_cosine": 1.0},
         {"operator": "Relu", "name": "second", "cosine": 0.99, "own_cosine": 0.999},
     )

@@ -11,7 +11,7 @@ import pytest
 from edgelab import environment, quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.targets.rknn import engine as rknn_engine
-from edgelab.targets.rknn import log as rknn_log
+from edgelab.targets.rknn import log
 from edgelab.targets.rknn import target as rknn
 
 
@@ -114,10 +114,10 @@ def test_dynamic_shapes_are_refused(fake_toolkit, tmp_path):
 
 
 def test_compile_places_layers_and_keeps_the_vendors_table(built):
-    frame = rknn_log.layers(built)
+    frame = log.layers(built)
     assert built.placement.total == len(frame) and built.placement.accelerated > 0.8 * len(frame)
     assert frame["cycles"].sum() > 0 and set(frame["unit"]) <= {"NPU", "CPU", "GPU"}
-    assert rknn_log.memory_bytes(built)["weight"] > 0
+    assert log.memory_bytes(built)["weight"] > 0
     assert built.vendor_latency_ms is None
     assert built.path.read_bytes().startswith(b"RKNN") and built.size_bytes == built.path.stat().st_size
 

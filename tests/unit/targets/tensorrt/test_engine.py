@@ -3,8 +3,7 @@
 import pytest
 
 from edgelab.errors import TargetError
-from edgelab.targets.tensorrt import engine
-from edgelab.targets.tensorrt import target as tensorrt_target
+from edgelab.targets.tensorrt import engine, target
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -24,7 +23,7 @@ def test_a_broken_tensorrt_is_an_error_and_leaves_nothing(case, tmp_path, monkey
     code, what, why = BROKEN_TENSORRT[case]
     if code:
         (tmp_path / "tensorrt.py").write_text(code)
-    elif tensorrt_target._version():
+    elif target._version():
         pytest.skip("TensorRT is installed here")
     left = tmp_path / "left"
     left.mkdir()

@@ -6,7 +6,7 @@ from onnx_comparison import assert_close, damage, outputs_of
 from edgelab import targets
 from edgelab.errors import ModelError, TargetError
 from edgelab.targets import onnx_model
-from edgelab.targets.tensorrt import engine as tensorrt_target_engine
+from edgelab.targets.tensorrt import engine
 from edgelab.targets.tensorrt import target as tensorrt_target
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -46,5 +46,5 @@ def test_a_missing_driver_is_told(tmp_path, monkeypatch):
     (tmp_path / "tensorrt.py").write_text("__version__ = '11.0.0'\nclass Builder: ...")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(TargetError, match="driver's library") as caught:
-        tensorrt_target_engine.Engine()
+        engine.Engine()
     assert "driver" in caught.value.fix
