@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import psutil
 import pytest
-from edgelab.targets.target import target
 
 from edgelab import environment, pipeline, targets
 from edgelab.runtime import predict
 from edgelab.targets import multicore
 from edgelab.targets.cache import compiled
+from edgelab.targets.rknn import target as rknn
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +24,15 @@ def chain():
 def made(chain):
     """Compiled here or, on the board itself, where no compiler runs, found where an earlier run left it."""
     if environment.rknn_python() is None:
-        pytest.skip("Rockchip's compiler is not here: copy its .target file and open it by path")
+        pytest.skip("Rockchip's compiler is not here: copy its .rknn file and open it by path")
     calibration = chain.dataset.calibration_images(200)
-    return compiled(targets.get("target"), chain.converted("float32").path, calibration=calibration)
+    return compiled(targets.get("rknn"), chain.converted("float32").path, calibration=calibration)
 
 
 def test_outputs_agree_with_the_cpu(chain, made):
     adb_before = {p.pid for p in psutil.process_iter(["name"]) if p.info["name"] == "adb"}
     images = chain.dataset.test_images[:200]
-    with targets.get("target", where="board").open(made) as session:
+    with targets.get("rknn", where="board").open(made) as session:
         ours = predict(session, images)
         assert session.provenance == "measured"
     with targets.get("cpu").open(chain.converted("float32").path) as control:
@@ -43,8 +43,8 @@ def test_outputs_agree_with_the_cpu(chain, made):
 
 def test_every_core_gives_the_same(chain, made):
     images = chain.dataset.test_images[:30]
-    cores = target.CORES["rk3588"]
-    sessions = [targets.get("target", core=core, where="board").open(made) for core in range(cores)]
+    cores = rknn.CORES["rk3588"]
+    sessions = [targets.get("rknn", core=core, where="board").open(made) for core in range(cores)]
     try:
         together = multicore.run_on_all(sessions, images)
         np.testing.assert_array_equal(together.outputs, predict(sessions[0], images))

@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-from edgelab.targets.target import target
 
 from edgelab import graph, models, quantization
 from edgelab.errors import ModelError
 from edgelab.targets import placements
+from edgelab.targets.ethosu import target as ethosu
 
-HAS_VELA = importlib.util.find_spec("target") is not None
+HAS_VELA = importlib.util.find_spec("ethosu") is not None
 needs_vela = pytest.mark.skipif(not HAS_VELA, reason="Vela is not installed")
 
 
@@ -71,7 +71,7 @@ def test_behind_the_first_obstacle_all_stays_on_the_cpu(build):
 @needs_vela
 def test_vela_leaves_the_resize_alone_and_comes_back(build):
     files = build(shrink="resize")
-    answer = placements.ask("target", files)
+    answer = placements.ask("ethosu", files)
     assert names(files["int8"], answer, placements.CPU) == ["RESIZE_BILINEAR"]
     assert answer.placement.accelerated == len(answer.places) - 1
     assert answer.places[-1] == placements.ACCELERATOR
@@ -80,30 +80,30 @@ def test_vela_leaves_the_resize_alone_and_comes_back(build):
 @needs_vela
 def test_options_reach_the_target(build):
     asked = []
-    original = target.EthosUTarget.__init__
+    original = ethosu.EthosUTarget.__init__
 
     def note(self, *arguments, **options):
         asked.append(options)
         original(self, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(target.EthosUTarget, "__init__", note)
-        answer = placements.ask("target", build(), accelerator="ethos-u85-256")
+        patch.setattr(ethosu.EthosUTarget, "__init__", note)
+        answer = placements.ask("ethosu", build(), accelerator="ethos-u85-256")
     assert asked == [{"accelerator": "ethos-u85-256"}] and answer.share == 1
 
 
 def test_a_missing_tool_is_unknown_not_zero(build, monkeypatch):
-    monkeypatch.setattr(target, "_version", str)
-    answer = placements.ask("target", build())
+    monkeypatch.setattr(ethosu, "_version", str)
+    answer = placements.ask("ethosu", build())
     assert answer.placement is None and answer.share is None
     assert str(answer) == "unknown here" and answer.note == "Vela is not installed"
 
 
 def test_a_tool_that_breaks_is_unknown_with_its_words(build, monkeypatch):
     broken = (sys.executable, "-c", "import sys; sys.exit('no space left for dreams')")
-    monkeypatch.setattr(target, "COMMAND", broken)
-    monkeypatch.setattr(target, "_version", lambda: "9.9")
-    answer = placements.ask("target", build())
+    monkeypatch.setattr(ethosu, "COMMAND", broken)
+    monkeypatch.setattr(ethosu, "_version", lambda: "9.9")
+    answer = placements.ask("ethosu", build())
     assert answer.placement is None and "dreams" in answer.note
 
 
