@@ -7,7 +7,9 @@ mixed.
 from __future__ import annotations
 
 import hashlib
+import html
 import os
+import re
 import socket
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from edgelab.data_sources import archives, shapes
+from edgelab.data_sources import archives, class_folders, decoding, picture_folders, shapes
+from edgelab.data_sources.class_folders import TEST, TRAIN, VALIDATION
 from edgelab.data_sources.scenes import Box, scenes, write_scene_video
 from edgelab.data_sources.shapes import SHAPE_CLASSES, draw_shapes
 from edgelab.errors import DataError, InputError
@@ -30,7 +33,8 @@ __all__ = ["SHAPE_CLASSES", "Box", "Dataset", "draw_shapes", "load", "scenes", "
 SHAPES_TRAIN_COUNT, SHAPES_TEST_COUNT = 6000, 2000
 IMAGE_SIZE = 32
 TEST_FRACTION = 0.2  # held out of a folder that has no test folder
-MIN_PER_CLASS = 5  # fewest pictures of a class that such a split can use
+MIN_PER_CLASS = 2  # fewest pictures of a class that such a split can use
+BUILT_IN = ("shapes", "cifar10")
 DOWNLOAD_TIMEOUT_S = 20.0
 CIFAR10_CLASSES = (
     "airplane",
@@ -114,13 +118,15 @@ class Dataset:
         )
 
     def calibration_images(self, count: int, seed: int = 0) -> np.ndarray:
-        """Training pictures, uint8 `[count, H, W, 3]`, with the mix of classes of the training set.
+        """Training pictures, uint8 `[N, H, W, 3]`, with the mix of classes of the training set.
 
-        Never test pictures: they must stay unseen until the final measurement.
+        Never test pictures: they must stay unseen until the final measurement. N is `count`, or all there
+        are where these are fewer.
 
         Raises:
-            InputError: more pictures are asked for than there are, or fewer than one.
+            InputError: fewer than one picture is asked for.
         """
+        count = min(count, len(self.train_labels))
         return self.train_images[stratified(self.train_labels, count, seed)]
 
     def __str__(self) -> str:
@@ -141,8 +147,11 @@ class Dataset:
             "classes": ", ".join(self.class_names),
             "source": self.source,
         }
-        cells = "".join(f"<tr><th scope='row'>{key}</th><td>{value}</td></tr>" for key, value in rows.items())
-        return f"<table><caption>Dataset {self.name}</caption>{cells}</table>"
+        cells = "".join(
+            f"<tr><th scope='row'>{key}</th><td>{html.escape(str(value))}</td></tr>"
+            for key, value in rows.items()
+        )
+        return f"<table><caption>Dataset {html.escape(self.name)}</caption>{cells}</table>"
 
 
 def _check_part(part: str, images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
@@ -235,9 +244,9 @@ def load(
     Args:
         name: "shapes" (drawn here), "cifar10" (searched in `$EDGELAB_DATA`, then among what was decoded
             before, then downloaded by Keras), or the path of a folder or archive (.tar.xz, .tar.gz, .zip)
-            that holds `{train,test}/<class>/*.jpg` or `<class>/*.jpg` (also .png, .bmp).
-        train_count: training pictures; all there are (shapes: 6,000) when None.
-        test_count: test pictures; all there are (shapes: 2,000) when None.
+            of class folders, as `data_sources.class_folders.place` reads them.
+        train_count: training pictures (shapes: 6,000 when None); all there are when None or more than these.
+        test_count: the same for test pictures (shapes: 2,000).
         seed: of drawing, of the choice of a part, and of splitting a folder without a test folder.
         image_size: pixels on a side; other pictures are cut to a square and resized.
 
@@ -257,9 +266,18 @@ def load(
         if str(name) == "cifar10"
         else _load_path(Path(name), seed, image_size)
     )
-    return dataset.subset(
-        train_count or len(dataset.train_images), test_count or len(dataset.test_images), seed
-    )
+    available = (len(dataset.train_images), len(dataset.test_images))
+    if any(n is not None and n > most for n, most in zip((train_count, test_count), available, strict=True)):
+        used = tr(
+            "Fewer than the {train_count} and {test_count} asked for, so all are used.",
+            train_count=train_count,
+            test_count=test_count,
+        )
+        dataset = replace(dataset, source=f"{dataset.source} {used}")
+    counts = [
+        min(asked or most, most) for asked, most in zip((train_count, test_count), available, strict=True)
+    ]
+    return dataset.subset(*counts, seed)
 
 
 def _kept(name: str, source: str, parts: dict[str, Any], build: Callable[[], dict[str, Any]]) -> Dataset:
@@ -268,9 +286,10 @@ def _kept(name: str, source: str, parts: dict[str, Any], build: Callable[[], dic
     def build_file(path: Path) -> None:
         arrays = build()
         digest = hashlib.sha256()
-        for key in sorted(arrays):
+        for key in sorted(arrays.keys() - {"account"}):
             digest.update(np.ascontiguousarray(arrays[key]).tobytes())
-        np.savez(path, fingerprint=digest.hexdigest()[:12], source=source, **arrays)
+        account = arrays.pop("account", "")
+        np.savez(path, fingerprint=digest.hexdigest()[:12], source=f"{source} {account}".strip(), **arrays)
 
     return _read_kept(name, artifacts.cached("datasets", name, ".npz", parts, build_file))
 
@@ -327,19 +346,36 @@ def _load_path(path: Path, seed: int, image_size: int, name: str = "") -> Datase
             why=tr('a dataset is "shapes", "cifar10", or the path of a folder or archive'),
             fix=tr('check the spelling; "shapes" needs no file and no network'),
         )
-    parts = {"pictures": _identity(path), "seed": seed, "image_size": image_size}
+    parts = {
+        "pictures": _identity(path),
+        "seed": seed,
+        "image_size": image_size,
+        "code": b"".join(
+            Path(one.__file__).read_bytes() for one in (decoding, class_folders, picture_folders)
+        ),
+    }
     source = f"Read from {path.name}{'/' if path.is_dir() else ''}."
-    name = name or path.name.split(".")[0]
-    return _kept(name, source, parts, lambda: _split_pictures(path, seed, image_size))
+    return _kept(name or own_name(path), source, parts, lambda: _split_pictures(path, seed, image_size))
+
+
+def own_name(path: str | Path) -> str:
+    """A name for a user's own pictures that can be part of a file name; never that of a built-in set."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(path).resolve().name.split(".")[0])[:40].strip("_")
+    return f"own_{name}" if name in ("", *BUILT_IN) else name
 
 
 def _identity(path: Path) -> str:
     """Hash of an archive's bytes, or of a folder's names, sizes and times of change."""
     digest = hashlib.sha256()
     if path.is_dir():
-        for file in archives.folder_listing(path):
-            status = file.stat()
-            digest.update(f"{file.relative_to(path)}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        for file, left_out in archives.folder_listing(path):
+            name = file.relative_to(path).as_posix().encode("utf-8", "surrogateescape")
+            digest.update(b"%r|%r" % (name, left_out.encode()))
+            if not left_out:
+                status = file.stat()
+                # Copying tools set the time of modification, but none can set that of change.
+                times = (status.st_mtime_ns, status.st_ctime_ns)
+                digest.update(f"|{status.st_size}|{times}\n".encode())
     else:
         with path.open("rb") as file:
             while block := file.read(2**20):
@@ -349,28 +385,60 @@ def _identity(path: Path) -> str:
 
 def _split_pictures(path: Path, seed: int, image_size: int) -> dict[str, Any]:
     """Arrays of a folder or archive, checked, split and mixed."""
-    pictures = archives.read_pictures(path, image_size)
+    pictures = picture_folders.read(path, image_size)
     class_names, labels = np.unique(pictures.classes, return_inverse=True)
     if len(class_names) < 2:
         raise DataError(
             tr(
                 "{path} has one class only, {class_name!r} ({count} pictures).",
                 path=path.name,
-                class_name=class_names[0],
+                class_name=str(class_names[0]),
                 count=len(labels),
             ),
             why=tr("telling classes apart needs at least two"),
             fix=tr("add a folder of pictures for each further class"),
         )
-    is_test = pictures.splits == "test"
-    if is_test.any() and (pictures.splits == "train").any():
-        _check_same_classes(path, set(pictures.classes[~is_test]), set(pictures.classes[is_test]))
-    else:
-        is_test = _test_mask(path, labels, class_names, seed)
+    is_train, is_test, halves = _halves(path, pictures, labels, class_names, seed)
     rng = np.random.default_rng(seed)
-    train, test = (rng.permutation(np.flatnonzero(mask)) for mask in (~is_test, is_test))
+    train, test = (rng.permutation(np.flatnonzero(mask)) for mask in (is_train, is_test))
     images, labels = pictures.images, labels.astype(np.int64)
-    return _arrays(images[train], labels[train], images[test], labels[test], class_names)
+    arrays = _arrays(images[train], labels[train], images[test], labels[test], class_names)
+    account = (halves, pictures.account(), _in_both(pictures, is_train, is_test))
+    return arrays | {"account": " ".join(filter(None, account))}
+
+
+def _halves(
+    path: Path,
+    pictures: picture_folders.PictureFolder,
+    labels: np.ndarray,
+    class_names: np.ndarray,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Which pictures to train on, which to test on, and a sentence that says where the halves come from."""
+    is_train = pictures.splits == TRAIN
+    for split in (TEST, VALIDATION):
+        is_test = pictures.splits == split
+        if is_train.any() and is_test.any():
+            _check_same_classes(path, set(pictures.classes[is_train]), set(pictures.classes[is_test]))
+            aside = int(np.sum(~is_train & ~is_test))
+            halves = tr("The halves are its own: train and {split}.", split=split)
+            kept_aside = tr("{count} pictures for validation stay aside.", count=aside)
+            return is_train, is_test, f"{halves} {kept_aside}" if aside else halves
+    is_test = _test_mask(path, labels, class_names, pictures.hashes, seed)
+    return ~is_test, is_test, tr("A part of each class was held out for the test.")
+
+
+def _in_both(pictures: picture_folders.PictureFolder, is_train: np.ndarray, is_test: np.ndarray) -> str:
+    """A warning where test pictures stand in training too, or ""."""
+    leaked = is_test & np.isin(pictures.hashes, pictures.hashes[is_train])
+    if not leaked.any():
+        return ""
+    return tr(
+        "Caution: {count} of {total} test pictures stand in training, too: {names}.",
+        count=int(leaked.sum()),
+        total=int(is_test.sum()),
+        names=picture_folders.listed(pictures.names[leaked]),
+    )
 
 
 def _check_same_classes(path: Path, train: set[str], test: set[str]) -> None:
@@ -383,12 +451,14 @@ def _check_same_classes(path: Path, train: set[str], test: set[str]) -> None:
                 only_train=only_train,
                 only_test=only_test,
             ),
-            fix=tr("give both the same class folders, spelt alike"),
+            fix=tr("give both the same class folders; or remove the test folder, and a part is held out"),
         )
 
 
-def _test_mask(path: Path, labels: np.ndarray, class_names: np.ndarray, seed: int) -> np.ndarray:
-    """Which pictures to hold out: the same fraction of every class."""
+def _test_mask(
+    path: Path, labels: np.ndarray, class_names: np.ndarray, hashes: np.ndarray, seed: int
+) -> np.ndarray:
+    """Which pictures to hold out: the same fraction of every class, copies of a picture together."""
     sizes = np.bincount(labels)
     if sizes.min() < MIN_PER_CLASS:
         raise DataError(
@@ -409,7 +479,10 @@ def _test_mask(path: Path, labels: np.ndarray, class_names: np.ndarray, seed: in
     rng = np.random.default_rng(seed)
     for label, size in enumerate(sizes):
         mask[rng.permutation(np.flatnonzero(labels == label))[: max(1, round(size * TEST_FRACTION))]] = True
-    return mask
+    together = np.isin(hashes, hashes[mask])
+    # A class of copies only would lose all it is learned from.
+    leaves_enough = np.bincount(labels[~together], minlength=len(sizes)).min() > 0
+    return together if leaves_enough else mask
 
 
 def _load_cifar10(seed: int, image_size: int) -> Dataset:

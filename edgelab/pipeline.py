@@ -149,7 +149,8 @@ class Pipeline:
 
     @property
     def _file_stem(self) -> str:
-        return Path(self.dataset_name).name.split(".")[0]
+        is_built_in = self.dataset_name in datasets.BUILT_IN
+        return self.dataset_name if is_built_in else datasets.own_name(self.dataset_name)
 
 
 def open(profile: str = "fast", dataset: str | None = None, seed: int = 0) -> Pipeline:

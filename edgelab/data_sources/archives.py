@@ -1,4 +1,4 @@
-"""Pictures from a folder or an archive of class folders, read in memory and never unpacked to disk.
+"""The pictures of a folder or an archive as bytes, read in memory and never unpacked to disk.
 
 An archive is not trusted: names that would leave its folder, links, and contents out of all proportion to
 its size are refused before they are read.
@@ -17,28 +17,24 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-from PIL import Image, ImageOps
-from tqdm.auto import tqdm
-
+from edgelab.data_sources.decoding import IMAGE_SUFFIXES
 from edgelab.errors import DataError
 from edgelab.texts import tr
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-IMAGE_FORMATS = ("JPEG", "PNG", "BMP")
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
-SPLITS = ("train", "test")
 
 MAX_MEMBERS = 500_000  # files and folders in an archive or folder
 MAX_FILE_BYTES = 64 * 2**20  # one picture, as stored
 MAX_TOTAL_BYTES = 8 * 2**30  # all members together, unpacked
 MAX_EXPANSION = 200  # unpacked bytes per archive byte; pictures hardly shrink, a bomb expands a thousandfold
 FREE_EXPANSION_BYTES = 16 * 2**20  # below this no archive counts as a bomb
-MAX_PIXELS = 50_000_000  # one picture, decoded
-LISTED = 5  # bad files named in an error
+
+# What systems leave behind, and nobody means to hand on.
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+# Formats that no library here reads, but people have.
+UNREAD_SUFFIXES = (".heic", ".heif", ".svg", ".raw", ".dng", ".cr2", ".nef", ".arw", ".jxl", ".eps", ".pdf")
 
 _MAGIC = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open, b"BZh": bz2.open}
 _BROKEN = (
@@ -50,21 +46,6 @@ _BROKEN = (
     OSError,
     NotImplementedError,
 )
-
-
-@dataclass(frozen=True)
-class PictureFolder:
-    """Pictures of class folders, decoded.
-
-    Attributes:
-        images: uint8 `[N, S, S, 3]` RGB, ordered by split, class and file name.
-        splits: "train", "test" or "" per picture, `[N]`.
-        classes: the class folder's name per picture, `[N]`.
-    """
-
-    images: np.ndarray
-    splits: np.ndarray
-    classes: np.ndarray
 
 
 def refuse(path: Path, why: str) -> DataError:
@@ -120,7 +101,7 @@ def _expansion_limit(path: Path) -> int:
     return min(MAX_TOTAL_BYTES, max(FREE_EXPANSION_BYTES, MAX_EXPANSION * path.stat().st_size))
 
 
-def _tar_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _tar_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes | str]]:
     with path.open("rb") as file:
         start = file.read(6)
     opener = next((opener for magic, opener in _MAGIC.items() if start.startswith(magic)), open)
@@ -136,7 +117,11 @@ def _tar_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 raise refuse(path, tr("it has more than {most} members", most=MAX_MEMBERS))
             if not (member.isfile() or member.isdir()):
                 raise refuse(path, tr("its member {member!r} is a link or a device", member=member.name))
-            if member.isfile() and is_picture(name):
+            if not member.isfile() or is_hidden(name):
+                continue
+            if not is_picture(name):
+                yield name, not_a_picture(name)
+            else:
                 if member.size > MAX_FILE_BYTES:
                     raise refuse(
                         path,
@@ -149,7 +134,15 @@ def _tar_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 yield name, archive.extractfile(member).read()
 
 
-def _zip_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """A member's name; a Mac writes UTF-8 without the flag that says so."""
+    try:
+        return member.filename if member.flag_bits & 0x800 else member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
+
+
+def _zip_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes | str]]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if len(members) > MAX_MEMBERS:
@@ -159,12 +152,16 @@ def _zip_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 path, tr("its contents are out of all proportion to its size, as in an archive bomb")
             )
         for member in members:
-            name = safe_name(path, member.filename)
+            name = safe_name(path, _zip_name(member))
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise refuse(path, tr("its member {member!r} is a link or a device", member=member.filename))
             if member.flag_bits & 1:
                 raise refuse(path, tr("it is encrypted"))
-            if not member.is_dir() and is_picture(name):
+            if member.is_dir() or is_hidden(name):
+                continue
+            if not is_picture(name):
+                yield name, not_a_picture(name)
+            else:
                 with archive.open(member) as file:
                     data = file.read(MAX_FILE_BYTES + 1)
                 if len(data) > MAX_FILE_BYTES:
@@ -179,29 +176,74 @@ def _zip_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 yield name, data
 
 
-def _folder_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    for file in folder_listing(path):
-        yield PurePosixPath(file.relative_to(path).as_posix()), file.read_bytes()
+def _folder_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes | str]]:
+    for file, left_out in folder_listing(path):
+        name = PurePosixPath(file.relative_to(path).as_posix())
+        if left_out:
+            yield name, left_out
+            continue
+        try:
+            yield name, file.read_bytes()
+        except OSError as error:
+            yield name, error.strerror or str(error)
 
 
-def folder_listing(path: Path) -> list[Path]:
-    """All pictures below a folder, in a fixed order.
+def folder_listing(path: Path) -> list[tuple[Path, str]]:
+    """All files below a folder in a fixed order, each with the reason why it is left out, or "".
+
+    Links are followed, but no folder is listed twice: a link to a folder above it ends there.
 
     Raises:
         DataError: far too many files, as when a whole disk was given.
     """
-    found: list[Path] = []
-    for folder, _, names in os.walk(path, followlinks=True):
-        found += [Path(folder, name) for name in names if is_picture(PurePosixPath(name))]
+    found: list[tuple[Path, str]] = []
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        folders.sort()
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            found.append((Path(folder), tr("a link to a folder that was read already")))
+            continue
+        seen.add(real)
+        found += [(file, _left_out(file)) for file in (Path(folder, one) for one in names)]
         if len(found) > MAX_MEMBERS:
-            raise refuse(path, tr("it has more than {most} pictures", most=MAX_MEMBERS))
-    return sorted(found)
+            raise refuse(path, tr("it has more than {most} files", most=MAX_MEMBERS))
+    return sorted(one for one in found if not is_hidden(PurePosixPath(one[0].relative_to(path).as_posix())))
+
+
+def _left_out(file: Path) -> str:
+    """Why a file of a folder is not read, or ""."""
+    name = PurePosixPath(file.name)
+    if not is_picture(name):
+        return not_a_picture(name)
+    try:
+        status = file.stat()
+    except OSError as error:
+        return tr("a link that leads nowhere") if file.is_symlink() else error.strerror or str(error)
+    if not stat.S_ISREG(status.st_mode):
+        return tr("no regular file")
+    if status.st_size > MAX_FILE_BYTES:
+        return tr("larger than {most:.0f} MiB", most=MAX_FILE_BYTES / 2**20)
+    return ""
+
+
+def is_hidden(name: PurePosixPath) -> bool:
+    """Whether a file or a folder around it is hidden, or a system's own."""
+    return any(part.startswith(".") or part in SYSTEM_FOLDERS for part in name.parts)
 
 
 def is_picture(name: PurePosixPath) -> bool:
-    """Whether a file is meant to be a picture; hidden files and a Mac's `__MACOSX` are not."""
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
-    return name.suffix.lower() in IMAGE_SUFFIXES and not hidden
+    """Whether a file is meant to be a picture that can be read."""
+    return name.suffix.lower() in IMAGE_SUFFIXES
+
+
+def not_a_picture(name: PurePosixPath) -> str:
+    """Why a file that `is_picture` denies is left out."""
+    suffix = name.suffix.lower()
+    if suffix in UNREAD_SUFFIXES:
+        return tr("{suffix} cannot be read here (save as JPEG or PNG)", suffix=suffix)
+    return tr("no picture ({suffix})", suffix=suffix) if suffix else tr("no picture")
 
 
 def is_archive(path: Path) -> bool:
@@ -209,8 +251,11 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Name and contents of every picture in a folder or archive, one at a time.
+def files(path: Path) -> Iterator[tuple[PurePosixPath, bytes | str]]:
+    """Every file of a folder or archive that is not hidden, one at a time.
+
+    Returns:
+        Its name, and its contents, or as text the reason why it is left out.
 
     Raises:
         DataError: the archive is refused, truncated or none.
@@ -222,97 +267,3 @@ def files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
         yield from (_zip_files if path.suffix.lower() == ".zip" else _tar_files)(path)
     except _BROKEN as error:
         raise broken(path, error) from error
-
-
-def decode(data: bytes, image_size: int) -> np.ndarray:
-    """One JPEG, PNG or BMP as uint8 `[image_size, image_size, 3]` RGB.
-
-    A picture of another size is cut to its central square and resized: by area when it shrinks, so that no
-    pixel is skipped. Orientation tags of cameras are obeyed; transparency is dropped.
-
-    Raises:
-        ValueError: not a picture of these formats, damaged, truncated or huge.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(tr("{width}x{height} pixels", width=picture.width, height=picture.height))
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
-        raise ValueError(str(error)) from error
-    if upright.size != (image_size, image_size):
-        shrinks = min(upright.size) >= image_size
-        kernel = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-        upright = ImageOps.fit(upright, (image_size, image_size), kernel)
-    return np.asarray(upright)
-
-
-def _split_and_class(name: PurePosixPath) -> tuple[str, str]:
-    """("train", "cat") of "any/train/cat/1.jpg", ("", "cat") of "cat/1.jpg", ("", "") of "train/1.jpg"."""
-    folders = name.parts[:-1]
-    if not folders or folders[-1].lower() in SPLITS:
-        return "", ""
-    above = folders[-2].lower() if len(folders) > 1 else ""
-    return (above if above in SPLITS else ""), folders[-1]
-
-
-def read_pictures(path: Path, image_size: int) -> PictureFolder:
-    """Decode every picture of a folder or archive of class folders.
-
-    Args:
-        path: `{train,test}/<class>/*.jpg` or `<class>/*.jpg` (PNG and BMP too), at any depth.
-        image_size: pixels on a side of the result.
-
-    Raises:
-        DataError: nothing there, no pictures, pictures outside class folders, or unreadable pictures.
-    """
-    if not path.exists():
-        raise DataError(
-            tr("There is no {path}.", path=path),
-            fix=tr('check the spelling; dataset "shapes" needs no file and no network'),
-        )
-    rows: list[tuple[str, str, str, np.ndarray]] = []
-    unreadable: list[str] = []
-    for name, data in tqdm(files(path), f"reading {path.name}", unit=" pictures", delay=1, leave=False):
-        split, class_name = _split_and_class(name)
-        try:
-            rows.append((split, class_name, str(name), decode(data, image_size)))
-        except ValueError as error:
-            unreadable.append(f"{name} ({error})")
-    _check_readable(path, len(rows), unreadable)
-    loose = [name for _, class_name, name, _ in rows if not class_name]
-    if loose:
-        raise DataError(
-            tr("{picture} in {path} lies in no class folder.", picture=loose[0], path=path.name),
-            why=tr("a picture's class is the name of the folder it lies in"),
-            fix=tr("arrange the pictures as <class>/*.jpg, or as train/<class>/*.jpg and test/<class>/*.jpg"),
-        )
-    rows.sort(key=lambda row: row[:3])
-    return PictureFolder(
-        images=np.stack([row[3] for row in rows]),
-        splits=np.array([row[0] for row in rows]),
-        classes=np.array([row[1] for row in rows]),
-    )
-
-
-def _check_readable(path: Path, readable: int, unreadable: list[str]) -> None:
-    if unreadable:
-        listed = "; ".join(unreadable[:LISTED]) + (" …" if len(unreadable) > LISTED else "")
-        raise DataError(
-            tr(
-                "{count} of {total} pictures in {path} cannot be read.",
-                count=len(unreadable),
-                total=readable + len(unreadable),
-                path=path.name,
-            ),
-            why=listed,
-            fix=tr(
-                "repair or delete these files; a picture dropped in silence would change the result unseen"
-            ),
-        )
-    if not readable:
-        raise DataError(
-            tr("{path} holds no pictures.", path=path.name),
-            why=tr("no file in it ends in {suffixes}", suffixes=", ".join(IMAGE_SUFFIXES)),
-            fix=tr("put pictures in class folders: <class>/*.jpg"),
-        )

@@ -16,7 +16,7 @@ from picture_folders import class_tree, picture, write_archive, write_folder
 from PIL import Image
 
 from edgelab import datasets
-from edgelab.data_sources import archives
+from edgelab.data_sources import archives, decoding
 from edgelab.errors import DataError
 
 
@@ -27,7 +27,7 @@ def test_a_large_picture_is_shrunk_by_area_from_its_centre():
     columns[:, :32] = columns[:, 96:] = (255, 0, 0)
     file = io.BytesIO()
     Image.fromarray(columns).save(file, "PNG")
-    small = archives.decode(file.getvalue(), 32)
+    small = decoding.decode(file.getvalue(), 32)
     assert small.shape == (32, 32, 3)
     assert np.abs(small.astype(int) - 127.5).max() <= 0.5
 
@@ -36,7 +36,7 @@ def test_a_large_picture_is_shrunk_by_area_from_its_centre():
 def test_any_colour_mode_becomes_rgb(mode):
     file = io.BytesIO()
     Image.new(mode, (32, 32)).save(file, "JPEG" if mode == "CMYK" else "PNG")
-    assert archives.decode(file.getvalue(), 32).shape == (32, 32, 3)
+    assert decoding.decode(file.getvalue(), 32).shape == (32, 32, 3)
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
@@ -44,7 +44,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
         "<IiiHHIIiiII", 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0
     )
     with pytest.raises(ValueError, match=r"pixels|limit"):
-        archives.decode(header, 32)
+        decoding.decode(header, 32)
 
 
 def test_every_truncation_of_an_archive_is_a_data_error(tmp_path):
