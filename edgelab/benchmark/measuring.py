@@ -1,4 +1,4 @@
-"""x"""
+"""Time one session: warm it up, time runs one by one until the interval is narrow, watch the machine."""
 
 from __future__ import annotations
 
@@ -118,7 +118,17 @@ def sample_inputs(session: Session, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Noise of the right shapes and types: random pixels 0 to 255, zeros where integers may be indices.
 
     A convolutional network takes the same time for any picture, so noise is good enough to time it.
+
+    Raises:
+        InputError: the model takes inputs of any size, so that its time depends on which.
     """
+    for spec in session.inputs:
+        if -1 in spec.shape[1:]:
+            raise InputError(
+                tr("The input {name} takes any size: {shape}.", name=spec.name, shape=list(spec.shape)),
+                why=tr("the time depends on the size, and the model does not say one"),
+                fix=tr("pass inputs of the size you mean"),
+            )
     rng = np.random.default_rng(seed)
     return tuple(_sample_input(spec, rng) for spec in session.inputs)
 

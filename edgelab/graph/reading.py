@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def _names(enum: type) -> dict[int, str]:
 BUILTIN_OPERATORS = _names(schema.BuiltinOperator)
 OPTION_TYPES = _names(schema.BuiltinOptions)
 TENSOR_TYPES = {number: name.lower() for number, name in _names(schema.TensorType).items()}
+# How many values these give depends on the values they take.
+VALUE_DEPENDENT = {"WHERE", "UNIQUE", "RANGE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"}
 OPTION_ENUMS = {
     "Padding": _names(schema.Padding),
     "FusedActivationFunction": _names(schema.ActivationFunctionType),
@@ -140,6 +143,8 @@ def _tensor(
     shape = reader.numbers(table, "Shape")
     if any(size < 0 for size in shape):
         raise ValueError(tr("tensor {index} has a negative dimension", index=index))
+    signature = reader.numbers(table, "ShapeSignature")
+    open_axes = tuple(axis for axis, size in enumerate(signature) if size < 0)
     dtype = TENSOR_TYPES[table.Type()]
     offset, data = buffers[table.Buffer()] if not table.IsVariable() else (-1, None)
     bits = BITS.get(dtype)
@@ -179,7 +184,8 @@ def _tensor(
         quantized_dimension=axis,
         is_constant=data is not None,
         is_variable=bool(table.IsVariable()),
-        is_dynamic=any(size < 0 for size in reader.numbers(table, "ShapeSignature")),
+        open_axes=open_axes,
+        is_dynamic=bool(open_axes),
         size_bytes=size_bytes,
         buffer_index=table.Buffer(),
         file_offset=offset,
@@ -215,7 +221,24 @@ def _subgraph(reader: _Reader, table: schema.SubGraph, codes: list, buffers: lis
         macs = _macs(name, taken, tensors[outputs[0]], options) if outputs else 0
         operators.append(Operator(index, name, version, inputs, outputs, macs, options, is_custom))
     inputs, outputs = indices(table, "Inputs"), indices(table, "Outputs")
+    tensors = _with_batch_of_one(tensors, operators, inputs)
     return {"operators": tuple(operators), "tensors": tensors, "inputs": inputs, "outputs": outputs}
+
+
+def _with_batch_of_one(
+    tensors: tuple[Tensor, ...], operators: list[Operator], inputs: tuple[int, ...]
+) -> tuple[Tensor, ...]:
+    """The same tensors; where only the batch of an input is open, they are not dynamic: it counts as 1."""
+    if not any(0 in tensors[index].open_axes for index in inputs):
+        return tensors
+    found = set()  # what depends on values, and so on the run
+    for operator in operators:
+        if operator.name in VALUE_DEPENDENT or operator.is_custom or found.intersection(operator.inputs):
+            found.update(operator.outputs)
+    return tuple(
+        replace(one, is_dynamic=False) if one.open_axes == (0,) and one.index not in found else one
+        for one in tensors
+    )
 
 
 def _buffer(table: schema.Buffer, data: bytes) -> tuple[int, np.ndarray | None]:

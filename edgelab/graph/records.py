@@ -35,14 +35,16 @@ class Tensor:
     Attributes:
         index: its number in the file.
         name: as the converter wrote it.
-        shape: dimensions as stored; a dynamic one is stored as 1.
+        shape: dimensions as stored; an open one is stored as 1.
         dtype: "float32", "int8", "int4"...
         scales: real value of one step: none, one, or one per channel.
         zero_points: the integers that stand for real 0, as many as scales.
         quantized_dimension: the axis of the channels that `scales` run along.
         is_constant: its values are in the file.
         is_variable: its values survive from one inference to the next (the state of an LSTM).
-        is_dynamic: a dimension is only known when the model runs.
+        open_axes: dimensions that the file leaves open.
+        is_dynamic: a dimension other than an open batch is only known when the model runs. An open batch
+            counts as 1, as every runtime takes it.
         size_bytes: of its values; 0 for strings that are not in the file.
         buffer_index: the buffer that holds its values; tensors may share one.
         file_offset: of its first byte in the file; -1 when its values are not there.
@@ -57,6 +59,7 @@ class Tensor:
     quantized_dimension: int
     is_constant: bool
     is_variable: bool
+    open_axes: tuple[int, ...]
     is_dynamic: bool
     size_bytes: int
     buffer_index: int
@@ -173,6 +176,11 @@ class Graph:
     branches: tuple[Graph, ...] = field(default=(), repr=False)
 
     @property
+    def has_open_batch(self) -> bool:
+        """Whether the number of items is left open; everything here is told for one."""
+        return any(0 in self.tensors[index].open_axes for index in self.inputs)
+
+    @property
     def operator_counts(self) -> dict[str, int]:
         """How many operators of each kind, the most frequent first."""
         counts = Counter(operator.name for operator in self.operators)
@@ -266,10 +274,15 @@ class Graph:
         return pd.DataFrame(rows)
 
     def __str__(self) -> str:
+        inputs = [self.tensors[index] for index in self.inputs]
+        if any(set(one.open_axes) - {0} for one in inputs):
+            left_open = tr("; its sizes are left open, so that MACs and activations are those of one pixel")
+        else:
+            left_open = tr("; the batch is left open and counts as 1") if self.has_open_batch else ""
         return (
             f"{len(self.operators)} operators, {self.parameter_count / 1e3:,.1f} k parameters "
             f"({self.weight_bytes / 1e3:,.1f} kB), {self.macs / 1e6:,.2f} M MACs, "
-            f"{self.peak_activation_bytes / 1e3:,.1f} kB of activations at the peak"
+            f"{self.peak_activation_bytes / 1e3:,.1f} kB of activations at the peak{left_open}"
         )
 
     __repr__ = __str__

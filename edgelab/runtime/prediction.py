@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from tqdm.auto import tqdm
 
@@ -30,7 +32,7 @@ def predict(session: Session, images: np.ndarray, *, progress: bool = False) -> 
     spec = session.inputs[0]
     images = np.asarray(images)
     expected = (-1, *spec.shape[1:])
-    if images.dtype != np.uint8 or images.ndim != len(expected) or images.shape[1:] != spec.shape[1:]:
+    if images.dtype != np.uint8 or not replace(spec, shape=expected).takes(images.shape):
         raise InputError(
             tr(
                 "Images: expected uint8 {expected}, got {dtype} {shape}.",

@@ -33,6 +33,12 @@ class TensorSpec:
         """Whether the integers stand for real numbers, `real = scale * (integer - zero_point)`."""
         return self.scale > 0 and np.issubdtype(self.dtype, np.integer)
 
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape fits; -1 takes any size."""
+        return len(shape) == len(self.shape) and all(
+            want in (-1, have) for want, have in zip(self.shape, shape, strict=True)
+        )
+
     def quantize(self, real: np.ndarray) -> np.ndarray:
         """Real numbers as this tensor's type: divided by the scale, rounded half to even, then clipped.
 
@@ -101,7 +107,7 @@ def check_inputs(specs: tuple[TensorSpec, ...], arrays: tuple[np.ndarray, ...]) 
                 index=specs.index(spec),
                 dtype=spec.dtype,
             )
-        elif array.shape != spec.shape and not _fits(array.shape, spec.shape):
+        elif not spec.takes(array.shape):
             got = f"{array.dtype} {list(array.shape)}"
             fix = tr("reshape or resize the array; one image needs a batch dimension, image[np.newaxis]")
         else:
@@ -116,10 +122,3 @@ def check_inputs(specs: tuple[TensorSpec, ...], arrays: tuple[np.ndarray, ...]) 
             ),
             fix=fix,
         )
-
-
-def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
-    """Whether the shapes are equal where `expected` is not -1."""
-    return len(shape) == len(expected) and all(
-        want in (-1, have) for want, have in zip(expected, shape, strict=True)
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from edgelab.texts import tr
 
 # "xnnpack": optimised kernels in one delegate; "builtin": LiteRT's own, operator by operator;
 # "reference": the plainest C++, slow, the arbiter when two others disagree.
+OPEN_SIZES = (64, 224, 1)  # tried in this order for a dimension that the model leaves open
 RESOLVERS = {"xnnpack": "BUILTIN", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 
 
@@ -22,12 +24,18 @@ def runtime_version() -> str:
     return f"LiteRT {metadata.version('ai-edge-litert')}"
 
 
-def trial_input(spec: TensorSpec) -> np.ndarray:
-    """An input that any valid model accepts: fixed noise, and zeros where integers may be indices."""
+def trial_input(spec: TensorSpec, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """An input that any valid model accepts: fixed noise, and zeros where integers may be indices.
+
+    Args:
+        spec: what the model takes.
+        shape: of the input; needed where the specification leaves sizes open.
+    """
+    shape = spec.shape if shape is None else shape
     if spec.dtype in (np.uint8, np.int8, np.float32):
-        noise = np.random.default_rng(0).integers(0, 256, spec.shape, np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         return noise.view(spec.dtype) if spec.dtype == np.int8 else noise.astype(spec.dtype)
-    return np.zeros(spec.shape, spec.dtype)
+    return np.zeros(shape, spec.dtype)
 
 
 class CpuSession(ClosesAtEnd):
@@ -52,14 +60,11 @@ class CpuSession(ClosesAtEnd):
                     experimental_op_resolver_type=OpResolverType[RESOLVERS[kernels]],
                     experimental_preserve_all_tensors=keep_tensors,
                 )
-                if batch_size != 1:
-                    for details in interpreter.get_input_details():
-                        shape = (batch_size, *details["shape"][1:])
-                        interpreter.resize_tensor_input(details["index"], shape)
-                interpreter.allocate_tensors()
+                _allocate(interpreter, batch_size)
             details = interpreter.get_tensor_details() if keep_tensors else []
             self._kept = {entry["index"]: _spec(entry) for entry in details}
             self.inputs, self._input_indices = _specs(interpreter.get_input_details())
+            self._shapes = tuple(tuple(entry["shape"].tolist()) for entry in interpreter.get_input_details())
             self.outputs, self._output_indices = _specs(interpreter.get_output_details())
         except (RuntimeError, ValueError) as error:
             raise refusal(str(error)) from error
@@ -86,12 +91,25 @@ class CpuSession(ClosesAtEnd):
             )
         check_inputs(self.inputs, inputs)
         try:
+            self._resize(tuple(array.shape for array in inputs))
             for index, array in zip(self._input_indices, inputs, strict=True):
                 self._interpreter.set_tensor(index, array)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise refusal(str(error)) from error
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
+
+    @property
+    def trial_inputs(self) -> tuple[np.ndarray, ...]:
+        """Inputs of the size that the model was loaded with; where its sizes are open, a small one."""
+        return tuple(map(trial_input, self.inputs, self._shapes))
+
+    def _resize(self, shapes: tuple[tuple[int, ...], ...]) -> None:
+        if shapes != self._shapes:
+            for index, shape in zip(self._input_indices, shapes, strict=True):
+                self._interpreter.resize_tensor_input(index, shape)
+            self._interpreter.allocate_tensors()
+            self._shapes = shapes
 
     def tensor(self, index: int) -> np.ndarray:
         """What the last run left in a tensor, as real numbers (float32, dequantized).
@@ -117,10 +135,39 @@ class CpuSession(ClosesAtEnd):
         return f"<CPU session: {self.kernels}, {self.threads} threads, batch {self.batch_size}>"
 
 
+def _allocate(interpreter: Any, batch_size: int) -> None:
+    """Give every input its batch, and where its other sizes are open a small size that the model bears."""
+    details = interpreter.get_input_details()
+    is_open = any(-1 in entry["shape_signature"][1:] for entry in details)
+    for size in OPEN_SIZES if is_open else (0,):
+        for entry in details:
+            shape = _loaded_shape(entry, batch_size, size)
+            if shape != entry["shape"].tolist():
+                interpreter.resize_tensor_input(entry["index"], shape)
+        try:
+            interpreter.allocate_tensors()
+            return
+        except (RuntimeError, ValueError):
+            if not is_open or size == OPEN_SIZES[-1]:
+                raise
+
+
+def _loaded_shape(entry: dict, batch_size: int, size: int) -> list[int]:
+    shape = entry["shape"].tolist()
+    if batch_size != 1 and shape:
+        shape[0] = batch_size
+    opened = entry["shape_signature"].tolist()[1:]
+    return shape[:1] + [size if sign < 0 else have for sign, have in zip(opened, shape[1:], strict=True)]
+
+
 def _spec(entry: dict) -> TensorSpec:
+    """A tensor's specification, -1 where any size is taken; an open batch is what the session has."""
     scale, zero_point = entry["quantization"]
-    shape = tuple(int(size) for size in entry["shape"])
-    return TensorSpec(entry["name"], shape, np.dtype(entry["dtype"]), float(scale), int(zero_point))
+    shape = [int(size) for size in entry["shape"]]
+    signature = entry["shape_signature"].tolist()
+    if len(signature) == len(shape):
+        shape[1:] = [-1 if sign < 0 else have for sign, have in zip(signature[1:], shape[1:], strict=True)]
+    return TensorSpec(entry["name"], tuple(shape), np.dtype(entry["dtype"]), float(scale), int(zero_point))
 
 
 def _specs(details: list[dict]) -> tuple[tuple[TensorSpec, ...], tuple[int, ...]]:

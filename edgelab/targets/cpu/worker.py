@@ -10,7 +10,7 @@ import psutil
 
 from edgelab.errors import ModelError
 from edgelab.machine.child import no_core_dumps
-from edgelab.targets.cpu.session import CpuSession, trial_input
+from edgelab.targets.cpu.session import CpuSession
 from edgelab.targets.cpu.trial import VERDICT_MARK
 
 
@@ -32,7 +32,7 @@ def _child() -> None:
     for path in request.pop("paths"):
         try:
             with CpuSession(Path(path).read_bytes(), **request) as session:
-                session.run(*(trial_input(spec) for spec in session.inputs))
+                session.run(*session.trial_inputs)
             verdict = {"status": "runs"}
         except (ModelError, MemoryError, OSError) as error:
             verdict = {"status": "refused", "detail": getattr(error, "why", "") or str(error)}

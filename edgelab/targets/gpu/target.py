@@ -199,11 +199,11 @@ def _is_quantized(content: bytes) -> bool:
 
 
 def _refuse_open_sizes(content: bytes, name: str) -> None:
-    """A batch of any size runs as 1; an image of any size would run as a single pixel."""
+    """An image of any size would run as a single pixel."""
     described = graph.read(content)
     for index in described.inputs:
         tensor = described.tensors[index]
-        if tensor.is_dynamic and 1 in tensor.shape[1:-1]:
+        if tensor.is_dynamic:
             raise ModelError(
                 tr("{name} takes inputs of any size.", name=name),
                 why=tr("the GPU's programs are compiled for one size"),
