@@ -4,8 +4,19 @@
 such as MACs, bytes and activation memory, `editing` changes values or cuts it short.
 """
 
-from edgelab.graph.editing import prefix, with_values
+from edgelab.graph.editing import prefix, with_batch_of_one, with_values, without_float_ends
 from edgelab.graph.reading import BUILTIN_OPERATORS, DAMAGE, read
 from edgelab.graph.records import Graph, Operator, Tensor
 
-__all__ = ["BUILTIN_OPERATORS", "DAMAGE", "Graph", "Operator", "Tensor", "prefix", "read", "with_values"]
+__all__ = [
+    "BUILTIN_OPERATORS",
+    "DAMAGE",
+    "Graph",
+    "Operator",
+    "Tensor",
+    "prefix",
+    "read",
+    "with_batch_of_one",
+    "with_values",
+    "without_float_ends",
+]

@@ -64,8 +64,6 @@ def prefix(model: bytes, last_operator: int) -> bytes:
         ModelError: not a whole TFLite model, or one with control flow.
         InputError: there is no such operator, or it has no output.
     """
-    import flatbuffers
-
     found = read(model)
     if found.branches:
         raise ModelError(
@@ -96,6 +94,70 @@ def prefix(model: bytes, last_operator: int) -> bytes:
     for index, stored in enumerate(whole.buffers):
         if index not in used:
             stored.data = None
-    builder = flatbuffers.Builder(len(model))
+    return _packed(whole, len(model))
+
+
+def _packed(whole: schema.ModelT, size: int) -> bytes:
+    import flatbuffers
+
+    builder = flatbuffers.Builder(size)
     builder.Finish(whole.Pack(builder), file_identifier=FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def with_batch_of_one(model: bytes) -> bytes:
+    """The same model with an open batch fixed at 1, and every size that follows from it.
+
+    Args:
+        model: the content of a `.tflite` file.
+
+    Raises:
+        ModelError: not a whole TFLite model, or one that leaves more open than its batch.
+    """
+    found = read(model)
+    loose = next((found.tensors[i] for i in found.inputs if set(found.tensors[i].open_axes) - {0}), None)
+    if loose:
+        raise ModelError(
+            tr("The input {name} leaves more open than its batch.", name=loose.name),
+            why=tr("which size it should have, only its owner knows"),
+            fix=tr("convert the model again with a fixed size: keras.Input((height, width, 3))"),
+        )
+    whole = schema.ModelT.InitFromPackedBuf(model)
+    for tensor, before in zip(whole.subgraphs[0].tensors, found.tensors, strict=True):
+        if before.open_axes and not before.is_dynamic:
+            tensor.shapeSignature = None
+    return _packed(whole, len(model))
+
+
+def without_float_ends(model: bytes) -> bytes:
+    """The same quantized model without QUANTIZE at its inputs and DEQUANTIZE at its outputs.
+
+    Args:
+        model: the content of a `.tflite` file.
+
+    Returns:
+        The content of a model whose inputs and outputs are the integers that were behind these operators.
+
+    Raises:
+        ModelError: not a whole TFLite model.
+    """
+    found = read(model)
+    read_by: dict[int, list[int]] = {}
+    for operator in found.operators:
+        for index in operator.inputs:
+            read_by.setdefault(index, []).append(operator.index)
+    dropped, inputs, outputs = set(), list(found.inputs), list(found.outputs)
+    for operator in found.operators:
+        before, after = (next(iter(ends), -1) for ends in (operator.inputs, operator.outputs))
+        if operator.name == "QUANTIZE" and before in inputs and read_by[before] == [operator.index]:
+            inputs[inputs.index(before)] = after
+            dropped.add(operator.index)
+        elif operator.name == "DEQUANTIZE" and after in outputs and after not in read_by:
+            outputs[outputs.index(after)] = before
+            dropped.add(operator.index)
+    whole = schema.ModelT.InitFromPackedBuf(model)
+    part = whole.subgraphs[0]
+    part.operators = [one for index, one in enumerate(part.operators) if index not in dropped]
+    part.inputs, part.outputs = inputs, outputs
+    whole.signatureDefs = None  # they name the float ends
+    return _packed(whole, len(model))

@@ -170,6 +170,11 @@ class Worker:
         ).start()
         self._ended = weakref.finalize(self, kill_tree, self._process)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self._ended.alive and self._process.poll() is None
+
     def ask(self, request: Mapping[str, Any], time_limit_s: float) -> dict[str, Any]:
         """Its answer to one question.
 

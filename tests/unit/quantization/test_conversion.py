@@ -12,6 +12,7 @@ import pytest
 
 from edgelab import graph, quantization
 from edgelab.errors import InputError, ModelError
+from edgelab.quantization import conversion
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +109,7 @@ def test_same_input_gives_the_same_bytes(small_model, images, converted, tmp_pat
 
 
 def test_a_second_call_converts_nothing(small_model, images, converted, monkeypatch):
-    monkeypatch.setattr(quantization, "_convert", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(conversion, "_ask", lambda *_: pytest.fail("converted again"))
     assert quantization.convert(small_model, "int8", images, name="t") == converted["int8"]
 
 
@@ -228,3 +229,109 @@ def test_a_killed_conversion_leaves_no_half_file(small_model, shapes, tmp_path, 
     assert not list(folder.glob("killed*"))
     again = quantization.convert(model_path, "int8", many[:50], name="killed")
     assert graph.read(again.path).operators
+
+
+LAYERS_THAT_LOOP = ["GRU", "LSTM", "SimpleRNN"]
+
+
+@pytest.mark.parametrize("kind", LAYERS_THAT_LOOP)
+def test_a_model_that_ends_the_converter_leaves_the_kernel_alive(kind, images):
+    import keras
+
+    def network(**options):
+        inputs = keras.Input((32, 32, 3))
+        rows = keras.layers.Reshape((32, 96))(inputs)
+        return keras.Model(inputs, keras.layers.Dense(4)(getattr(keras.layers, kind)(6, **options)(rows)))
+
+    with pytest.raises(ModelError) as caught:
+        quantization.convert(network(), "int8", images[:8])
+    assert "unroll=True" in caught.value.fix
+    assert quantization.convert(network(unroll=True), "int8", images[:8]).size_bytes > 1000
+
+
+@pytest.mark.parametrize("name", ["my model", "MobileNetV2 0.35", "modèle", "2nd", "a+b", "_x", "x" * 300])
+def test_a_model_may_have_any_name(name):
+    import keras
+
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs), name=name)
+    assert quantization.convert(model, "float32", name=name + "/x").path.parent.name == "models"
+
+
+def test_models_without_a_graph_are_converted_once_they_were_called(images):
+    import keras
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.mean = keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()
+
+        def call(self, pixels):
+            return self.mean(self.convolution(pixels))
+
+    for model in (Own(), keras.Sequential([keras.layers.Conv2D(4, 3), keras.layers.GlobalMaxPooling2D()])):
+        with pytest.raises(ModelError, match="no input yet"):
+            quantization.convert(model, "float32")
+        expected = np.asarray(model(images[:3].astype(np.float32)))
+        path = quantization.convert(model, "float32").path
+        np.testing.assert_allclose(run(path, images[:3].astype(np.float32)), expected, rtol=1e-4, atol=1e-3)
+        assert quantization.convert(model, "int8", images[:3]).operators["CONV_2D"] == 1
+
+
+@pytest.mark.parametrize("model", [None, np.zeros(3), {}, 7])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(InputError, match="is no model"):
+        quantization.convert(model, "float32")
+
+
+def test_converts_a_folder_of_a_saved_model(small_model, images, tmp_path):
+    small_model.export(tmp_path / "exported", verbose=False)
+    found = quantization.convert(tmp_path / "exported", "int8", images, io_dtype="uint8")
+    assert not graph.read(found.path).has_open_batch
+    expected = run(quantization.convert(small_model, "int8", images, io_dtype="uint8").path, images)
+    assert np.abs(run(found.path, images).astype(int) - expected).max() <= 2
+
+
+def test_calibration_comes_in_any_container(small_model, images):
+    import tensorflow as tf
+
+    kinds = (list(images), (one for one in images), tf.data.Dataset.from_tensor_slices(images))
+    files = {quantization.convert(small_model, "int8", one, name="t").path for one in (images, *kinds)}
+    assert len(files) == 1
+    pairs = tf.data.Dataset.from_tensor_slices((images, np.zeros(len(images))))
+    with pytest.raises(InputError, match="Calibration images"):
+        quantization.convert(small_model, "int8", pairs)
+
+
+def test_models_of_other_things_than_pictures_are_calibrated_as_they_are():
+    import keras
+
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    features = np.random.default_rng(0).normal(0, 3, (40, 5)).astype(np.float32)
+    found = quantization.convert(model, "int8", features, io_dtype="int8")
+    assert found.inputs[0].scale == pytest.approx((features.max() - features.min()) / 255, rel=0.01)
+
+
+def test_operators_left_in_float_are_named(images):
+    import keras
+
+    def network(tail):
+        inputs = keras.Input((32, 32, 3))
+        return keras.Model(inputs, tail(keras.layers.Conv2D(4, 3)(inputs)))
+
+    left = quantization.convert(network(keras.layers.UnitNormalization()), "int8", images[:8])
+    assert left.float_operators and left.float_operators[0] in str(left)
+    assert left.float_operators[0] in left._repr_html_()
+    whole = quantization.convert(network(keras.layers.ReLU()), "int8", images[:8], io_dtype="uint8")
+    assert not whole.float_operators and "uint8 in, uint8 out" in str(whole)
+    mixed = quantization.convert(network(keras.layers.ReLU()), "int8", images[:8])
+    assert "float32 in, float32 out" in str(mixed)
+
+
+def test_types_are_told_from_the_file():
+    import keras
+
+    inputs = keras.Input((8, 8, 3), dtype="uint8")
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(keras.layers.Rescaling(1 / 255)(inputs)))
+    assert "uint8 in, float32 out" in str(quantization.convert(model, "float32"))

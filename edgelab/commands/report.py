@@ -1,0 +1,56 @@
+"""Tell where a model of yours will run, and write a page about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+from edgelab.course import execution
+
+GROUP = "check"
+CANNOT_BE_READ, NOT_MET = 2, 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model, what to try it on, where the page goes, and what it must meet."""
+    parser.add_argument("model", type=Path, help=".tflite, .keras, .h5 or the folder of a SavedModel")
+    parser.add_argument("--images", type=Path, help="folder or archive of pictures to try it on; else noise")
+    parser.add_argument("--labels", type=Path, help="text file, one class per line; folders are the truth")
+    parser.add_argument("--out", type=Path, help="the page; build/reports/MODEL.html by default")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with the mechanical repairs")
+    parser.add_argument("--require", default="", help='such as "edgetpu=100%%,latency_ms[rk3588]<20"')
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page and print the gist; 0 when all requirements are met, 1 when not, 2 when unreadable."""
+    from edgelab import report
+    from edgelab.errors import EdgelabError
+
+    try:
+        required = report.parse(options.require)
+        found, _ = report.make(
+            options.model, images=options.images, labels=options.labels, progress=sys.stderr.isatty()
+        )
+        repairs = report.repaired(found.subject, options.fix) if options.fix else ()
+    except EdgelabError as error:
+        print(error, file=sys.stderr)
+        return CANNOT_BE_READ
+    plain = re.sub(r"[^\w.+-]+", "_", options.model.name) or "model"
+    page = options.out or execution.BUILD_DIR / "reports" / f"{plain}.html"
+    report.write_page(found, page)
+    verdicts = [one.judged(found) for one in required]
+    if options.json:
+        result = found.as_json() | {"requirements": [{"met": met, "text": text} for met, text in verdicts]}
+        print(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print(found)
+        for words in repairs:
+            print(f"{options.fix}: {words}")
+        for _, text in verdicts:
+            print(text)
+        print(f"page: {page}")
+    return 0 if all(met for met, _ in verdicts) else NOT_MET

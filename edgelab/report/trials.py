@@ -1,0 +1,287 @@
+"""Every target asked the same: how much of it do you take, does it fit, how fast, and is it right?"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from edgelab import benchmark, estimate, results, targets
+from edgelab.errors import EdgelabError
+from edgelab.report.subject import Pictures, Subject
+from edgelab.runtime import Session, TensorSpec
+from edgelab.targets import placements
+from edgelab.texts import tr
+from edgelab.verification import divergence, output_error
+from edgelab.verification.intervals import proportion_interval
+
+SECONDS_EACH = 1.0  # of timing, per target
+ITEMS_COMPARED = 16
+LIKELY_WRONG_SNR_DB = 10.0  # below it, outputs have little in common
+# The CPU comes first: the others are compared with it.
+ASKED = ("cpu", *(name for name in targets.names() if name not in ("cpu", "keras")))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one target makes of the model.
+
+    Attributes:
+        target: its name.
+        mode: the conversion it was given, "int8" or "float32"; "" where there is none that it takes.
+        placement: "N of M operators", or why nobody can tell.
+        accelerated: 0 to 1; None where unknown.
+        reasons: (operator, why it is left to the CPU).
+        device: what it ran on.
+        provenance: "measured" or "simulated" for what ran; "" where nothing did.
+        snr_db: outputs against the reference, the higher the nearer; None where nothing ran.
+        agreement: share of items with the same largest output; None likewise.
+        accuracy, accuracy_low, accuracy_high: where labels are known; 0 to 1, 95 % interval.
+        latency_ms, low_ms, high_ms: median with its 95 % interval; measured.
+        divergence: the operator where a wrong result starts.
+        note: what is missing and how to get it, or what went wrong.
+    """
+
+    target: str
+    mode: str = ""
+    placement: str = ""
+    accelerated: float | None = None
+    reasons: tuple[tuple[str, str], ...] = ()
+    device: str = ""
+    provenance: str = ""
+    snr_db: float | None = None
+    agreement: float | None = None
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    latency_ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+    divergence: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A latency on a device that is not here.
+
+    Attributes:
+        device: a name in `estimate.DEVICES`.
+        chip: in words.
+        latency_ms, low_ms, high_ms: None where it cannot be estimated.
+        is_extrapolated: whether it lies outside the figures that the estimate is fitted on.
+        note: what to know of it, or why there is none.
+    """
+
+    device: str
+    chip: str
+    latency_ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+    is_extrapolated: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Whether the model fits on a board.
+
+    Attributes:
+        board: its name.
+        need_bytes, have_bytes: of the memory that decides.
+        verdict: "fits", "streams" (weights come over the cable in every inference) or "does not fit".
+        note: which memory, and the source of its size.
+    """
+
+    board: str
+    need_bytes: int
+    have_bytes: int
+    verdict: str
+    note: str
+
+
+def quantized_input(spec: TensorSpec, items: np.ndarray) -> np.ndarray:
+    """Items as an input tensor takes them: raw pixels for 8 bits, floats as they are."""
+    if spec.dtype == np.uint8 and items.dtype == np.uint8:
+        return items
+    if spec.dtype == np.int8 and items.dtype == np.uint8:
+        return (items.astype(np.int16) - 128).astype(np.int8)
+    return spec.quantize(items.astype(np.float32))
+
+
+def outputs_of(session: Session, items: np.ndarray) -> np.ndarray:
+    """The first output for each item, as real numbers, `[N, values]`."""
+    spec, others = session.inputs[0], session.inputs[1:]
+    rest = [np.zeros([max(1, size) for size in other.shape], other.dtype) for other in others]
+    batch = max(1, spec.shape[0]) if spec.shape else 1
+    rows = []
+    for item in items:
+        values = np.repeat(quantized_input(spec, item[np.newaxis]), batch, axis=0)
+        if not spec.shape:
+            values = values.ravel()[0].reshape(())
+        output = session.run(values, *rest)[0]
+        rows.append(session.outputs[0].dequantize(output).ravel() if output.dtype != object else np.zeros(1))
+    return np.stack(rows)
+
+
+def trials(subject: Subject, pictures: Pictures, *, progress: bool = False) -> tuple[Trial, ...]:
+    """Ask all targets.
+
+    Args:
+        subject, pictures: from `open_subject`.
+        progress: show a progress bar.
+
+    Returns:
+        One trial per target, the CPU first; what cannot be told or done is a note.
+    """
+    found: list[Trial] = []
+    sessions: dict[int, Session] = {}
+    reference: np.ndarray | None = None
+    with ExitStack() as stack:
+        for name in tqdm(ASKED, desc=tr("asking targets"), disable=not progress, leave=False):
+            trial, session = _placed_and_opened(name, subject, pictures)
+            if session is not None:
+                stack.enter_context(session)
+                trial, reference, is_right = _judged(trial, session, subject, pictures, reference)
+                if is_right and session.provenance == "measured" and not session.fault:
+                    sessions[len(found)] = session
+            found.append(trial)
+        for index, measured in _timed(sessions, pictures).items():
+            low, high = measured.interval_ms
+            found[index] = replace(found[index], latency_ms=measured.median_ms, low_ms=low, high_ms=high)
+    return tuple(found)
+
+
+def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple[Trial, Session | None]:
+    target = targets.get(name, **placements.OPTIONS.get(name, {}))
+    takes_both = name in ("cpu", "gpu") and target.takes not in subject.files
+    mode = next(iter(subject.files)) if takes_both else target.takes
+    trial = Trial(name, mode)
+    if mode not in subject.files:
+        what = tr("a float model, which it quantizes itself") if mode == "float32" else tr("an int8 model")
+        return replace(trial, mode="", note=tr("it takes {what}: give the Keras model", what=what)), None
+    calibration = pictures.values if target.takes == "float32" else None
+    try:
+        if name == "cpu":
+            return replace(trial, accelerated=None), target.open(subject.files[mode])
+        answer = placements.ask(name, {**subject.files, target.takes: subject.files[mode]}, calibration)
+        trial = replace(
+            trial,
+            placement=str(answer),
+            accelerated=answer.share,
+            reasons=answer.placement.reasons if answer.placement else (),
+            note=answer.note,
+        )
+        available = target.probe()
+        if not available.can_run:
+            return replace(trial, note=available.fix or trial.note or available.detail), None
+        if answer.placement is None:
+            return trial, None
+        made = placements.compiled(target, subject.files[mode], calibration=calibration)
+        return trial, target.open(made)
+    except EdgelabError as error:
+        return replace(trial, note=error.why or error.what), None
+
+
+def _judged(
+    trial: Trial, session: Session, subject: Subject, pictures: Pictures, reference: np.ndarray | None
+) -> tuple[Trial, np.ndarray | None, bool]:
+    """The trial with the comparison, the reference, and whether the result is right."""
+    labels = pictures.labels
+    items = pictures.values if labels is not None else pictures.values[:ITEMS_COMPARED]
+    try:
+        outputs = outputs_of(session, items)
+    except EdgelabError as error:
+        return replace(trial, note=error.why or error.what), reference, False
+    note = session.fault or trial.note
+    trial = replace(trial, device=session.device, provenance=session.provenance, note=note)
+    if labels is not None and outputs.shape[1] > labels.max():
+        right = int((outputs.argmax(1) == labels).sum())
+        low, high = proportion_interval(right, len(labels))
+        trial = replace(trial, accuracy=right / len(labels), accuracy_low=low, accuracy_high=high)
+    if reference is None:
+        return trial, outputs, True
+    if outputs.shape != reference.shape:
+        return replace(trial, note=tr("its outputs have another shape than the CPU's")), reference, False
+    error = output_error(reference, outputs)
+    agreement = float((outputs.argmax(1) == reference.argmax(1)).mean())
+    trial = replace(trial, snr_db=error.snr_db, agreement=agreement)
+    is_right = error.snr_db >= LIKELY_WRONG_SNR_DB
+    if not is_right and not pictures.is_noise:
+        trial = replace(trial, divergence=_start_of(trial, subject, pictures))
+    return trial, reference, is_right
+
+
+def _start_of(trial: Trial, subject: Subject, pictures: Pictures) -> str:
+    """The operator where a wrong result starts, in words."""
+    target = targets.get(trial.target, **placements.OPTIONS.get(trial.target, {}))
+    calibration = pictures.values if target.takes == "float32" else None
+
+    def open_on_target(path: Path) -> Session:
+        made = target.compile(path, path.with_suffix(f".out{target.suffix}"), calibration=calibration)
+        return target.open(made)
+
+    try:
+        start = divergence.first_wrong(subject.files[trial.mode], open_on_target, pictures.values[:4])
+    except EdgelabError as error:
+        return tr("unknown: {why}", why=error.what)
+    return str(start) if start else tr("no single operator, the errors of many add up")
+
+
+def _timed(sessions: dict[int, Session], pictures: Pictures) -> dict[int, Any]:
+    """Measurements of the sessions, taken in turns."""
+    if not sessions:
+        return {}
+    inputs = {}
+    for index, session in sessions.items():
+        if any(-1 in spec.shape[1:] for spec in session.inputs):
+            return {}  # of which size, nobody has said
+        inputs[str(index)] = benchmark.sample_inputs(session)
+    ranking = benchmark.compare(
+        {str(index): session for index, session in sessions.items()}, inputs, max_seconds=SECONDS_EACH
+    )
+    return {int(name): measured for name, measured in ranking.measurements.items()}
+
+
+def estimates(subject: Subject) -> tuple[Estimated, ...]:
+    """The latency on every device that has been fitted."""
+    rows = []
+    for device in estimate.DEVICES.values():
+        row = Estimated(device.name, device.chip)
+        if "int8" not in subject.files:
+            rows.append(replace(row, note=tr("only an int8 model can be estimated")))
+            continue
+        try:
+            found = estimate.latency(subject.files["int8"], device.name)
+        except EdgelabError as error:
+            rows.append(replace(row, note=f"{error.what} {error.why}"))
+            continue
+        numbers = {"latency_ms": found.latency_ms, "low_ms": found.low_ms, "high_ms": found.high_ms}
+        rows.append(replace(row, **numbers, is_extrapolated="xtrapolated" in found.note, note=found.note))
+    return tuple(rows)
+
+
+def memory(subject: Subject) -> tuple[Memory, ...]:
+    """Whether the model fits: flash and RAM of microcontrollers, on-chip memory of the Edge TPU."""
+    found = subject.graph
+    rows = []
+    device = estimate.DEVICES["edgetpu"]
+    verdict = "fits" if found.weight_bytes <= device.on_chip_bytes else "streams"
+    note = tr("weights in the chip's memory; more are sent over the cable each time")
+    rows.append(Memory(device.chip, found.weight_bytes, device.on_chip_bytes, verdict, note))
+    sizes: dict[str, dict[str, results.Result]] = {}
+    for record in results.published("microcontrollers"):
+        if record.metric in ("ram", "flash"):
+            sizes.setdefault(record.device, {})[record.metric] = record
+    for board, has in sizes.items():
+        needs = {"ram": found.peak_activation_bytes, "flash": found.size_bytes}
+        tight = max(has, key=lambda part: needs[part] / has[part].value)
+        verdict = "fits" if all(needs[part] <= has[part].value for part in has) else "does not fit"
+        label = {"ram": tr("RAM, activations alone"), "flash": tr("flash, the file alone")}[tight]
+        note = f"{label}; {has[tight].source}"
+        rows.append(Memory(board, needs[tight], int(has[tight].value), verdict, note))
+    return tuple(rows)
