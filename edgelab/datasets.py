@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelab.data_sources import archives, class_folders, decoding, picture_folders, shapes
-from edgelab.data_sources.class_folders import TEST, TRAIN, VALIDATION
+from edgelab.data_sources import archives, own_pictures, shapes
 from edgelab.data_sources.scenes import Box, scenes, write_scene_video
 from edgelab.data_sources.shapes import SHAPE_CLASSES, draw_shapes
 from edgelab.errors import DataError, InputError
@@ -32,8 +31,6 @@ __all__ = ["SHAPE_CLASSES", "Box", "Dataset", "draw_shapes", "load", "scenes", "
 
 SHAPES_TRAIN_COUNT, SHAPES_TEST_COUNT = 6000, 2000
 IMAGE_SIZE = 32
-TEST_FRACTION = 0.2  # held out of a folder that has no test folder
-MIN_PER_CLASS = 2  # fewest pictures of a class that such a split can use
 BUILT_IN = ("shapes", "cifar10")
 DOWNLOAD_TIMEOUT_S = 20.0
 CIFAR10_CLASSES = (
@@ -346,143 +343,17 @@ def _load_path(path: Path, seed: int, image_size: int, name: str = "") -> Datase
             why=tr('a dataset is "shapes", "cifar10", or the path of a folder or archive'),
             fix=tr('check the spelling; "shapes" needs no file and no network'),
         )
-    parts = {
-        "pictures": _identity(path),
-        "seed": seed,
-        "image_size": image_size,
-        "code": b"".join(
-            Path(one.__file__).read_bytes() for one in (decoding, class_folders, picture_folders)
-        ),
-    }
+    parts = own_pictures.identity(path) | {"seed": seed, "image_size": image_size}
     source = f"Read from {path.name}{'/' if path.is_dir() else ''}."
-    return _kept(name or own_name(path), source, parts, lambda: _split_pictures(path, seed, image_size))
+    return _kept(
+        name or own_name(path), source, parts, lambda: own_pictures.split_pictures(path, seed, image_size)
+    )
 
 
 def own_name(path: str | Path) -> str:
     """A name for a user's own pictures that can be part of a file name; never that of a built-in set."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(path).resolve().name.split(".")[0])[:40].strip("_")
     return f"own_{name}" if name in ("", *BUILT_IN) else name
-
-
-def _identity(path: Path) -> str:
-    """Hash of an archive's bytes, or of a folder's names, sizes and times of change."""
-    digest = hashlib.sha256()
-    if path.is_dir():
-        for file, left_out in archives.folder_listing(path):
-            name = file.relative_to(path).as_posix().encode("utf-8", "surrogateescape")
-            digest.update(b"%r|%r" % (name, left_out.encode()))
-            if not left_out:
-                status = file.stat()
-                # Copying tools set the time of modification, but none can set that of change.
-                times = (status.st_mtime_ns, status.st_ctime_ns)
-                digest.update(f"|{status.st_size}|{times}\n".encode())
-    else:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def _split_pictures(path: Path, seed: int, image_size: int) -> dict[str, Any]:
-    """Arrays of a folder or archive, checked, split and mixed."""
-    pictures = picture_folders.read(path, image_size)
-    class_names, labels = np.unique(pictures.classes, return_inverse=True)
-    if len(class_names) < 2:
-        raise DataError(
-            tr(
-                "{path} has one class only, {class_name!r} ({count} pictures).",
-                path=path.name,
-                class_name=str(class_names[0]),
-                count=len(labels),
-            ),
-            why=tr("telling classes apart needs at least two"),
-            fix=tr("add a folder of pictures for each further class"),
-        )
-    is_train, is_test, halves = _halves(path, pictures, labels, class_names, seed)
-    rng = np.random.default_rng(seed)
-    train, test = (rng.permutation(np.flatnonzero(mask)) for mask in (is_train, is_test))
-    images, labels = pictures.images, labels.astype(np.int64)
-    arrays = _arrays(images[train], labels[train], images[test], labels[test], class_names)
-    account = (halves, pictures.account(), _in_both(pictures, is_train, is_test))
-    return arrays | {"account": " ".join(filter(None, account))}
-
-
-def _halves(
-    path: Path,
-    pictures: picture_folders.PictureFolder,
-    labels: np.ndarray,
-    class_names: np.ndarray,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Which pictures to train on, which to test on, and a sentence that says where the halves come from."""
-    is_train = pictures.splits == TRAIN
-    for split in (TEST, VALIDATION):
-        is_test = pictures.splits == split
-        if is_train.any() and is_test.any():
-            _check_same_classes(path, set(pictures.classes[is_train]), set(pictures.classes[is_test]))
-            aside = int(np.sum(~is_train & ~is_test))
-            halves = tr("The halves are its own: train and {split}.", split=split)
-            kept_aside = tr("{count} pictures for validation stay aside.", count=aside)
-            return is_train, is_test, f"{halves} {kept_aside}" if aside else halves
-    is_test = _test_mask(path, labels, class_names, pictures.hashes, seed)
-    return ~is_test, is_test, tr("A part of each class was held out for the test.")
-
-
-def _in_both(pictures: picture_folders.PictureFolder, is_train: np.ndarray, is_test: np.ndarray) -> str:
-    """A warning where test pictures stand in training too, or ""."""
-    leaked = is_test & np.isin(pictures.hashes, pictures.hashes[is_train])
-    if not leaked.any():
-        return ""
-    return tr(
-        "Caution: {count} of {total} test pictures stand in training, too: {names}.",
-        count=int(leaked.sum()),
-        total=int(is_test.sum()),
-        names=picture_folders.listed(pictures.names[leaked]),
-    )
-
-
-def _check_same_classes(path: Path, train: set[str], test: set[str]) -> None:
-    if train != test:
-        only_train, only_test = (", ".join(sorted(one)) or "none" for one in (train - test, test - train))
-        raise DataError(
-            tr("The classes in train and test of {path} do not match.", path=path.name),
-            why=tr(
-                "only in train: {only_train}; only in test: {only_test}",
-                only_train=only_train,
-                only_test=only_test,
-            ),
-            fix=tr("give both the same class folders; or remove the test folder, and a part is held out"),
-        )
-
-
-def _test_mask(
-    path: Path, labels: np.ndarray, class_names: np.ndarray, hashes: np.ndarray, seed: int
-) -> np.ndarray:
-    """Which pictures to hold out: the same fraction of every class, copies of a picture together."""
-    sizes = np.bincount(labels)
-    if sizes.min() < MIN_PER_CLASS:
-        raise DataError(
-            tr(
-                "{path} has too few pictures: {size} of class {class_name!r}.",
-                path=path.name,
-                size=sizes.min(),
-                class_name=str(class_names[sizes.argmin()]),
-            ),
-            why=tr(
-                "every class needs {min_per_class} or more to hold {test_fraction:.0%} out for the test",
-                min_per_class=MIN_PER_CLASS,
-                test_fraction=TEST_FRACTION,
-            ),
-            fix=tr("add pictures (a hundred per class is a start), or remove the class"),
-        )
-    mask = np.zeros(len(labels), bool)
-    rng = np.random.default_rng(seed)
-    for label, size in enumerate(sizes):
-        mask[rng.permutation(np.flatnonzero(labels == label))[: max(1, round(size * TEST_FRACTION))]] = True
-    together = np.isin(hashes, hashes[mask])
-    # A class of copies only would lose all it is learned from.
-    leaves_enough = np.bincount(labels[~together], minlength=len(sizes)).min() > 0
-    return together if leaves_enough else mask
 
 
 def _load_cifar10(seed: int, image_size: int) -> Dataset:

@@ -259,13 +259,12 @@ def _as_array(calibration: Any) -> np.ndarray:
     """An array from an array, a list, a generator or a `tf.data.Dataset` of single pictures."""
     if hasattr(calibration, "as_numpy_iterator"):
         calibration = calibration.as_numpy_iterator()
-    if not hasattr(calibration, "__len__"):
-        calibration = list(itertools.islice(calibration, MOST_CALIBRATION_IMAGES))
     try:
-        images = np.asarray(calibration)
-    except ValueError:  # pictures of several sizes, or pairs of picture and label
-        images = np.empty(0, object)
-    return images
+        if not hasattr(calibration, "__len__"):
+            calibration = list(itertools.islice(calibration, MOST_CALIBRATION_IMAGES))
+        return np.asarray(calibration)
+    except (TypeError, ValueError):  # no pictures at all; of several sizes; pairs of picture and label
+        return np.empty(0, object)
 
 
 def _with_shape(array: np.ndarray) -> bytes:

@@ -156,12 +156,12 @@ def real_range(tensor: Tensor) -> tuple[float, float] | None:
 
 
 def _input_range(found: Graph) -> Smell | None:
-    for operator in found.operators[:2]:  # behind a QUANTIZE, too
-        for index in operator.inputs:
-            if index < 0 or found.tensors[index].is_constant or len(found.tensors[index].shape) != 4:
-                continue
+    for operator in found.operators:
+        given = set(operator.inputs) & set(found.inputs)
+        looked_at = given | (set(operator.outputs) if given and operator.name == "QUANTIZE" else set())
+        for index in sorted(looked_at):
             low_high = real_range(found.tensors[index])
-            if low_high and not _is_usual(*low_high):
+            if low_high and len(found.tensors[index].shape) == 4 and not _is_usual(*low_high):
                 return Smell(
                     "input_range",
                     tr(

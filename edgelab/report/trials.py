@@ -14,7 +14,8 @@ from edgelab import benchmark, estimate, results, targets
 from edgelab.errors import EdgelabError
 from edgelab.report.subject import Pictures, Subject
 from edgelab.runtime import Session, TensorSpec
-from edgelab.targets import placements
+from edgelab.targets import onnx_model, placements
+from edgelab.targets.base import Target
 from edgelab.texts import tr
 from edgelab.verification import divergence, output_error
 from edgelab.verification.intervals import proportion_interval
@@ -23,6 +24,8 @@ SECONDS_EACH = 1.0  # of timing, per target
 ITEMS_COMPARED = 16
 LIKELY_WRONG_SNR_DB = 10.0  # below it, outputs have little in common
 # The CPU comes first: the others are compared with it.
+# What opens a file that is quantized already, and what it makes of the file for that.
+OPEN_QUANTIZED = {"openvino": lambda path: path, "onnxruntime": onnx_model.from_tflite}
 ASKED = ("cpu", *(name for name in targets.names() if name not in ("cpu", "keras")))
 
 
@@ -140,7 +143,9 @@ def trials(subject: Subject, pictures: Pictures, *, progress: bool = False) -> t
     """
     found: list[Trial] = []
     sessions: dict[int, Session] = {}
-    reference: np.ndarray | None = None
+    # Of a Keras model all is compared with what it computes in float, else with the CPU, which comes first.
+    is_own_copy = len(subject.files) > 1
+    reference = _float_outputs(subject, pictures) if is_own_copy else None
     with ExitStack() as stack:
         for name in tqdm(ASKED, desc=tr("asking targets"), disable=not progress, leave=False):
             trial, session = _placed_and_opened(name, subject, pictures)
@@ -156,11 +161,26 @@ def trials(subject: Subject, pictures: Pictures, *, progress: bool = False) -> t
     return tuple(found)
 
 
+def _float_outputs(subject: Subject, pictures: Pictures) -> np.ndarray | None:
+    try:
+        with targets.get("cpu").open(subject.files["float32"]) as session:
+            return outputs_of(session, _items(pictures))
+    except EdgelabError:
+        return None
+
+
+def _items(pictures: Pictures) -> np.ndarray:
+    """All pictures where they are labelled, else a few."""
+    return pictures.values if pictures.labels is not None else pictures.values[:ITEMS_COMPARED]
+
+
 def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple[Trial, Session | None]:
     target = targets.get(name, **placements.OPTIONS.get(name, {}))
     takes_both = name in ("cpu", "gpu") and target.takes not in subject.files
     mode = next(iter(subject.files)) if takes_both else target.takes
     trial = Trial(name, mode)
+    if mode not in subject.files and name in OPEN_QUANTIZED:
+        return _opened_as_it_is(replace(trial, mode="int8"), target, subject)
     if mode not in subject.files:
         what = tr("a float model, which it quantizes itself") if mode == "float32" else tr("an int8 model")
         return replace(trial, mode="", note=tr("it takes {what}: give the Keras model", what=what)), None
@@ -187,14 +207,25 @@ def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple
         return replace(trial, note=error.why or error.what), None
 
 
+def _opened_as_it_is(trial: Trial, target: Target, subject: Subject) -> tuple[Trial, Session | None]:
+    """A quantized file in a runtime that usually quantizes by itself."""
+    available = target.probe()
+    if not available.can_run:
+        return replace(trial, note=available.fix or available.detail), None
+    try:
+        session = target.open(OPEN_QUANTIZED[trial.target](subject.files["int8"]))
+    except EdgelabError as error:
+        return replace(trial, note=error.why or error.what), None
+    return replace(trial, note=tr("with the scales of the file")), session
+
+
 def _judged(
     trial: Trial, session: Session, subject: Subject, pictures: Pictures, reference: np.ndarray | None
 ) -> tuple[Trial, np.ndarray | None, bool]:
     """The trial with the comparison, the reference, and whether the result is right."""
     labels = pictures.labels
-    items = pictures.values if labels is not None else pictures.values[:ITEMS_COMPARED]
     try:
-        outputs = outputs_of(session, items)
+        outputs = outputs_of(session, _items(pictures))
     except EdgelabError as error:
         return replace(trial, note=error.why or error.what), reference, False
     note = session.fault or trial.note

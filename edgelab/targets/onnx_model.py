@@ -40,6 +40,7 @@ QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 # TensorRT wants the pairs at the inputs of these, and none between a convolution and its activation function:
 # it fuses the two into one kernel, which a pair between them would forbid.
 TENSORRT_QUANTIZES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "GlobalAveragePool")
+REARRANGING = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 TENSORRT_FUSES = ("Clip", "Relu", "Mul", "Sigmoid", "LeakyRelu")
 
 
@@ -174,6 +175,14 @@ def specs(proto: onnx.ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorS
         if node.op_type in QUANTIZERS and set(node.input[1:]) <= set(constants):
             edge = node.input[0] if node.op_type == "DequantizeLinear" else node.output[0]
             scaling[edge] = [numpy_helper.to_array(constants[name]) for name in node.input[1:3]]
+    # Optimizers move what only rearranges values between a model's end and its scale.
+    rearranging = [node for node in proto.graph.node if node.op_type in REARRANGING]
+    for node in reversed(rearranging):
+        if node.output[0] in scaling:
+            scaling.setdefault(node.input[0], scaling[node.output[0]])
+    for node in rearranging:
+        if node.input[0] in scaling:
+            scaling.setdefault(node.output[0], scaling[node.input[0]])
 
     def spec(value: onnx.ValueInfoProto) -> TensorSpec:
         kind = value.type.tensor_type

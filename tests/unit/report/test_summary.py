@@ -1,0 +1,170 @@
+"""Reports on models of several origins."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from picture_folders import picture, write_folder
+from PIL import Image
+
+from edgelab import graph, quantization, report
+from edgelab.__main__ import main
+from edgelab.errors import DataError, InputError, ModelError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def keras_file(small_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "my model ü.keras"
+    small_model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def found(keras_file):
+    made, pictures = report.make(keras_file)
+    assert pictures.is_noise
+    return made
+
+
+@pytest.fixture(scope="module")
+def open_batch(small_model, tmp_path_factory):
+    """As most people convert: the batch left open, floats in and out."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(small_model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    rng = np.random.default_rng(0)
+    converter.representative_dataset = lambda: (
+        [rng.integers(0, 256, (1, 32, 32, 3)).astype(np.float32)] for _ in range(20)
+    )
+    path = tmp_path_factory.mktemp("models") / "open.tflite"
+    with quantization.silence():
+        path.write_bytes(converter.convert())
+    return path
+
+
+def test_a_keras_model_is_asked_of_every_target(found):
+    by_target = {one.target: one for one in found.trials}
+    assert list(by_target) == list(report.trials.ASKED)
+    assert by_target["cpu"].latency_ms > 0 and by_target["cpu"].provenance == "measured"
+    assert by_target["cpu"].snr_db > 10  # int8 against float
+    assert by_target["edgetpu"].accelerated == 1.0
+    for one in found.trials:
+        assert one.placement or one.note or one.latency_ms
+    assert all(one.latency_ms for one in found.estimates)
+    assert {one.verdict for one in found.memory} <= {"fits", "streams", "does not fit"}
+    assert found.profile
+
+
+def test_the_page_is_complete_small_and_escaped(found, tmp_path):
+    page = tmp_path / "new folder" / "page.html"
+    report.write_page(found, page)
+    text = page.read_text(encoding="utf-8")
+    assert len(text) < 3e6
+    assert "my model ü.keras" in text and "calibrated on noise" in text
+    assert not re.search(r"""(src|href)=["'](?!data:)""", text)
+
+
+def test_numbers_of_the_report_are_json(found):
+    told = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    assert told["macs"] == found.graph.macs and told["trials"][0]["target"] == "cpu"
+
+
+def test_pictures_and_labels_give_accuracy(keras_file, small_model, patterns, tmp_path):
+    pictures = patterns.test_images[:40]
+    answers = small_model.predict(pictures.astype(np.float32), verbose=0).argmax(1)
+    tree = {}
+    for index, (pixels, answer) in enumerate(zip(pictures, answers, strict=True)):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        tree[f"thing {answer}/{index}.png"] = file.getvalue()
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"{number} thing {number}" for number in range(10)))
+    folder = write_folder(tmp_path / "pictures", tree)
+    made, tried = report.make(keras_file, images=folder, labels=labels)
+    cpu = made.trials[0]
+    assert len(tried.labels) == 40
+    assert cpu.accuracy > 0.8 and cpu.accuracy_low <= cpu.accuracy <= cpu.accuracy_high
+    assert "noise" not in made.tried_on
+    labels.write_text("something else\n")
+    with pytest.raises(DataError, match="No class folder"):
+        report.make(keras_file, images=folder, labels=labels)
+
+
+def test_an_open_batch_and_float_ends_are_noticed_and_mended(open_batch, tmp_path):
+    subject, _ = report.open_subject(open_batch)
+    keys = {one.key for one in report.smells.smells(subject.graph)}
+    assert keys == {"open_batch", "float_ends"}
+    out = tmp_path / "mended.tflite"
+    assert len(report.repaired(subject, out)) == 2
+    mended, _ = report.open_subject(out)
+    assert report.smells.smells(mended.graph) == ()
+    assert mended.graph.tensors[mended.graph.inputs[0]].dtype == "int8"
+    with pytest.raises(InputError, match="there already"):
+        report.repaired(subject, out)
+
+
+def test_mended_models_compute_the_same(open_batch, patterns):
+    from edgelab import targets
+    from edgelab.runtime import predict
+
+    content = open_batch.read_bytes()
+    with targets.get("cpu").open(open_batch) as session:
+        expected = predict(session, patterns.test_images[:20])
+    for number, repair in enumerate((graph.with_batch_of_one, graph.without_float_ends)):
+        path = open_batch.with_name(f"mended {number}.tflite")
+        path.write_bytes(repair(content))
+        with targets.get("cpu").open(path) as session:
+            np.testing.assert_allclose(predict(session, patterns.test_images[:20]), expected, atol=1e-6)
+
+
+@pytest.mark.real_data
+def test_every_published_pair_gets_a_report(real_data):
+    for path in sorted((real_data / "edgetpu_pairs").glob("*.tflite")):
+        subject, pictures = report.open_subject(path)
+        report.smells.smells(subject.graph)
+        assert report.trials.memory(subject) and report.trials.estimates(subject)
+        assert len(pictures.values)
+
+
+def test_the_command_exits_as_required(open_batch, tmp_path, capsys):
+    page = str(tmp_path / "page.html")
+    arguments = ["report", str(open_batch), "--out", page]
+    assert main([*arguments, "--require", "macs>1, size_bytes<1e6"]) == 0
+    assert "met" in capsys.readouterr().out
+    assert main([*arguments, "--require", "latency_ms[cpu]<0"]) == 1
+    assert "not met" in capsys.readouterr().out
+    assert main([*arguments, "--json", "--require", "edgetpu>=0"]) == 0
+    assert json.loads(capsys.readouterr().out)["requirements"][0]["met"]
+    assert main(["report", str(tmp_path / "absent.tflite"), "--out", page]) == 2
+    assert main([*arguments, "--require", "speed=fast"]) == 2
+    assert "cannot be understood" in capsys.readouterr().err
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    for name, content in (("a.tflite", b"nonsense"), ("b.keras", b"nonsense"), ("c.onnx", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ModelError):
+            report.open_subject(tmp_path / name)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ModelError):
+        report.open_subject(tmp_path / "folder")
+
+
+def test_pictures_for_a_model_of_something_else_are_refused(tmp_path):
+    import keras
+
+    inputs = keras.Input((7,))
+    path = tmp_path / "vector.keras"
+    keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(path)
+    subject, pictures = report.open_subject(path)
+    assert pictures.is_noise and set(subject.files) == {"float32", "int8"}
+    folder = write_folder(tmp_path / "pictures", {"cat/0.png": picture(3)})
+    with pytest.raises(InputError, match="no picture"):
+        report.open_subject(path, folder)
