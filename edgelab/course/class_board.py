@@ -6,14 +6,16 @@ import base64
 import html
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelab import display, results
 from edgelab.errors import DataError
-from edgelab.machine import artifacts
+from edgelab.machine import artifacts, owned_folders
 from edgelab.texts import tr
+
+MADE_BY = "class board"
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,11 +254,18 @@ def write(folder: Path, out: Path) -> Board:
 
     Raises:
         DataError: there is nothing to show.
+        InputError: `out` holds what is not this command's own.
         StorageError: the disk is full or `out` cannot be written.
     """
+    frame, skipped = read(folder)
+    with owned_folders.renewed(out, MADE_BY) as fresh:
+        made = _write_into(fresh, frame, skipped)
+    return replace(made, page=out / made.page.name, picture=out / made.picture.name, csv=out / made.csv.name)
+
+
+def _write_into(out: Path, frame: pd.DataFrame, skipped: dict[str, int]) -> Board:
     from matplotlib import pyplot as plt
 
-    frame, skipped = read(folder)
     board = Board(
         frame, frame["student"].nunique(), skipped, out / "board.html", out / "board.png", out / "board.csv"
     )

@@ -13,7 +13,6 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,17 +181,13 @@ def write(folder: Path = STUDENT_DIR, root: Path = artifacts.PROJECT_ROOT) -> Re
             tr("{folder} holds the course itself.", folder=folder),
             fix=tr("name a new folder after --out"),
         )
-    owned_folders.check(folder, MADE_BY)
-    artifacts.make_folder(folder.parent)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        fresh = Path(temporary) / "new"
+    with owned_folders.renewed(folder, MADE_BY) as fresh:
         try:
             released = _fill(fresh, root)
         except OSError as error:
             if error.errno not in artifacts.WRITE_ERRORS:
                 raise
             raise artifacts.storage_error(error, folder) from error
-        owned_folders.publish(fresh, folder, MADE_BY)
     return Released(folder, *released)
 
 

@@ -23,8 +23,10 @@ from edgelab.course.pages import (
     write_list,
 )
 from edgelab.errors import TargetError
-from edgelab.machine import artifacts
+from edgelab.machine import artifacts, owned_folders
 from edgelab.texts import tr
+
+MADE_BY = "slides"
 
 SHARED_FOLDER = "reveal.js"
 # Of reveal.js, what a page loads.
@@ -126,15 +128,16 @@ def write_all(build_dir: Path) -> dict[str, int]:
         The number of slides by chapter title.
 
     Raises:
+        InputError: `slides` in it is not this command's own.
         StorageError: the disk is full or the folder cannot be written.
     """
-    folder = build_dir / "slides"
-    write_shared(folder)
-    write_glossary(folder)
-    counts, links = {}, {}
-    for title, executed in chapters_executed(build_dir).items():
-        page = folder / executed.stem / "index.html"
-        counts[title] = write_slides(executed, page, title)
-        links[title] = f"{executed.stem}/index.html"
-    write_list(folder / "index.html", "Slides", links, KEYS)
+    with owned_folders.renewed(build_dir / "slides", MADE_BY) as folder:
+        write_shared(folder)
+        write_glossary(folder)
+        counts, links = {}, {}
+        for title, executed in chapters_executed(build_dir).items():
+            page = folder / executed.stem / "index.html"
+            counts[title] = write_slides(executed, page, title)
+            links[title] = f"{executed.stem}/index.html"
+        write_list(folder / "index.html", "Slides", links, KEYS)
     return counts

@@ -16,8 +16,10 @@ from edgelab.course import formulas, glossary
 from edgelab.course.execution import chapters_executed
 from edgelab.course.pages import WEB_FOLDER, link_chapters, without_live_controls
 from edgelab.errors import TargetError
-from edgelab.machine import artifacts, child
+from edgelab.machine import artifacts, child, owned_folders
 from edgelab.texts import tr
+
+MADE_BY = "site"
 
 if TYPE_CHECKING:
     import nbformat
@@ -85,6 +87,7 @@ def write_site(build_dir: Path) -> int:
         The number of chapters in it.
 
     Raises:
+        InputError: `site` in it is not this command's own.
         TargetError: Sphinx fails or is not installed.
         StorageError: the disk is full or the folder cannot be written.
     """
@@ -99,9 +102,9 @@ def write_site(build_dir: Path) -> int:
                 tr("Sphinx failed."), why=finished.tail, fix=tr("run the set-up again: make setup")
             )
         target = build_dir / "site"
-        try:
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(made, target)
-        except OSError as error:
-            raise artifacts.storage_error(error, target) from error
+        with owned_folders.renewed(target, MADE_BY) as fresh:
+            try:
+                shutil.copytree(made, fresh, dirs_exist_ok=True)
+            except OSError as error:
+                raise artifacts.storage_error(error, target) from error
     return count

@@ -19,8 +19,10 @@ import numpy as np
 from edgelab.errors import InputError, TargetError
 from edgelab.grading import page, submissions
 from edgelab.grading.answers import Limits
-from edgelab.machine import artifacts, child
+from edgelab.machine import artifacts, child, owned_folders
 from edgelab.texts import tr
+
+MADE_BY = "grades"
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,6 +177,7 @@ def grade(
 
     Raises:
         InputError: nothing to grade, or this machine cannot protect itself and `trusted` is not set.
+        InputError: `out` holds what is not this command's own, or tables that somebody has changed.
         StorageError: the disk is full or `out` cannot be written.
     """
     limits = limits or Limits()
@@ -188,6 +191,7 @@ def grade(
             ),
         )
     found = find_submissions(folder)
+    owned_folders.claim(out, MADE_BY)
     settings = {"limits": asdict(limits), "locked": not trusted}
     judges = _Judges()
     records: dict[str, dict[str, Any]] = {}
@@ -266,8 +270,8 @@ def _write(rows: list[dict[str, Any]], out: Path, graded: int) -> Grades:
 
     frame = pd.DataFrame(rows, columns=COLUMNS)
     grades = Grades(frame, out / "grades.csv", out / "grades.html", graded)
-    with artifacts.atomic_path(grades.csv) as temporary:
-        frame.to_csv(temporary, index=False)
-    with artifacts.atomic_path(grades.page) as temporary:
-        temporary.write_text(page.render(frame, str(grades).splitlines()[0]), encoding="utf-8")
+    with owned_folders.renewed(out, MADE_BY) as fresh:
+        frame.to_csv(fresh / grades.csv.name, index=False)
+        text = page.render(frame, str(grades).splitlines()[0])
+        (fresh / grades.page.name).write_text(text, encoding="utf-8")
     return grades

@@ -6,8 +6,11 @@ ever replaced or deleted, and only while they are as they were written.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgelab.errors import InputError
@@ -15,6 +18,7 @@ from edgelab.machine import artifacts
 from edgelab.texts import tr
 
 MARK = ".edgelab-made.json"
+FILES_MARK = ".edgelab-files.json"  # of single files, in a folder that is its owner's
 MOST_NAMED = 5  # files named in an error
 
 
@@ -34,8 +38,41 @@ def check(folder: Path, made_by: str) -> None:
         raise InputError(
             tr("{folder} holds something else.", folder=folder),
             why=tr("{file} is not there, which marks a folder written by this command", file=MARK),
-            fix=tr("name a new folder after --out"),
+            fix=tr("name a new folder after --out, or move what is there elsewhere"),
         )
+
+
+@contextlib.contextmanager
+def renewed(folder: Path, made_by: str) -> Iterator[Path]:
+    """An empty folder to fill; `publish` brings `folder` to it when the block ends without an error.
+
+    Args:
+        folder: as for `check`.
+        made_by: as for `check`.
+
+    Raises:
+        InputError, StorageError: as `publish`.
+    """
+    check(folder, made_by)
+    artifacts.make_folder(folder.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        fresh = Path(temporary) / "new"
+        fresh.mkdir()
+        yield fresh
+        publish(fresh, folder, made_by)
+
+
+def claim(folder: Path, made_by: str) -> None:
+    """Mark a new or empty folder as the command's own, which then keeps more there than it publishes.
+
+    Raises:
+        InputError: as for `check`.
+        StorageError: the folder cannot be written.
+    """
+    check(folder, made_by)
+    if _written(folder, made_by) is None:
+        artifacts.make_folder(folder)
+        _write_mark(folder, made_by, {})
 
 
 def publish(fresh: Path, folder: Path, made_by: str) -> None:
@@ -68,6 +105,44 @@ def publish(fresh: Path, folder: Path, made_by: str) -> None:
         except OSError as error:
             raise artifacts.storage_error(error, folder / name) from error
     _write_mark(folder, made_by, now)
+
+
+def check_file(file: Path) -> None:
+    """Refuse to replace a file that is not as this package wrote it; what lies in artifacts is its own.
+
+    Raises:
+        InputError: somebody else wrote or changed it.
+    """
+    if not file.exists() or file.resolve().is_relative_to(artifacts.artifacts_dir().resolve()):
+        return
+    if _single_files(file.parent).get(file.name) != _hash(file):
+        raise InputError(
+            tr("{path} is there already.", path=file),
+            why=tr("it is not as the course wrote it, and no file of yours is overwritten"),
+            fix=tr("choose another name, or move that file elsewhere"),
+        )
+
+
+def remember_file(file: Path) -> None:
+    """Note that a file has just been written, so that it may be replaced.
+
+    Raises:
+        StorageError: the note cannot be written.
+    """
+    if file.resolve().is_relative_to(artifacts.artifacts_dir().resolve()):
+        return
+    known = {
+        name: digest for name, digest in _single_files(file.parent).items() if (file.parent / name).exists()
+    }
+    with artifacts.atomic_path(file.parent / FILES_MARK) as temporary:
+        temporary.write_text(json.dumps(known | {file.name: _hash(file)}, indent=1), encoding="utf-8")
+
+
+def _single_files(folder: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads((folder / FILES_MARK).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _refuse_lost_work(folder: Path, before: dict[str, str], now: dict[str, str]) -> None:

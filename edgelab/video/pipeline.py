@@ -303,10 +303,26 @@ def _opened(source: Source | str | os.PathLike[str], sink: Sink | str | os.PathL
     source = source if isinstance(source, Source) else open_source(source)
     try:
         sink = sink if isinstance(sink, Sink) else open_sink(sink, fps=source.fps or 30.0)
+        _check_apart(source, sink)
     except BaseException:
         source.close()
         raise
     return source, sink
+
+
+def _check_apart(source: Source, sink: Sink) -> None:
+    """A recording must not be replaced by its own result.
+
+    Raises:
+        InputError: both are the same file.
+    """
+    ends = [getattr(end, "path", None) for end in (source, sink)]
+    if all(ends) and os.path.realpath(ends[0]) == os.path.realpath(ends[1]):
+        raise InputError(
+            tr("Source and sink are the same file, {path}.", path=ends[0].name),
+            why=tr("the recording would be replaced while it is read"),
+            fix=tr("give the result another name"),
+        )
 
 
 def run_serial(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from edgelab.errors import InputError, StorageError, TargetError
-from edgelab.machine import artifacts, quiet
+from edgelab.machine import artifacts, owned_folders, quiet
 from edgelab.texts import tr
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80"}
@@ -136,7 +136,8 @@ class FileSink(Sink):
                 fix=tr("give fps, such as 30"),
             )
         super().__init__()
-        self.path, self.fps = path, fps
+        owned_folders.check_file(path)
+        self.path, self.fps = path.absolute(), fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._unfinished = contextlib.ExitStack()
@@ -194,6 +195,7 @@ class FileSink(Sink):
                     why=tr("most often the disk is full"),
                     fix=tr("free some space, or write to another folder; no broken file was left"),
                 )
+        owned_folders.remember_file(self.path)
 
     def discard(self) -> None:
         """Remove the unfinished file."""

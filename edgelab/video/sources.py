@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -33,6 +34,8 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 OPEN_TIMEOUT_MS = 5000
 SCENE_FPS = 30.0
+STAMPED_FRAMES = 60  # whose time stamps tell a file's frame rate
+RATE_TOLERANCE = 0.05  # by which header and time stamps may differ
 SCENE_SIZE = (320, 240)
 SCENE_FRAMES = 60  # then the picture cuts to the next scene
 SCENE_SEEDS = 1000  # scenes that one seed can number
@@ -68,6 +71,7 @@ class Source(ABC):
         frame_count: frames that the source announces; None when it has no end or does not say.
         is_live: frames come by the clock, whether anybody is ready for them or not.
         notes: what the user should know afterwards, such as a file that ended early.
+        path: of a file; None for anything else.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Source(ABC):
     fps: float = 0.0
     frame_count: int | None = None
     is_live: bool = False
+    path: Path | None = None
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -245,12 +250,13 @@ def as_live(source: Source, fps: float | None = None) -> Source:
     return LiveSource(source, fps)
 
 
-def open_source(what: str | os.PathLike[str], *, frame_count: int = 300, seed: int = 0) -> Source:
+def open_source(what: str | os.PathLike[str] | int, *, frame_count: int = 300, seed: int = 0) -> Source:
     """Open a stream of frames.
 
     Args:
-        what: "scenes" for generated scenes; "camera:0", "camera:1", … for a camera; an address with "://",
-            such as "rtsp://…", for a network stream; otherwise the path of a video file.
+        what: "scenes" for generated scenes; 0, 1, … or "camera:0", … for a camera; an address with "://",
+            such as "rtsp://…", for a network stream; otherwise the path of a video file. The name of a file
+            that is there is always taken as that.
         frame_count: how many scenes; the other sources end by themselves.
         seed: which scenes.
 
@@ -259,9 +265,19 @@ def open_source(what: str | os.PathLike[str], *, frame_count: int = 300, seed: i
 
     Raises:
         DataError: the file is missing, is no video, or holds no whole frame.
+        InputError: none of these.
         TargetError: the camera or stream is absent, busy, or delivers nothing.
     """
+    if isinstance(what, int) and not isinstance(what, bool):
+        return _open_camera(f"camera:{what}")
+    if not isinstance(what, (str, os.PathLike)):
+        raise InputError(
+            tr("{what!r} is no source of frames.", what=what),
+            fix=tr('give "scenes", the number of a camera, the path of a video file, or an address'),
+        )
     name = os.fspath(what)
+    if name and Path(name).is_file():
+        return _open_file(Path(name))
     if name == "scenes":
         return SceneSource(frame_count, seed)
     if name.startswith("camera:"):
@@ -326,7 +342,8 @@ def _open_file(path: Path) -> Source:
             fix=tr('check the path, or set SOURCE = "scenes"'),
         )
     with quiet.native_stderr():
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        # FFmpeg takes a relative name with a colon for an address.
+        capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
         found, image = capture.read()
     if not found:
         was_opened = capture.isOpened()
@@ -338,7 +355,32 @@ def _open_file(path: Path) -> Source:
             why=tr("it was cut short, is damaged, or is no video; an .mp4 file without its end has no index"),
             fix=tr("copy or record it again; .avi and .mkv files survive being cut, .mp4 files do not"),
         )
-    return CaptureSource(capture, image, name=path.name, is_live=False, boxes=_boxes_beside(path))
+    source = CaptureSource(capture, image, name=path.name, is_live=False, boxes=_boxes_beside(path))
+    source.path = path.absolute()
+    rate = _rate_by_time_stamps(source.path)
+    if rate and abs(rate - source.fps) > RATE_TOLERANCE * rate:
+        source.notes.append(
+            f"{path.name} announces {source.fps:.4g} frames per second; its time stamps say {rate:.4g}."
+            if source.fps
+            else f"{path.name} announces no frame rate; its time stamps say {rate:.4g} per second."
+        )
+        source.fps = rate
+    return source
+
+
+def _rate_by_time_stamps(path: Path) -> float:
+    """Frames per second in the first frames of a file; 0.0 where they carry no time.
+
+    A browser's recording announces a thousand frames per second, its clock's ticks.
+    """
+    stamps_ms = []
+    with quiet.native_stderr():
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        while len(stamps_ms) < STAMPED_FRAMES and capture.grab():
+            stamps_ms.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+        capture.release()
+    rising = len(stamps_ms) > 2 and all(a < b for a, b in itertools.pairwise(stamps_ms))
+    return 1000 * (len(stamps_ms) - 1) / (stamps_ms[-1] - stamps_ms[0]) if rising else 0.0
 
 
 def _boxes_beside(path: Path) -> list[tuple[Box, ...]]:

@@ -154,11 +154,13 @@ def test_missing_and_half_installed_packages_are_told(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("io_dtype", ["float32", "int8", "uint8"])
 def test_every_kind_of_input_keeps_its_scale(io_dtype, small_model, patterns):
-    converted = quantization.convert(small_model, "int8", patterns, io_dtype=io_dtype, name="scale")
+    converted = quantization.convert(
+        small_model, "int8", patterns.train_images[:40], io_dtype=io_dtype, name="scale"
+    )
     with targets.get("cpu", threads=1).open(converted.path) as session:
-        expected = predict(session, patterns[:40])
+        expected = predict(session, patterns.test_images[:40])
         spec = session.inputs[0]
     with targets.get("onnxruntime", threads=1).open(onnx_model.from_tflite(converted.path)) as session:
         assert (session.inputs[0].scale, session.inputs[0].zero_point) == (spec.scale, spec.zero_point)
         step = converted.outputs[0].scale or 1 / 256
-        assert np.abs(predict(session, patterns[:40]) - expected).max() <= 1.001 * step
+        assert np.abs(predict(session, patterns.test_images[:40]) - expected).max() <= 1.001 * step

@@ -11,6 +11,7 @@ from video_doubles import Numbered, index_of, numbered_image, plain, write_video
 
 from edgelab import video
 from edgelab.errors import EdgelabError, InputError, TargetError
+from edgelab.machine import owned_folders
 from edgelab.video import pipeline, sinks
 
 
@@ -26,8 +27,7 @@ def test_file_appears_when_finished_and_only_then(tmp_path):
     with video.open_sink(path) as sink:
         sink.show(numbered_image(1))
         assert not path.exists()
-    assert path.exists()
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / owned_folders.FILES_MARK, path]
 
 
 def test_failed_run_keeps_the_older_file(tmp_path):
@@ -42,7 +42,7 @@ def test_failed_run_keeps_the_older_file(tmp_path):
     with pytest.raises(EdgelabError):
         video.run(Numbered(20), index_of, path, preprocess=fails, draw=plain)
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / owned_folders.FILES_MARK, path]
 
 
 def test_killed_run_leaves_nothing_under_the_final_name(tmp_path):
@@ -139,3 +139,27 @@ def test_notebook_shows_one_still_picture_at_the_end():
     assert 'alt="A &lt;grey&gt; ramp"' in page
     assert "data:image/jpeg;base64," in page
     assert "Last of 40 frames" in page
+
+
+def test_a_video_of_somebody_else_is_never_replaced(tmp_path):
+    path = tmp_path / "holiday.avi"
+    path.write_bytes(b"a video of mine")
+    with pytest.raises(InputError, match="there already"):
+        video.open_sink(path)
+    assert path.read_bytes() == b"a video of mine"
+    own = write_video(tmp_path / "own.avi", count=3)
+    assert len(list(video.open_source(write_video(own, count=5)))) == 5  # written by us: it may
+    own.write_bytes(own.read_bytes() + b"edited")
+    with pytest.raises(InputError, match="not as the course wrote it"):
+        video.open_sink(own)
+
+
+@pytest.mark.parametrize("spelling", ["clip.avi", "./clip.avi", "link.avi"])
+def test_a_recording_is_not_replaced_by_its_own_result(tmp_path, monkeypatch, spelling):
+    monkeypatch.chdir(tmp_path)
+    path = write_video(tmp_path / "clip.avi", count=4)
+    (tmp_path / "link.avi").symlink_to(path)
+    before = path.read_bytes()
+    with pytest.raises(InputError):
+        video.run(path, index_of, spelling, preprocess=lambda frame: frame, draw=plain)
+    assert path.read_bytes() == before

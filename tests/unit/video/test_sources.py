@@ -244,3 +244,37 @@ def test_real_clip_cut_in_the_middle(real_data, tmp_path):
             assert "ends after" in stats.notes[0]
             outcomes.add("read in part")
     assert outcomes
+
+
+@pytest.mark.parametrize(
+    "name", ["rec-12:30:05.avi", "camera:0.avi", "a b.avi", "100%.avi", "ä 山.avi", "file:x.avi", "scenes"]
+)
+def test_a_file_may_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    made = write_video(tmp_path / "clip.avi", count=3)
+    (tmp_path / name).write_bytes(made.read_bytes())
+    with video.open_source(name) as source:
+        assert len(list(source)) == 3 and source.name == name
+
+
+def test_cameras_are_known_by_number_and_nonsense_is_refused():
+    with pytest.raises(TargetError, match="camera 97"):
+        video.open_source(97)
+    for nonsense in (None, True, 1.5, ["clip.mp4"]):
+        with pytest.raises(InputError, match="no source of frames"):
+            video.open_source(nonsense)
+
+
+def test_time_stamps_tell_the_rate_where_the_header_does_not(tmp_path):
+    """Browsers record WebM files that announce a thousand frames per second."""
+    path = write_video(tmp_path / "clip.webm", count=30, fps=25)
+    content = path.read_bytes()
+    mark = b"\x23\xe3\x83"  # the element that holds the duration of a frame, in nanoseconds
+    assert content.count(mark) == 1
+    start = content.index(mark) + len(mark)
+    width = content[start] & 0x7F
+    forged = content[: start + 1] + (1_000_000).to_bytes(width, "big") + content[start + 1 + width :]
+    path.write_bytes(forged)
+    with video.open_source(path) as source:
+        assert source.fps == pytest.approx(25, rel=0.02)
+        assert "1000" in source.notes[0] and len(list(source)) == 30
