@@ -9,7 +9,7 @@ from typing import Any
 
 from edgelab import benchmark, graph
 from edgelab.errors import EdgelabError
-from edgelab.report import advice as advices
+from edgelab.report import advice as advising
 from edgelab.report import smells as smelling
 from edgelab.report import trials as trying
 from edgelab.report.advice import Advice
@@ -148,7 +148,7 @@ def make(
         subject=subject,
         tried_on=pictures.source,
         smells=found,
-        advice=advices.advice(subject, found),
+        advice=advising.advice(subject, found),
         trials=trying.trials(subject, pictures, progress=progress),
         estimates=trying.estimates(subject),
         memory=trying.memory(subject),
