@@ -63,15 +63,32 @@ def _grade_task(
     limits: Limits,
     locked: bool,
 ) -> Verdict:
+    """The best verdict on the cells that may be the answer: scratch copies of it cost nothing."""
+    candidates = submissions.answer_cells(task, cells, chapter)
+    if not candidates:
+        return Verdict(task.key, registry.find(task.key).title, "open", "its cell is missing")
+    verdicts = []
+    for cell in candidates:
+        verdicts.append(_grade_cell(task, cell, cells, chapter, limits, locked))
+        if verdicts[-1].state == "solved":
+            return verdicts[-1]
+    return next((verdict for verdict in verdicts if verdict.state != "open"), verdicts[0])
+
+
+def _grade_cell(
+    task: submissions.Task,
+    cell: dict[str, Any],
+    cells: list[dict[str, Any]],
+    chapter: submissions.Chapter,
+    limits: Limits,
+    locked: bool,
+) -> Verdict:
     found = registry.find(task.key)
-    cell = submissions.answer_cell(task, cells, chapter)
-    if cell is None:
-        return Verdict(task.key, found.title, "open", "its cell is missing")
     if submissions.is_untouched(task, cell["source"]):
         return Verdict(task.key, found.title, "open")
     started = time.perf_counter()
     statements = submissions.statements_for(task, cell, cells, chapter)
-    source = submissions.without_magics(cell["source"])
+    source = submissions.as_python(cell["source"])
     with Sandbox(source, task.answer, statements, limits, locked=locked) as sandbox:
         state, message = _judged(found.check, sandbox)
     message = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + " …"

@@ -140,6 +140,60 @@ def prepare(statements: list[str], namespace: dict[str, Any]) -> None:
             continue
 
 
+class _Shell:
+    """Stands for IPython's shell: magics and shell lines do nothing here."""
+
+    def __getattr__(self, name: str) -> Callable[..., list]:
+        return lambda *args, **kwargs: []
+
+
+# What every notebook has without an import; shown is nothing.
+NOTEBOOK = {
+    "get_ipython": _Shell,
+    "display": lambda *args, **kwargs: None,
+    **dict.fromkeys(("_", "__", "___"), None),
+}
+
+
+def run_cell(source: str, answer: str, namespace: dict[str, Any]) -> None:
+    """Run the student's cell, statement by statement.
+
+    A line that fails below the answer is a note of the student's, such as a print of what only the whole
+    chapter has: what is defined by then is graded, as it would be in the next cell of the notebook. Above the
+    answer, an import of what is not installed here is a note, too, and so is a line that only does something.
+
+    Args:
+        source: the cell, as Python.
+        answer: the expression that the check looks at.
+        namespace: where it runs.
+
+    Raises:
+        BaseException: what the cell raises before it has defined the answer.
+    """
+    asked = {node.id for node in ast.walk(ast.parse(answer)) if isinstance(node, ast.Name)}
+    tree = ast.parse(source, EXERCISE)
+    defined: set[str] = set()
+    for statement in tree.body:
+        try:
+            exec(compile(ast.Module([statement], []), EXERCISE, "exec"), namespace)
+        except BaseException as error:
+            if asked <= defined:
+                return
+            is_note = isinstance(statement, ast.Expr) and isinstance(error, Exception)
+            if isinstance(error, PermissionError) or not (is_note or isinstance(error, ImportError)):
+                raise
+            continue
+        defined |= {name for name in asked if name in namespace and _defines(statement, name)}
+
+
+def _defines(statement: ast.stmt, name: str) -> bool:
+    return any(
+        getattr(node, "name", None) == name
+        or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
+        for node in ast.walk(statement)
+    )
+
+
 def main() -> None:
     """Read the task, lock up, run it, serve."""
     requests = os.fdopen(os.dup(0), "rb")
@@ -154,10 +208,10 @@ def main() -> None:
         lockdown.limit(task["memory_bytes"], task["cpu_s"])
         lockdown.lock(map(Path, task["readable"]), map(Path, task["listable"]))
     server = Server(requests, replies, task["source"])
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace: dict[str, Any] = {"__name__": "__main__", **NOTEBOOK}
     try:
         prepare(task["statements"], namespace)
-        exec(compile(ast.parse(task["source"], EXERCISE), EXERCISE, "exec"), namespace)
+        run_cell(task["source"], task["answer"], namespace)
         value = eval(task["answer"], namespace)
         server.send_value(value, {})
     except BaseException as error:

@@ -24,6 +24,11 @@ class SubmissionError(InputError):
     """A submitted file that cannot be graded at all."""
 
 
+MOST_TRIED = 3  # cells of one exercise that are judged
+# Cell magics around Python: what stands below them is the answer.
+PYTHON_CELL_MAGICS = {"time", "timeit", "capture", "prun"}
+
+
 @dataclass(frozen=True)
 class Task:
     """One exercise of a chapter.
@@ -155,15 +160,37 @@ def chapter_of(cells: list[dict[str, Any]], name: str, known: tuple[Chapter, ...
 
 def _tree(source: str) -> ast.Module | None:
     try:
-        return ast.parse(without_magics(source))
+        return ast.parse(as_python(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
-def without_magics(source: str) -> str:
-    """A cell with empty lines for those that only a notebook understands, such as `%timeit`."""
-    lines = source.split("\n")
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+def as_python(source: str) -> str:
+    """A cell as Python, as IPython reads it: `%timeit f()`, `!ls` and `f?` become calls of `get_ipython()`.
+
+    A cell in another language, such as `%%bash`, is empty. What IPython does not understand stays as it is.
+    """
+    first, _, rest = source.lstrip().partition("\n")
+    if first.startswith("%%"):
+        if first[2:].split(" ")[0] not in PYTHON_CELL_MAGICS:
+            return ""
+        source = f"\n{rest}"
+    try:
+        ast.parse(source)
+        return source
+    except (ValueError, RecursionError, MemoryError):
+        return source
+    except SyntaxError:
+        return _transformed(source)
+
+
+def _transformed(source: str) -> str:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        return TransformerManager().transform_cell(source)
+    except (SyntaxError, ValueError, RecursionError, IndexError):
+        return source
 
 
 def _loaded(tree: ast.AST) -> set[str]:
@@ -187,8 +214,8 @@ def _is_same(source: str, stub: str) -> bool:
     return one is not None and other is not None and ast.dump(one) == ast.dump(other)
 
 
-def answer_cell(task: Task, cells: list[dict[str, Any]], chapter: Chapter) -> dict[str, Any] | None:
-    """The cell that answers an exercise: the last one that was filled in, should there be copies.
+def answer_cells(task: Task, cells: list[dict[str, Any]], chapter: Chapter) -> list[dict[str, Any]]:
+    """The cells that answer an exercise, the likeliest first: the last one filled in, should there be copies.
 
     A cell counts when it has the id of the chapter's own, or is tagged as an exercise and defines the answer;
     where none of these was filled in, a cell of the student's own that defines the answer.
@@ -202,11 +229,14 @@ def answer_cell(task: Task, cells: list[dict[str, Any]], chapter: Chapter) -> di
         cell for cell in cells if cell["id"] == task.cell_id or ("exercise" in cell["tags"] and defines(cell))
     ]
     own = [cell for cell in cells if not chapter.holds(cell) and defines(cell)]
-    for candidates in (proper, own):
-        if filled := [cell for cell in candidates if not is_untouched(task, cell["source"])]:
-            return filled[-1]
+    filled = [
+        cell
+        for candidates in (proper, own)
+        for cell in reversed(candidates)
+        if not is_untouched(task, cell["source"])
+    ]
     untouched = proper or [cell for cell in cells if _is_same(cell["source"], task.stub)]
-    return untouched[0] if untouched else None
+    return filled[:MOST_TRIED] or untouched[:1]
 
 
 def is_untouched(task: Task, source: str) -> bool:

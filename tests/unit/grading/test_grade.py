@@ -35,6 +35,16 @@ CLASS = {
     "partly_right": ([VERDICT, FALL.replace("steepest_fall", "quantize"), None, F1], None, ""),
     "wrong": ([VERDICT.replace("high <", "low <")], ["wrong", "open", "open", "open"], "is 'undecided', got"),
     "empty": ([], OPEN, ""),
+    "notes": (
+        [
+            f"{VERDICT}\nprint(images.shape)\nraise SystemExit",
+            f"{QUANTIZE}\n!ls\nquantize?\nassert False",
+            f"get_ipython().run_line_magic('matplotlib', 'inline')\nimport not_here\n{FALL}\nprint(_)",
+            f"%%time\nplt.figure()\n{F1}\ndisplay(f1_score)\nexercises.check('08.4', f1_score)",
+        ],
+        SOLVED,
+        "",
+    ),
     "syntax_error": (["def verdict(low, high:\n  return", QUANTIZE], None, ": def verdict(low, high:"),
     "os_exit": (["import os\nos._exit(0)", QUANTIZE, FALL, F1], None, "exit code 0"),
     "sys_exit": (["import sys\nsys.exit(0)", QUANTIZE, FALL, F1], None, "SystemExit"),
@@ -223,6 +233,15 @@ def test_an_answer_in_a_cell_of_ones_own_counts_where_the_given_cell_was_left_or
     own = [VERDICT, "quantize = quantize(0.5, 1, 0)", F1]
     cells += [{"cell_type": "code", "id": f"own-{i}", "metadata": {}, "source": own[i]} for i in range(3)]
     assert states({**handed_in, "cells": cells}, tmp_path) == ["solved", "solved", "open", "solved"]
+
+
+@protected
+def test_scratch_copies_of_an_answer_cost_nothing(tmp_path):
+    handed_in = notebook(RIGHT)
+    first = next(index for index, cell in enumerate(handed_in["cells"]) if is_exercise(cell))
+    scratch = {**handed_in["cells"][first], "id": "scratch", "source": "verdict = None\nprint('trying')"}
+    handed_in["cells"].insert(first + 1, scratch)
+    assert states(handed_in, tmp_path) == SOLVED
 
 
 @protected
