@@ -118,8 +118,9 @@ def _start(
 def kill_tree(process: subprocess.Popen) -> None:
     """End a process and everything it started; a process that has ended already is no error."""
     victims = []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        victims = psutil.Process(process.pid).children(recursive=True)
+    if process.poll() is None:  # else its number may be another's by now
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victims = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     for victim in victims:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -165,9 +166,7 @@ class Worker:
             self._stderr.close()
             raise
         self._answers: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(
-            target=_read_answers, args=(self._process.stdout, self._answers), daemon=True
-        ).start()
+        threading.Thread(target=_read_answers, args=(self._process, self._answers), daemon=True).start()
         self._ended = weakref.finalize(self, kill_tree, self._process)
 
     @property
@@ -239,14 +238,15 @@ class Worker:
         self._stderr.close()
 
 
-def _read_answers(stream: Any, answers: queue.Queue[str | None]) -> None:
+def _read_answers(process: subprocess.Popen, answers: queue.Queue[str | None]) -> None:
     with contextlib.suppress(ValueError, OSError):  # closed under us
-        for line in stream:
+        for line in process.stdout:
             text = line[len(ANSWER_MARK) :].strip() if line.startswith(ANSWER_MARK) else ""
             with contextlib.suppress(ValueError):
                 if isinstance(json.loads(text), dict):
                     answers.put(text)
     answers.put(None)
+    process.wait()  # one that ends by itself leaves no zombie
 
 
 def no_core_dumps() -> None:

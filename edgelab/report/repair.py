@@ -12,8 +12,8 @@ from edgelab.report.subject import Subject
 from edgelab.texts import tr
 
 REPAIRS = {
-    "open_batch": (graph.with_batch_of_one, "the batch is fixed at 1"),
-    "float_ends": (graph.without_float_ends, "it takes and gives integers"),
+    "open_batch": (graph.with_batch_of_one, lambda: tr("the batch is fixed at 1")),
+    "float_ends": (graph.without_float_ends, lambda: tr("it takes and gives integers")),
 }
 
 
@@ -43,7 +43,7 @@ def repaired(subject: Subject, out: Path) -> tuple[str, ...]:
         if smell.key in REPAIRS:
             repair, words = REPAIRS[smell.key]
             content = repair(content)
-            done.append(tr(words))
+            done.append(words())
     with artifacts.atomic_path(out) as temporary:
         temporary.write_bytes(content)
     return tuple(done)

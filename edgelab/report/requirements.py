@@ -78,6 +78,7 @@ def parse(text: str) -> tuple[Requirement, ...]:
             is_known = False
         if not is_known:
             raise InputError(
+                # Note: {part} is one condition as it was typed, such as "edgetpu=100%".
                 tr("The requirement {part!r} cannot be understood.", part=part),
                 why=tr(
                     "it is TARGET=100%, METRIC[TARGET]<NUMBER with one of {metrics}, or one of {own} alone",

@@ -182,8 +182,11 @@ def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple
     if mode not in subject.files and name in OPEN_QUANTIZED:
         return _opened_as_it_is(replace(trial, mode="int8"), target, subject)
     if mode not in subject.files:
-        what = tr("a float model, which it quantizes itself") if mode == "float32" else tr("an int8 model")
-        return replace(trial, mode="", note=tr("it takes {what}: give the Keras model", what=what)), None
+        if mode == "float32":
+            note = tr("it takes a float model, which it quantizes itself: give the Keras model")
+        else:
+            note = tr("it takes an int8 model: give the Keras model")
+        return replace(trial, mode="", note=note), None
     calibration = pictures.values if target.takes == "float32" else None
     try:
         if name == "cpu":

@@ -272,6 +272,7 @@ def open_source(what: str | os.PathLike[str] | int, *, frame_count: int = 300, s
         return _open_camera(f"camera:{what}")
     if not isinstance(what, (str, os.PathLike)):
         raise InputError(
+            # Note: {what} is the argument as it was given.
             tr("{what!r} is no source of frames.", what=what),
             fix=tr('give "scenes", the number of a camera, the path of a video file, or an address'),
         )

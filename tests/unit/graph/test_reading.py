@@ -161,3 +161,37 @@ def test_hundreds_of_damaged_real_models(real_data):
             # Up to 80 %: behind that some files carry their labels, which the model does not need.
             for percent in (0, 1, 20, 50, 80):
                 assert refused(data[: len(data) * percent // 100]), (row[column], percent)
+
+
+@pytest.fixture(scope="module")
+def open_model():
+    """A function that makes a small `.tflite` whose input leaves these sizes open."""
+    import keras
+    import tensorflow as tf
+
+    from edgelab import quantization
+
+    def made(height=16, width=16):
+        inputs = keras.Input((height, width, 3))
+        x = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+        with quantization.silence():
+            return tf.lite.TFLiteConverter.from_keras_model(model).convert()
+
+    return made
+
+
+@pytest.mark.slow
+def test_an_open_batch_counts_as_one_and_is_said(open_model):
+    found = graph.read(open_model())
+    assert found.has_open_batch and not any(tensor.is_dynamic for tensor in found.tensors)
+    assert found.tensors[found.inputs[0]].open_axes == (0,)
+    assert "batch is left open" in str(found)
+
+
+@pytest.mark.slow
+def test_open_sizes_are_dynamic_and_said(open_model):
+    found = graph.read(open_model(height=None, width=None))
+    image = found.tensors[found.inputs[0]]
+    assert image.open_axes == (0, 1, 2) and image.is_dynamic
+    assert "sizes are left open" in str(found)

@@ -9,7 +9,7 @@ from edgelab import graph
 
 def tensor(index, size_bytes, *, constant=False, variable=False):
     return graph.Tensor(
-        index, f"t{index}", (size_bytes,), "int8", (), (), 0, constant, variable, False, size_bytes, index
+        index, f"t{index}", (size_bytes,), "int8", (), (), 0, constant, variable, (), False, size_bytes, index
     )
 
 
@@ -31,6 +31,7 @@ def test_real_values_undo_per_channel_quantization():
         0,
         True,
         False,
+        (),
         False,
         4,
         1,

@@ -93,3 +93,26 @@ def test_predict_refuses_scaled_pixels(session):
     with pytest.raises(InputError, match=r"\[2, 28, 28, 3\]"):
         predict(session, np.zeros((2, 28, 28, 3), np.uint8))
     assert predict(session, np.zeros((0, 32, 32, 3), np.uint8)).shape == (0, 10)
+
+
+@pytest.mark.slow
+def test_a_model_of_open_size_takes_any_and_is_timed_at_none(tmp_path):
+    import keras
+
+    from edgelab import benchmark, quantization
+
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+    path = quantization.convert(model, "float32", name="open").path
+    with targets.get("cpu", threads=1).open(path) as session:
+        assert session.inputs[0].shape == (1, -1, -1, 3)
+        for size in (8, 40, 8):
+            pixels = np.random.default_rng(size).random((1, size, size + 1, 3), np.float32)
+            [found] = session.run(pixels)
+            np.testing.assert_allclose(found, model(pixels), rtol=1e-4, atol=1e-5)
+        with pytest.raises(InputError, match="takes any size"):
+            benchmark.measure(session)
+        assert benchmark.measure(session, (pixels,), min_samples=3, max_seconds=0.2).median_ms > 0
+        with pytest.raises(InputError):
+            session.run(np.zeros((1, 8, 8, 4), np.float32))

@@ -99,7 +99,7 @@ def test_dynamic_shapes_are_refused(fake_toolkit, tmp_path):
     import tensorflow as tf
 
     class Dynamic(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3), tf.float32)])
+        @tf.function(input_signature=[tf.TensorSpec((1, None, 8, 3), tf.float32)])
         def __call__(self, x):
             return tf.nn.relu(x)
 
