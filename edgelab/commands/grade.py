@@ -14,7 +14,7 @@ GROUP = "teach"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to grade, within which limits."""
-    parser.add_argument("folder", type=Path, help="notebooks, or a folder of notebooks per student")
+    parser.add_argument("folder", type=Path, help="notebooks, or a folder per student, or a .zip")
     parser.add_argument(
         "--out", type=Path, default=execution.BUILD_DIR / "grades", help="where the table goes"
     )
@@ -35,15 +35,19 @@ def run(options: argparse.Namespace) -> int:
     from edgelab.grading.answers import Limits
 
     limits = Limits(options.cpu_s, options.wall_s, options.memory_mb << 20)
-    total = len(grade.find_submissions(options.folder))
-    with tqdm(total=total, unit="notebook", disable=None, leave=False) as bar:
+    with tqdm(unit="notebook", disable=None, leave=False) as bar:
+
+        def count(_: object, total: int) -> None:
+            bar.total = total
+            bar.update()
+
         grades = grade.grade(
             options.folder,
             options.out,
             jobs=options.jobs,
             limits=limits,
             trusted=options.trust_submissions,
-            on_submission=lambda submission: bar.update(),
+            on_submission=count,
         )
     print(grades)
     return 0

@@ -134,7 +134,7 @@ def _tar_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes | str]]:
                 yield name, archive.extractfile(member).read()
 
 
-def _zip_name(member: zipfile.ZipInfo) -> str:
+def zip_name(member: zipfile.ZipInfo) -> str:
     """A member's name; a Mac writes UTF-8 without the flag that says so."""
     try:
         return member.filename if member.flag_bits & 0x800 else member.filename.encode("cp437").decode()
@@ -152,7 +152,7 @@ def _zip_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes | str]]:
                 path, tr("its contents are out of all proportion to its size, as in an archive bomb")
             )
         for member in members:
-            name = safe_name(path, _zip_name(member))
+            name = safe_name(path, zip_name(member))
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise refuse(path, tr("its member {member!r} is a link or a device", member=member.filename))
             if member.flag_bits & 1:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +20,7 @@ import numpy as np
 from edgelab.errors import InputError, TargetError
 from edgelab.grading import page, submissions
 from edgelab.grading.answers import Limits
+from edgelab.grading.collecting import Submission, find_submissions
 from edgelab.machine import artifacts, child, owned_folders
 from edgelab.texts import tr
 
@@ -30,21 +32,6 @@ if TYPE_CHECKING:
 COLUMNS = ["student", "notebook", "exercise", "title", "state", "score", "error", "seconds"]
 TIME_TO_START_S = 120
 MOST_EXERCISES = 20
-
-
-@dataclass(frozen=True)
-class Submission:
-    """One submitted notebook, or a student's folder without one.
-
-    Attributes:
-        student: the name of the folder, or of the file when it lies in no folder.
-        path: the notebook; None when there is none.
-        name: its path below the folder of all submissions.
-    """
-
-    student: str
-    path: Path | None
-    name: str
 
 
 @dataclass(frozen=True)
@@ -64,9 +51,11 @@ class Grades:
 
     def __str__(self) -> str:
         notebooks, students = self.frame["notebook"].nunique(), self.frame["student"].nunique()
+        asked = int((self.frame["exercise"] != "").sum())
+        refused = f", {len(self.frame) - asked} could not be read" if asked < len(self.frame) else ""
         return (
             f"{notebooks} submissions of {students} students, {self.graded} graded now: "
-            f"{self.frame['score'].sum()} of {len(self.frame)} exercises solved.\n{self.csv}\n{self.page}"
+            f"{self.frame['score'].sum()} of {asked} exercises solved{refused}.\n{self.csv}\n{self.page}"
         )
 
 
@@ -77,35 +66,6 @@ def missing_protection() -> str:
     from edgelab.grading import lockdown
 
     return lockdown.missing()
-
-
-def find_submissions(folder: Path) -> list[Submission]:
-    """What lies in a folder: notebooks, and folders of students, each named after the student.
-
-    Raises:
-        InputError: there is no such folder, or nothing in it.
-    """
-    if not folder.is_dir():
-        raise InputError(
-            tr("There is no folder {folder}.", folder=folder),
-            fix=tr("name the folder of the submitted notebooks"),
-        )
-    found = []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            paths = sorted(path for path in entry.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-            found += [Submission(entry.name, path, path.relative_to(folder).as_posix()) for path in paths]
-            if not paths:
-                found.append(Submission(entry.name, None, entry.name))
-        elif entry.suffix == ".ipynb":
-            found.append(Submission(entry.stem, entry, entry.name))
-    if not found:
-        raise InputError(
-            tr("{folder} holds no notebook.", folder=folder), fix=tr("put the submitted .ipynb files there")
-        )
-    return found
 
 
 def _course_key(chapter: submissions.Chapter) -> str:
@@ -160,7 +120,7 @@ def grade(
     jobs: int = 0,
     limits: Limits | None = None,
     trusted: bool = False,
-    on_submission: Callable[[Submission], None] = lambda submission: None,
+    on_submission: Callable[[Submission, int], None] = lambda submission, total: None,
 ) -> Grades:
     """Grade every submitted notebook in a folder.
 
@@ -168,12 +128,12 @@ def grade(
     the first was stopped.
 
     Args:
-        folder: notebooks, or a folder of notebooks per student.
+        folder: notebooks, or a folder of notebooks per student; or a `.zip` of these.
         out: where the table, the page and the verdicts go.
         jobs: how many submissions at once; as many as there are processors by default.
         limits: what the answer of one exercise may use.
         trusted: run the students' code without protection, where this machine has none.
-        on_submission: called when a submission is done.
+        on_submission: called with a submission that is done, and how many there are.
 
     Raises:
         InputError: nothing to grade, or this machine cannot protect itself and `trusted` is not set.
@@ -190,13 +150,27 @@ def grade(
                 "submissions, add --trust-submissions"
             ),
         )
-    found = find_submissions(folder)
-    owned_folders.claim(out, MADE_BY)
-    settings = {"limits": asdict(limits), "locked": not trusted}
+    with tempfile.TemporaryDirectory(prefix="edgelab-") as unpacked:
+        found = find_submissions(folder, Path(unpacked))
+        owned_folders.claim(out, MADE_BY)
+        settings = {"limits": asdict(limits), "locked": not trusted}
+        records, graded = _graded(found, out, settings, jobs or os.cpu_count() or 1, on_submission)
+    rows = [row for submission in found for row in _rows(submission, records[submission.name])]
+    return _write(rows, out, graded)
+
+
+def _graded(
+    found: list[Submission],
+    out: Path,
+    settings: dict[str, Any],
+    jobs: int,
+    on_submission: Callable[[Submission, int], None],
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """The record of each submission by its name, and how many are new."""
     judges = _Judges()
     records: dict[str, dict[str, Any]] = {}
     graded = 0
-    pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(jobs)
     try:
         running = {
             pool.submit(_record, submission, out, settings, judges): submission for submission in found
@@ -205,13 +179,12 @@ def grade(
             record, is_new = finished.result()
             records[running[finished].name] = record
             graded += is_new
-            on_submission(running[finished])
+            on_submission(running[finished], len(found))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         judges.close()  # what they are at, when grading is interrupted, is not waited for
         pool.shutdown()
-    rows = [row for submission in found for row in _rows(submission, records[submission.name])]
-    return _write(rows, out, graded)
+    return records, graded
 
 
 def _record(
@@ -219,7 +192,7 @@ def _record(
 ) -> tuple[dict[str, Any], bool]:
     """The verdicts on one submission, and whether they are new."""
     if submission.path is None:
-        return {"refused": "no notebook was handed in"}, False
+        return {"refused": submission.refused}, False
     try:
         cells = submissions.read(submission.path)
         chapter = submissions.chapter_of(cells, submission.path.name, submissions.chapters())

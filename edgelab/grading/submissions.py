@@ -15,7 +15,7 @@ from edgelab.errors import InputError
 from edgelab.machine import artifacts
 from edgelab.texts import tr
 
-LARGEST_NOTEBOOK_BYTES = 20_000_000
+LARGEST_NOTEBOOK_BYTES = 100_000_000  # one with pictures and films in it
 # Of a chapter's assignments those are run again whose calls start with one of these: they cost nothing.
 CHEAP = {*dir(builtins), "math", "np", "simt", "Counter", "deque"} - {"open", "exec", "eval", "input"}
 
@@ -122,7 +122,7 @@ def read(path: Path) -> list[dict[str, Any]]:
             raise SubmissionError(
                 tr("{path} is a link, or too large.", path=path.name), fix=tr("hand in the notebook itself")
             )
-        cells = json.loads(path.read_bytes())["cells"]
+        cells = _cells(json.loads(path.read_bytes()))
         found = [
             {
                 "id": str(cell.get("id", "")),
@@ -139,6 +139,14 @@ def read(path: Path) -> list[dict[str, Any]]:
             fix=tr("hand in the .ipynb file, saved"),
         ) from error
     return found
+
+
+def _cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cells of a notebook of today's format, or of the third, which keeps them in worksheets."""
+    if "worksheets" in notebook:
+        old = [cell for sheet in notebook["worksheets"] for cell in sheet["cells"]]
+        return [{**cell, "source": cell.get("input", cell.get("source", ""))} for cell in old]
+    return notebook["cells"]
 
 
 def chapter_of(cells: list[dict[str, Any]], name: str, known: tuple[Chapter, ...]) -> Chapter:
