@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
@@ -83,14 +84,22 @@ def _parse(line: bytes) -> Result | None:
         fields_read = json.loads(line)
         samples = fields_read.pop("samples")
         result = Result(**fields_read, samples=Samples(**samples) if samples else None)
-    except (ValueError, TypeError, KeyError, AttributeError, InputError, RecursionError):
+        return result if _is_sound(result) else None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, InputError, RecursionError):
         return None
-    texts = (
-        getattr(result, entry.name) for entry in fields(Result) if entry.name not in ("value", "samples")
-    )
-    numbers = asdict(result.samples).values() if result.samples else ()
-    sound = all(isinstance(text, str) for text in texts)
-    return result if sound and all(isinstance(number, int | float) for number in numbers) else None
+
+
+def _is_sound(result: Result) -> bool:
+    """Whether texts are texts that a file can hold, and numbers finite ones.
+
+    Raises:
+        ValueError, TypeError, OverflowError: some are not.
+    """
+    for entry in fields(Result):
+        if entry.name not in ("value", "samples"):
+            getattr(result, entry.name).encode()
+    numbers = (result.value, *(asdict(result.samples).values() if result.samples else ()))
+    return all(type(number) in (int, float) and math.isfinite(float(number)) for number in numbers)
 
 
 def to_frame(results: Iterable[Result]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -118,3 +119,25 @@ def test_what_goes_in_comes_out():
         "31 of 31 operators",
         "measured",
     )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": 10**400},
+        {"value": "3"},
+        {"value": None},
+        {"device": "\ud800"},
+        {"model": 7},
+        {"samples": {"n": 10**400, "median": 1, "p05": 1, "p95": 1, "low": 1, "high": 1}},
+        {"samples": {"n": 1, "median": float("inf"), "p05": 1, "p95": 1, "low": 1, "high": 1}},
+        {"samples": [1]},
+        {"unknown": 1},
+    ],
+)
+def test_one_odd_record_never_ends_the_others(tmp_path, change):
+    good = {"metric": "latency", "value": 3.0, "unit": "ms", "target": "cpu", "samples": None}
+    path = tmp_path / "results.jsonl"
+    path.write_text("\n".join(json.dumps(one) for one in (good, good | change, good)))
+    frame = results.load(path)
+    assert len(frame) == 2 and frame.attrs["unreadable_lines"] == 1
