@@ -332,7 +332,7 @@ def test_an_interrupted_grading_goes_on_where_it_stopped(tmp_path):
         answers = [f"{VERDICT}# {number}"]
         (tmp_path / "in" / f"s{number}.ipynb").write_text(json.dumps(notebook(answers)))
 
-    def interrupt(submission):
+    def interrupt(submission, total):
         raise KeyboardInterrupt
 
     before = set(psutil.Process().children(recursive=True))
