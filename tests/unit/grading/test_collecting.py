@@ -106,10 +106,10 @@ def test_one_archive_of_all_is_taken_as_a_folder(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
 def test_names_of_any_bytes_become_text(tmp_path):
     folder = tmp_path / "in"
-    put(folder / os.fsdecode(b"caf\xe9.ipynb"))
+    put(folder / os.fsdecode(b"K\xe4fer.ipynb"))
     put(folder / "two\nlines.ipynb")
     rows = found(folder)
-    assert "café" in rows and json.dumps(sorted(rows)).isascii()
+    assert "Käfer" in rows and json.dumps(sorted(rows)).isascii()
 
 
 def test_nothing_at_all_is_said(tmp_path):
