@@ -37,7 +37,8 @@ SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Informati
 UNREAD_SUFFIXES = (".heic", ".heif", ".svg", ".raw", ".dng", ".cr2", ".nef", ".arw", ".jxl", ".eps", ".pdf")
 
 _MAGIC = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open, b"BZh": bz2.open}
-_BROKEN = (
+# What reading a damaged archive raises.
+BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
     lzma.LZMAError,
@@ -265,5 +266,5 @@ def files(path: Path) -> Iterator[tuple[PurePosixPath, bytes | str]]:
         return
     try:
         yield from (_zip_files if path.suffix.lower() == ".zip" else _tar_files)(path)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise broken(path, error) from error

@@ -142,21 +142,22 @@ def _in_zip(path: Path, name: PurePosixPath, unpacked: Path) -> Iterator[Submiss
             if len(members) > MOST_IN_ZIP or sum(one.file_size for one in members) > LARGEST_ZIP_BYTES:
                 yield Submission("", None, shown, tr("an archive far too large to be a submission"))
                 return
-            found = []
+            contents = {}
             for member in members:
                 inside = archives.safe_name(path, archives.zip_name(member))
-                if member.is_dir() or _is_not_theirs(inside):
-                    continue
-                if ending(inside.name).lower() in NOTEBOOK_ENDINGS[:3]:
-                    data = archive.read(member)
-                    found.append(Submission("", _written(data, unpacked), f"{shown}/{inside}".lstrip("./")))
+                is_notebook = ending(inside.name).lower() in NOTEBOOK_ENDINGS[:3]
+                if is_notebook and not member.is_dir() and not _is_not_theirs(inside):
+                    contents[f"{shown}/{inside}".lstrip("./")] = archive.read(member)
     except DataError as error:
         yield Submission("", None, shown, error.why)
         return
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError) as error:
+    except (*archives.BROKEN, RuntimeError) as error:  # RuntimeError: a password is asked for
         yield Submission("", None, shown, tr("an archive that cannot be read ({error})", error=error))
         return
-    yield from found or [Submission("", None, shown, tr("an archive without a notebook"))]
+    if not contents:
+        yield Submission("", None, shown, tr("an archive without a notebook"))
+    for inside, data in contents.items():
+        yield Submission("", _written(data, unpacked), inside)
 
 
 def _written(data: bytes, unpacked: Path) -> Path:

@@ -220,34 +220,31 @@ def test_a_model_that_is_not_int8_throughout_is_refused(two_convolutions, mode):
     assert "calibration" in str(refusal.value)
 
 
-def test_an_open_batch_is_estimated_as_one(two_convolutions):
+def as_most_people_convert(model):
+    """Int8 by TensorFlow's own lines, which leave open what the model leaves open."""
     tensorflow = quiet.import_tensorflow()
-    with quantization.silence():
-        converter = tensorflow.lite.TFLiteConverter.from_keras_model(two_convolutions)
-        converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: [[np.ones((1, 16, 16, 3), np.float32)]]
-        converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tensorflow.int8
-        data = converter.convert()
-    fixed = estimate.latency(graph.with_batch_of_one(data), "rk3588")
-    assert estimate.latency(data, "rk3588").latency_ms == fixed.latency_ms > 0
-
-
-def test_open_sizes_are_refused():
-    tensorflow = quiet.import_tensorflow()
-    from keras import Input, Model, layers
-
-    inputs = Input((None, None, 3))
-    model = Model(inputs, layers.Conv2D(4, 3)(inputs))
     with quantization.silence():
         converter = tensorflow.lite.TFLiteConverter.from_keras_model(model)
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: [[np.ones((1, 16, 16, 3), np.float32)]]
         converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tensorflow.int8
-        data = converter.convert()
+        return converter.convert()
+
+
+def test_an_open_batch_is_estimated_as_one(two_convolutions):
+    data = as_most_people_convert(two_convolutions)
+    fixed = estimate.latency(graph.with_batch_of_one(data), "rk3588")
+    assert estimate.latency(data, "rk3588").latency_ms == fixed.latency_ms > 0
+
+
+def test_open_sizes_are_refused():
+    quiet.import_tensorflow()
+    from keras import Input, Model, layers
+
+    inputs = Input((None, None, 3))
     with pytest.raises(ModelError, match="left open"):
-        estimate.latency(data, "rk3588")
+        estimate.latency(as_most_people_convert(Model(inputs, layers.Conv2D(4, 3)(inputs))), "rk3588")
 
 
 def test_damaged_files_are_refused(small, tmp_path):

@@ -24,7 +24,7 @@ def put(path: Path, data: bytes | str = NOTEBOOK) -> None:
 
 def zipped(path: Path, **members: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name.replace("__", "/").replace("_dot_", "."), data)
 
@@ -88,7 +88,13 @@ def test_nothing_vanishes_without_a_row(tmp_path):
     (folder / "fay.ipynb").symlink_to("/nowhere.ipynb")
     (folder / "gus").symlink_to(folder / "bao")
     zipped(folder / "hana.zip", **{"..__..__evil_dot_ipynb": NOTEBOOK})
+    zipped(folder / "ivan.zip", a_dot_ipynb=NOTEBOOK * 40)
+    damaged = bytearray((folder / "ivan.zip").read_bytes())
+    start = 30 + len("a.ipynb")  # behind the header
+    damaged[start : start + 8] = b"\xff" * 8
+    put(folder / "ivan.zip", bytes(damaged))
     rows = found(folder)
+    assert "cannot be read" in rows["ivan"][0]
     assert ".pdf file" in rows["ada"][0] and ".py file" in rows["bao"][0]
     assert "cannot be read" in rows["chidi"][0] and "without a notebook" in rows["dana"][0]
     assert rows["emil"] == ["no notebook was handed in"]

@@ -335,3 +335,18 @@ def test_types_are_told_from_the_file():
     inputs = keras.Input((8, 8, 3), dtype="uint8")
     model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(keras.layers.Rescaling(1 / 255)(inputs)))
     assert "uint8 in, float32 out" in str(quantization.convert(model, "float32"))
+
+
+def test_a_layer_that_was_rewritten_is_converted_anew():
+    import keras
+
+    def network(call):
+        inputs = keras.Input((4, 4, 1), name="pixels")
+        own = type("Own", (keras.layers.Layer,), {"call": call})(name="own")
+        return keras.Model(inputs, own(inputs), name="net")
+
+    networks = [network(lambda self, x: x * 2.0), network(lambda self, x: x - 1.0)]
+    assert networks[0].to_json() == networks[1].to_json()
+    images = np.ones((1, 4, 4, 1), np.float32)
+    files = [quantization.convert(model, "float32").path for model in networks]
+    assert [float(run(path, images).mean()) for path in files] == [2.0, 0.0]
