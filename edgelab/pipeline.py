@@ -6,9 +6,10 @@ makes what is missing with the same settings. That is why each chapter stands al
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,7 +107,15 @@ class Pipeline:
         if self.profile == "full" and card_path.exists():
             card = json.loads(card_path.read_text(encoding="utf-8"))
             return card_path.with_suffix(".keras"), training.TrainingResult(**card["training"])
-        return self.train()
+        # To build the network only to find that it was trained before costs the seconds in which TensorFlow
+        # starts; so a note tells which file this code and these settings led to.
+        note = artifacts.artifacts_dir() / "models" / f"mobilenet_v2_{self._file_stem}-{self._recipe}.note"
+        if note.exists() and (known := training.trained(note.with_name(note.read_text(encoding="utf-8")))):
+            return known
+        path, result = self.train()
+        with artifacts.atomic_path(note) as temporary:
+            temporary.write_text(path.name, encoding="utf-8")
+        return path, result
 
     def converted(self, mode: str = "int8", io_dtype: str | None = None) -> quantization.Converted:
         """The float model as a `.tflite` file in the given mode; int8 takes raw uint8 pixels by default.
@@ -146,6 +155,18 @@ class Pipeline:
         """
         model = self.converted(mode or target.takes).path
         return compiled(target, model, calibration=self.calibration_for(target))
+
+    @property
+    def _recipe(self) -> str:
+        """Hash of all that decides the trained float model: code, pictures, settings, versions."""
+        return artifacts.content_key(
+            network=Path(models.__file__),
+            training=Path(training.__file__),
+            data=self.dataset.fingerprint,
+            settings=asdict(self.settings),
+            seed=self.seed,
+            keras=importlib.metadata.version("keras"),
+        )
 
     @property
     def _file_stem(self) -> str:

@@ -354,7 +354,7 @@ def train(
         "keras": keras.__version__,
     }
     key = artifacts.content_key(**parts)
-    record_path = artifacts.artifacts_dir() / "models" / f"{name}-{key}.json"
+    record_path = _record_path(artifacts.artifacts_dir() / "models" / f"{name}-{key}.keras")
     backup_dir = artifacts.artifacts_dir() / "unfinished" / f"{name}-{key}"
 
     def build_file(path: Path) -> None:
@@ -366,3 +366,14 @@ def train(
 
     path = artifacts.cached("models", name, ".keras", parts, build_file)
     return path, TrainingResult(**json.loads(record_path.read_text()))
+
+
+def trained(path: Path) -> tuple[Path, TrainingResult] | None:
+    """A model that `train` has saved, with its record; None where one of the two is gone."""
+    if not (path.exists() and _record_path(path).exists()):
+        return None
+    return path, TrainingResult(**json.loads(_record_path(path).read_text()))
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.json")
