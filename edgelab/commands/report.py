@@ -16,13 +16,24 @@ CANNOT_BE_READ, NOT_MET = 2, 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, what to try it on, where the page goes, and what it must meet."""
-    parser.add_argument("model", type=Path, help=".tflite, .keras, .h5 or the folder of a SavedModel")
+    parser.add_argument("model", type=Path, help=".tflite, .onnx, .keras, .h5 or a SavedModel's folder")
     parser.add_argument("--images", type=Path, help="folder or archive of pictures to try it on; else noise")
     parser.add_argument("--labels", type=Path, help="text file, one class per line; folders are the truth")
+    for name, example in (("input-shape", "1,3,224,224"), ("mean", "123.7,116.3,103.5"), ("std", "58.4")):
+        parser.add_argument(f"--{name}", type=numbers, help=f"of an ONNX model, such as {example}")
     parser.add_argument("--out", type=Path, help="the page; build/reports/MODEL.html by default")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with the mechanical repairs")
     parser.add_argument("--require", default="", help='such as "edgetpu=100%%,latency_ms[rk3588]<20"')
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers separated by commas.
+
+    Raises:
+        ValueError: one is none.
+    """
+    return [float(part) for part in text.split(",")]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,7 +44,13 @@ def run(options: argparse.Namespace) -> int:
     try:
         required = report.parse(options.require)
         found, _ = report.make(
-            options.model, images=options.images, labels=options.labels, progress=sys.stderr.isatty()
+            options.model,
+            images=options.images,
+            labels=options.labels,
+            progress=sys.stderr.isatty(),
+            input_shape=options.input_shape and [int(size) for size in options.input_shape],
+            mean=options.mean,
+            std=options.std,
         )
         repairs = report.repaired(found.subject, options.fix) if options.fix else ()
     except EdgelabError as error:

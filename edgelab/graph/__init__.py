@@ -1,7 +1,7 @@
-"""Look inside a `.tflite` file without running it, and make changed copies of it.
+"""Look inside a model's file without running it, and make changed copies of a `.tflite` file.
 
-`reading` checks and reads the file, `records` are its operators and tensors with what follows from them,
-such as MACs, bytes and activation memory, `editing` changes values or cuts it short.
+`reading` checks and reads a `.tflite` file, `onnx_reading` an ONNX file. `records` are operators and tensors
+with what follows from them, such as MACs, bytes and activation memory. `editing` changes values or cuts.
 """
 
 from edgelab.graph.editing import prefix, with_batch_of_one, with_values, without_float_ends

@@ -18,6 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgelab.errors import ModelError
+from edgelab.graph.onnx_reading import read_onnx
 from edgelab.graph.records import BITS, COUNTED_OPERATORS, Graph, Operator, Tensor
 from edgelab.texts import tr, tr_plural
 
@@ -279,17 +280,20 @@ def _parse(data: bytes) -> Graph:
 
 
 def read(model: Path | str | bytes) -> Graph:
-    """Read a `.tflite` file, or its bytes.
+    """Read a `.tflite` file, or its bytes; or an `.onnx` file.
 
     Args:
-        model: the file's path, or its content.
+        model: the file's path, or the content of a `.tflite` file.
 
     Returns:
         The main graph; graphs that it calls are in `branches`.
 
     Raises:
-        ModelError: the file is missing, is not a TFLite model, or is damaged.
+        ModelError: the file is missing, is no such model, or is damaged.
+        TargetError: an `.onnx` file, and onnx is not installed.
     """
+    if not isinstance(model, bytes) and Path(model).suffix.lower() == ".onnx":
+        return read_onnx(Path(model))
     name = tr("The model") if isinstance(model, bytes) else Path(model).name
     try:
         data = model if isinstance(model, bytes) else Path(model).read_bytes()

@@ -1,4 +1,4 @@
-"""What a `.tflite` file holds: tensors, operators, and what follows from them."""
+"""What a model's file holds: tensors, operators, and what follows from them."""
 
 from __future__ import annotations
 

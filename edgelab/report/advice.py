@@ -41,7 +41,7 @@ def advice(subject: Subject, found: Iterable[Smell]) -> tuple[Advice, ...]:
         "strings": lambda: Advice(
             tr("Turn text into numbers before the model"), tr("the rest can be accelerated"), "12"),
         "not_quantized": lambda: Advice(
-            tr("Quantize to int8 with pictures of your own (--images with the Keras model)"),
+            tr("Quantize to int8 with pictures of your own (the Keras or ONNX model with --images)"),
             tr("a quarter of the size ({saved:.1f} MB less), and NPUs take it",
                saved=0.75 * subject.graph.weight_bytes / 1e6), "04"),
         "float_island": lambda: Advice(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edgelab.data_sources import archives, class_folders
 from edgelab.data_sources.decoding import decode
 from edgelab.errors import DataError, InputError, ModelError
 from edgelab.runtime import TensorSpec
+from edgelab.targets import foreign_onnx
 from edgelab.texts import tr
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -44,8 +46,8 @@ class Subject:
 
     Attributes:
         name: the file's.
-        kind: "tflite", "keras", "saved_model".
-        files: `.tflite` files by mode, "float32" and "int8", as far as there are.
+        kind: "tflite", "keras", "saved_model", "onnx".
+        files: `.tflite` files by mode, "float32" and "int8", as far as there are; an ONNX model's as `.onnx`.
         main: the file that the report describes: the given one, or the int8 conversion.
         graph: of `main`.
         notes: what was done to get there.
@@ -74,15 +76,22 @@ def is_quantized(found: graph.Graph) -> bool:
 
 
 def open_subject(
-    model: Path, images: Path | None = None, labels: Path | None = None
+    model: Path,
+    images: Path | None = None,
+    labels: Path | None = None,
+    *,
+    input_shape: Sequence[int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> tuple[Subject, Pictures]:
     """What targets can take of a model, and what to try it on.
 
     Args:
-        model: a `.tflite`, `.keras` or `.h5` file, or the folder of a SavedModel.
+        model: a `.tflite`, `.onnx`, `.keras` or `.h5` file, or the folder of a SavedModel.
         images: folder or archive of pictures; None for noise.
         labels: text file with one class per line, in the order of the model's outputs; the pictures' class
             folders are then their labels.
+        input_shape, mean, std: of an ONNX model, as for `foreign_onnx.prepared`.
 
     Raises:
         ModelError: it cannot be read or converted.
@@ -93,17 +102,29 @@ def open_subject(
         raise ModelError(tr("There is no {path}.", path=model), fix=tr("check the path"))
     if model.is_dir() or model.suffix.lower() in KERAS_SUFFIXES:
         return _from_keras(model, images, labels)
-    if model.suffix.lower() == ".onnx":
-        raise ModelError(
-            tr("{path} is an ONNX file, which this report does not open.", path=model.name),
-            why=tr("it begins with a .tflite or Keras model"),
-            fix=tr("give the model that the ONNX file was exported from, as .keras or SavedModel"),
-        )
-    found = graph.read(model)
+    kind, notes, main = "tflite", (), model
+    if foreign_onnx.is_onnx(model):
+        main = foreign_onnx.prepared(model, input_shape=input_shape, mean=mean, std=std)
+        kind, notes = "onnx", _changes(model, main)
+    found = graph.read(main)
     mode = "int8" if is_quantized(found) else "float32"
-    subject = Subject(model.name, "tflite", {mode: model}, model, found)
+    subject = Subject(model.name, kind, {mode: main}, main, found, notes)
     spec = quantization.tensor_spec(found.tensors[found.inputs[0]]) if found.inputs else None
     return subject, _pictures(spec, images, labels)
+
+
+def _changes(model: Path, prepared: Path) -> tuple[str, ...]:
+    """What was done to an ONNX file so that targets take it, in words."""
+    before, after = graph.read(model), graph.read(prepared)
+    ends = [
+        [(tensor.dtype, [-1 if axis in tensor.open_axes else size for axis, size in enumerate(tensor.shape)])
+         for tensor in (one.tensors[index] for index in one.inputs)]
+        for one in (before, after)
+    ]  # fmt: skip
+    if ends[0] == ends[1]:
+        return ()
+    words = ["; ".join(f"{dtype} {shape}" for dtype, shape in end) for end in ends]
+    return (tr("It takes {before}; here it is given {after}, raw pixels.", before=words[0], after=words[1]),)
 
 
 def _from_keras(model: Path, images: Path | None, labels: Path | None) -> tuple[Subject, Pictures]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,21 +129,27 @@ def specs_in_words(found: graph.Graph, indices: tuple[int, ...]) -> list[str]:
 
 
 def make(
-    model: Path, *, images: Path | None = None, labels: Path | None = None, progress: bool = False
+    model: Path,
+    *,
+    images: Path | None = None,
+    labels: Path | None = None,
+    progress: bool = False,
+    **onnx_options: Sequence[float] | None,
 ) -> tuple[Report, Pictures]:
     """Look at a model from all sides.
 
     Args:
-        model: a `.tflite`, `.keras` or `.h5` file, or the folder of a SavedModel.
+        model: a `.tflite`, `.onnx`, `.keras` or `.h5` file, or the folder of a SavedModel.
         images: folder or archive of pictures to try it on; None for noise.
         labels: text file, one class per line.
         progress: show a progress bar.
+        **onnx_options: `input_shape`, `mean` and `std` of an ONNX model, as for `open_subject`.
 
     Raises:
         ModelError: it cannot be read or converted.
         DataError, InputError: pictures or labels that cannot be used.
     """
-    subject, pictures = open_subject(Path(model), images, labels)
+    subject, pictures = open_subject(Path(model), images, labels, **onnx_options)
     found = smelling.smells(subject.graph)
     report = Report(
         subject=subject,

@@ -23,9 +23,11 @@ from edgelab.verification.intervals import proportion_interval
 SECONDS_EACH = 1.0  # of timing, per target
 ITEMS_COMPARED = 16
 LIKELY_WRONG_SNR_DB = 10.0  # below it, outputs have little in common
-# The CPU comes first: the others are compared with it.
 # What opens a file that is quantized already, and what it makes of the file for that.
-OPEN_QUANTIZED = {"openvino": lambda path: path, "onnxruntime": onnx_model.from_tflite}
+OPEN_QUANTIZED = {"openvino": lambda path: path, "onnxruntime": onnx_model.from_model}
+# What starts from an ONNX file; the others take a `.tflite` file alone.
+TAKES_ONNX = ("onnxruntime", "openvino", "tensorrt", "rknn")
+# The CPU comes first: the others are compared with it.
 ASKED = ("cpu", *(name for name in targets.names() if name not in ("cpu", "keras")))
 
 
@@ -143,8 +145,8 @@ def trials(subject: Subject, pictures: Pictures, *, progress: bool = False) -> t
     """
     found: list[Trial] = []
     sessions: dict[int, Session] = {}
-    # Of a Keras model all is compared with what it computes in float, else with the CPU, which comes first.
-    is_own_copy = len(subject.files) > 1
+    # A model that is quantized here is compared with what it computes in float, others with the CPU.
+    is_own_copy = len(subject.files) > 1 or (subject.kind == "onnx" and "float32" in subject.files)
     reference = _float_outputs(subject, pictures) if is_own_copy else None
     with ExitStack() as stack:
         for name in tqdm(ASKED, desc=tr("asking targets"), disable=not progress, leave=False):
@@ -163,7 +165,8 @@ def trials(subject: Subject, pictures: Pictures, *, progress: bool = False) -> t
 
 def _float_outputs(subject: Subject, pictures: Pictures) -> np.ndarray | None:
     try:
-        with targets.get("cpu").open(subject.files["float32"]) as session:
+        runtime = targets.get("onnxruntime" if subject.kind == "onnx" else "cpu")
+        with runtime.open(subject.files["float32"]) as session:
             return outputs_of(session, _items(pictures))
     except EdgelabError:
         return None
@@ -175,6 +178,10 @@ def _items(pictures: Pictures) -> np.ndarray:
 
 
 def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple[Trial, Session | None]:
+    if subject.kind == "onnx" and name not in TAKES_ONNX:
+        return Trial(
+            name, note=tr("it takes a .tflite file: give the model that this was exported from")
+        ), None
     target = targets.get(name, **placements.OPTIONS.get(name, {}))
     takes_both = name in ("cpu", "gpu") and target.takes not in subject.files
     mode = next(iter(subject.files)) if takes_both else target.takes
@@ -183,7 +190,7 @@ def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple
         return _opened_as_it_is(replace(trial, mode="int8"), target, subject)
     if mode not in subject.files:
         if mode == "float32":
-            note = tr("it takes a float model, which it quantizes itself: give the Keras model")
+            note = tr("it takes a float model, which it quantizes itself: give that, as Keras or ONNX")
         else:
             note = tr("it takes an int8 model: give the Keras model")
         return replace(trial, mode="", note=note), None

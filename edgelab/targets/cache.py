@@ -11,6 +11,7 @@ import numpy as np
 
 from edgelab.machine import artifacts
 from edgelab.runtime import Placement
+from edgelab.targets import foreign_onnx
 from edgelab.targets.base import Compiled, Target
 
 
@@ -19,7 +20,7 @@ def compiled(target: Target, model: Path, *, calibration: np.ndarray | None = No
 
     Args:
         target: where the model is to run.
-        model: a `.tflite` file, converted as `target.takes` says.
+        model: a `.tflite` file, converted as `target.takes` says; or an `.onnx` file.
         calibration: uint8 `[N, H, W, 3]`, where the target quantizes by itself.
 
     Returns:
@@ -28,21 +29,22 @@ def compiled(target: Target, model: Path, *, calibration: np.ndarray | None = No
     Raises:
         ModelError, TargetError, StorageError: as `target.compile`.
     """
+    model = foreign_onnx.taken(model)
     images = None if calibration is None else np.ascontiguousarray(calibration)
     parts = {
-        "model": Path(model),
+        "model": model,
         "settings": target.settings,
         "calibration": None if images is None else hashlib.sha256(images.tobytes()).hexdigest(),
         "shape": None if images is None else images.shape,
     }
-    name = f"{target.name}-{Path(model).stem}"
+    name = f"{target.name}-{model.stem}"
     key = artifacts.content_key(**parts)
     record_path = artifacts.artifacts_dir() / "compiled" / f"{name}-{key}.json"
     if not record_path.exists():  # somebody tidied up: make both again
         record_path.with_suffix(target.suffix).unlink(missing_ok=True)
 
     def build(path: Path) -> None:
-        made = target.compile(Path(model), path, calibration=calibration)
+        made = target.compile(model, path, calibration=calibration)
         with artifacts.atomic_path(record_path) as temporary:
             temporary.write_text(json.dumps(asdict(made) | {"path": ""}), encoding="utf-8")
 

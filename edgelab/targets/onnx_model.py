@@ -22,8 +22,10 @@ import numpy as np
 
 from edgelab import graph, quantization
 from edgelab.errors import InputError, ModelError, TargetError
+from edgelab.graph import onnx_reading
 from edgelab.machine import artifacts, hardware, quiet
 from edgelab.runtime import TensorSpec
+from edgelab.targets import foreign_onnx
 from edgelab.texts import tr
 
 if TYPE_CHECKING:
@@ -85,18 +87,8 @@ def read(model: Path) -> onnx.ModelProto:
         ModelError: it is missing, damaged, or breaks a rule of ONNX.
         TargetError: onnx is not installed.
     """
-    onnx = load("onnx")
-    path = Path(model)
-    try:
-        proto = onnx.load_model(path)
-        onnx.checker.check_model(proto)
-    except Exception as error:  # protobuf's errors have no common class that can be imported safely
-        raise ModelError(
-            tr("{path} is not a valid ONNX model.", path=path.name),
-            why=_first_line(error),
-            fix=tr("make it again with onnx_model.from_tflite"),
-        ) from error
-    return proto
+    load("onnx")
+    return onnx_reading.load(Path(model))
 
 
 def _first_line(error: BaseException) -> str:
@@ -152,6 +144,15 @@ def from_tflite(model: Path, *, channels_first: bool = False) -> Path:
 
     name = Path(model).stem + ("-nchw" if channels_first else "")
     return artifacts.cached("onnx", name, ".onnx", parts, build)
+
+
+def from_model(model: Path) -> Path:
+    """A model as ONNX that takes raw pixels `[1, H, W, C]`: a `.tflite` converted, an `.onnx` prepared.
+
+    Raises:
+        ModelError, TargetError, StorageError: as `from_tflite` and `foreign_onnx.prepared`.
+    """
+    return foreign_onnx.taken(model) if foreign_onnx.is_onnx(model) else from_tflite(model)
 
 
 def _not_convertible(model: Path, error: Exception) -> ModelError:

@@ -62,7 +62,7 @@ class OnnxRuntimeTarget:
         )
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
-        """Convert a float `.tflite` to ONNX and quantize it with uint8 activations and int8 weights.
+        """Take a float `.tflite` or `.onnx` file, and quantize it with uint8 activations and int8 weights.
 
         All operators run on the CPU; `log_rows` tell which of its kernels compute in 8 bits.
 
@@ -73,7 +73,7 @@ class OnnxRuntimeTarget:
             StorageError: `out` cannot be written.
         """
         started = time.perf_counter()
-        float_onnx = onnx_model.from_tflite(model)
+        float_onnx = onnx_model.from_model(model)
         quantized = onnx_model.quantize(
             float_onnx, calibration, onnx_model.ASYMMETRIC, reduce_range=needs_reduced_range()
         )

@@ -15,7 +15,7 @@ from edgelab import graph, quantization
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.machine import artifacts, hardware
 from edgelab.runtime import Availability, Placement
-from edgelab.targets import onnx_model
+from edgelab.targets import foreign_onnx, onnx_model
 from edgelab.targets.base import Compiled
 from edgelab.targets.cpu.target import CpuTarget, thread_count
 from edgelab.targets.openvino.session import OpenVinoSession, first_line, runtime_version
@@ -82,7 +82,7 @@ class OpenVinoTarget:
         )
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
-        """Quantize a float `.tflite` with NNCF, and keep OpenVINO's pair of files in one archive.
+        """Quantize a float `.tflite` or `.onnx` file with NNCF, and keep OpenVINO's two files in one archive.
 
         All operators run on the device; `log_rows` tell which of its kernels compute in 8 bits.
 
@@ -95,9 +95,10 @@ class OpenVinoTarget:
         started = time.perf_counter()
         ov = onnx_model.load("openvino")
         core = ov.Core()
-        network = _read_tflite(core, Path(model))
+        model = foreign_onnx.taken(model)
+        network = _read(core, model)
         if self.precision == "int8":
-            network = _quantized(network, Path(model), calibration)
+            network = _quantized(network, model, calibration)
         with tempfile.TemporaryDirectory() as folder:
             ov.save_model(network, str(Path(folder) / MEMBERS[0]), compress_to_fp16=False)
             with (
@@ -119,7 +120,7 @@ class OpenVinoTarget:
         )
 
     def open(self, model: Path | Compiled) -> OpenVinoSession:
-        """Load what `compile` gave, or a `.tflite` file, float or int8, as it is.
+        """Load what `compile` gave, or a `.tflite` or `.onnx` file, float or int8, as it is.
 
         Raises:
             ModelError: missing, damaged, or refused by OpenVINO.
@@ -128,10 +129,12 @@ class OpenVinoTarget:
         path = Path(model.path if isinstance(model, Compiled) else model)
         core = onnx_model.load("openvino").Core()
         if path.suffix == ".tflite":
-            network, found = _read_tflite(core, path), graph.read(path)
+            network, found = _read(core, path), graph.read(path)
             ends = (*found.inputs, *found.outputs)
             known = {found.tensors[i].name: quantization.tensor_spec(found.tensors[i]) for i in ends}
             return OpenVinoSession(network, core, self, known)
+        if foreign_onnx.is_onnx(path):
+            return OpenVinoSession(_read(core, foreign_onnx.taken(path)), core, self, {})
         return OpenVinoSession(_read_archive(core, path), core, self, {})
 
     def compiled_for_device(self, network: Any, core: Any) -> Any:
@@ -166,10 +169,11 @@ class OpenVinoTarget:
             ) from error
 
 
-def _read_tflite(core: Any, path: Path) -> Any:
-    # LiteRT in a child process first: a damaged file that passes every check may still end native code.
-    with CpuTarget(threads=1).open(path):
-        pass
+def _read(core: Any, path: Path) -> Any:
+    if not foreign_onnx.is_onnx(path):
+        # LiteRT in a child process first: a damaged file that passes every check may still end native code.
+        with CpuTarget(threads=1).open(path):
+            pass
     try:
         with onnx_model.silence():
             return core.read_model(str(path))

@@ -21,7 +21,7 @@ from edgelab import environment, graph
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.machine import artifacts
 from edgelab.runtime import Availability, Placement, TensorSpec
-from edgelab.targets import onnx_model
+from edgelab.targets import foreign_onnx, onnx_model
 from edgelab.targets.base import Compiled
 from edgelab.targets.rknn.engine import START_LIMIT_S, Engine, Recipe, described, storage
 from edgelab.targets.rknn.log import layer_rows, parse_log, placement_of
@@ -106,7 +106,7 @@ class RknnTarget:
         )
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
-        """Compile a float `.tflite` file, through ONNX.
+        """Compile a float `.tflite` file, through ONNX, or an `.onnx` file.
 
         Args:
             model: float32.
@@ -145,6 +145,7 @@ class RknnTarget:
         return Compiled(Path(out), self.name, rows, placement_of(rows), duration_s, len(content))
 
     def _recipe(self, model: Path, calibration: np.ndarray | None) -> Recipe:
+        model = foreign_onnx.taken(model)
         found = graph.read(model)
         _refuse(found, model.name)
         inputs, outputs = (
@@ -163,7 +164,10 @@ class RknnTarget:
                     fix=tr('join the inputs, or use precision="fp16"'),
                 )
             images = _checked_images(calibration, inputs[0])
-        onnx = onnx_model.from_tflite(model, channels_first=True).read_bytes()
+        if foreign_onnx.is_onnx(model):
+            onnx = foreign_onnx.channels_first(model)
+        else:
+            onnx = onnx_model.from_tflite(model, channels_first=True).read_bytes()
         return Recipe(onnx, images, self.platform, self.mean, self.std, inputs, outputs)
 
     def open(self, model: Path | Compiled) -> RknnSession:

@@ -108,7 +108,7 @@ class TensorRtTarget:
         """The first half of `compile`, which needs no GPU: the ONNX file that TensorRT builds an engine from.
 
         Args:
-            model: a float32 `.tflite` file.
+            model: a float32 `.tflite` file, or an `.onnx` file.
             calibration: uint8 `[N, H, W, 3]`, for int8.
 
         Returns:
@@ -120,7 +120,7 @@ class TensorRtTarget:
             ModelError: a damaged, dynamic or quantized model, or an operator that ONNX lacks.
             TargetError: a package is missing.
         """
-        float_onnx = onnx_model.from_tflite(model)
+        float_onnx = onnx_model.from_model(model)
         onnx_model.image_spec(onnx_model.read(float_onnx), Path(model).name)
         if self.precision == "fp16":
             made = onnx_model.to_float16(float_onnx)

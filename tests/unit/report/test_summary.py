@@ -6,7 +6,9 @@ import io
 import json
 import re
 
+import foreign_onnx_models
 import numpy as np
+import onnx
 import pytest
 from picture_folders import picture, write_folder
 from PIL import Image
@@ -14,6 +16,7 @@ from PIL import Image
 from edgelab import graph, quantization, report
 from edgelab.__main__ import main
 from edgelab.errors import DataError, InputError, ModelError
+from edgelab.targets import foreign_onnx, onnx_model
 
 pytestmark = pytest.mark.slow
 
@@ -168,3 +171,30 @@ def test_pictures_for_a_model_of_something_else_are_refused(tmp_path):
     folder = write_folder(tmp_path / "pictures", {"cat/0.png": picture(3)})
     with pytest.raises(InputError, match="no picture"):
         report.open_subject(path, folder)
+
+
+def test_an_onnx_file_is_asked_of_the_targets_that_start_from_it(tmp_path):
+    path = foreign_onnx_models.with_external_weights(tmp_path / "from elsewhere.onnx")
+    made, _ = report.make(path, mean=(127.5,), std=(127.5,))
+    by_target = {one.target: one for one in made.trials}
+    assert made.subject.kind == "onnx" and "raw pixels" in made.subject.notes[0]
+    assert by_target["onnxruntime"].snr_db > 20 and by_target["onnxruntime"].latency_ms > 0
+    assert "takes a .tflite file" in by_target["edgetpu"].note
+    report.write_page(made, tmp_path / "page.html")
+    assert "from elsewhere.onnx" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_quantized_onnx_file_has_no_float_islands(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
+    given = foreign_onnx.prepared(foreign_onnx_models.with_external_weights(tmp_path / "net.onnx"))
+    subject, _ = report.open_subject(onnx_model.quantize(given, images, "asymmetric"))
+    assert subject.is_quantized and "int8" in subject.files
+    assert not {"float_island", "not_quantized"} & {one.key for one in report.smells.smells(subject.graph)}
+
+
+def test_an_onnx_file_of_open_size_needs_one(tmp_path, capsys):
+    path = tmp_path / "open.onnx"
+    onnx.save_model(foreign_onnx_models.network(size="side"), path)
+    arguments = ["report", str(path), "--out", str(tmp_path / "page.html")]
+    assert main(arguments) == 2 and "--input-shape" in capsys.readouterr().err
+    assert main([*arguments, "--input-shape", "1,3,16,16"]) == 0
