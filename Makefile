@@ -10,7 +10,7 @@ SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebo
 # Some containers forbid Python to keep what it compiles; TensorFlow then starts in 24 seconds instead of 8.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup lab run test test-chapters test-package test-course check strip texts targets slides site student grade board progress rknn lint clean lock
+.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade board progress rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make student write the edition to hand out, without solutions, into build/student"
 	@echo "make grade   grade a folder of submitted notebooks into build/grades   (DIR=submissions)"
 	@echo "make board   put a class's results into one table and plot, in build/board   (DIR=results)"
+	@echo "make fuzz    try thousands of odd folders, models and submissions   (EXAMPLES=5000)"
 	@echo "make lint    check style, spelling, links, and that notebooks are built as they should be"
 	@echo "make strip   take out of the notebooks what running them has put in, before a commit"
 	@echo "make texts   collect what is to be translated into edgelab.pot"
@@ -89,7 +90,7 @@ FAST ?=
 JOBS ?= $(shell "$(PYTHON)" -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 PYTEST = "$(RUN)" -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 CHAPTERS = $(if $(FAST),notebooks/00_start_here.ipynb notebooks/02_environment_check.ipynb,$(NOTEBOOKS))
-PACKAGE = tests/unit $(if $(FAST),-m "not slow" --ignore tests/unit/targets)
+PACKAGE = tests/unit tests/fuzz $(if $(FAST),-m "not slow" --ignore tests/unit/targets)
 test: export EDGELAB_LANGUAGE =
 test: lint
 	rm -rf build/test-artifacts && mkdir -p build
@@ -106,6 +107,9 @@ test-package:
 
 test-course:
 	$(IN_ARTIFACTS) EDGELAB_ALONE="$(ALONE)" $(PYTEST) tests/browser tests/notebooks tests/hardware
+
+fuzz: setup
+	EDGELAB_FUZZ_EXAMPLES="$(or $(EXAMPLES),1000)" $(PYTEST) tests/fuzz
 
 texts: setup
 	@"$(RUN)" -m babel.messages.frontend extract -k tr -k tr_later -k tr_plural:1,2 -c Note: --project edgelab -o edgelab.pot edgelab

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -40,7 +41,9 @@ def decode(data: bytes, image_size: int) -> np.ndarray:
         ValueError: no such picture, damaged, truncated, huge, or of values whose range is unknown.
     """
     try:
-        upright = _upright(data, image_size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged tags; a picture that opens is used
+            upright = _upright(data, image_size)
     except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
         raise ValueError(str(error)) from error
     if upright.size != (image_size, image_size):

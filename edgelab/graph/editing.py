@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgelab.errors import InputError, ModelError
-from edgelab.graph.reading import FILE_IDENTIFIER, read
+from edgelab.graph.reading import DAMAGE, FILE_IDENTIFIER, read
 from edgelab.texts import tr
 
 
@@ -84,7 +84,7 @@ def prefix(model: bytes, last_operator: int) -> bytes:
         if wanted & set(operator.outputs):
             kept.append(operator.index)
             wanted |= set(operator.inputs)
-    whole = schema.ModelT.InitFromPackedBuf(model)
+    whole = _unpacked(model)
     part = whole.subgraphs[0]
     part.operators = [part.operators[index] for index in sorted(kept)]
     part.inputs = [index for index in found.inputs if index in wanted]
@@ -97,12 +97,31 @@ def prefix(model: bytes, last_operator: int) -> bytes:
     return _packed(whole, len(model))
 
 
+def _unpacked(model: bytes) -> schema.ModelT:
+    """Everything in a file, also the parts that `read` does not look at."""
+    try:
+        return schema.ModelT.InitFromPackedBuf(model)
+    except DAMAGE as error:
+        raise _damaged(error) from error
+
+
 def _packed(whole: schema.ModelT, size: int) -> bytes:
     import flatbuffers
 
     builder = flatbuffers.Builder(size)
-    builder.Finish(whole.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    try:
+        builder.Finish(whole.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    except (*DAMAGE, flatbuffers.builder.BuilderSizeError) as error:
+        raise _damaged(error) from error
     return bytes(builder.Output())
+
+
+def _damaged(error: Exception) -> ModelError:
+    return ModelError(
+        tr("The model cannot be changed."),
+        why=tr("a part of its file is damaged: {error}", error=error),
+        fix=tr("convert or copy it again"),
+    )
 
 
 def with_batch_of_one(model: bytes) -> bytes:
@@ -122,7 +141,7 @@ def with_batch_of_one(model: bytes) -> bytes:
             why=tr("which size it should have, only its owner knows"),
             fix=tr("convert the model again with a fixed size: keras.Input((height, width, 3))"),
         )
-    whole = schema.ModelT.InitFromPackedBuf(model)
+    whole = _unpacked(model)
     for tensor, before in zip(whole.subgraphs[0].tensors, found.tensors, strict=True):
         if before.open_axes and not before.is_dynamic:
             tensor.shapeSignature = None
@@ -155,7 +174,7 @@ def without_float_ends(model: bytes) -> bytes:
         elif operator.name == "DEQUANTIZE" and after in outputs and after not in read_by:
             outputs[outputs.index(after)] = before
             dropped.add(operator.index)
-    whole = schema.ModelT.InitFromPackedBuf(model)
+    whole = _unpacked(model)
     part = whole.subgraphs[0]
     part.operators = [one for index, one in enumerate(part.operators) if index not in dropped]
     part.inputs, part.outputs = inputs, outputs

@@ -40,7 +40,7 @@ def load(path: Path) -> onnx.ModelProto:
             fix=tr('install the tools again: pip install -e ".[targets]", or run make lab'),
         ) from error
     try:
-        proto = onnx.load_model(path)
+        proto = _with_shapes(onnx.load_model(path))
         onnx.checker.check_model(proto)
     except Exception as error:  # protobuf's errors have no common class that can be imported safely
         raise ModelError(
@@ -49,6 +49,16 @@ def load(path: Path) -> onnx.ModelProto:
             fix=tr("export or copy it again, together with the files of weights that lie beside it"),
         ) from error
     return proto
+
+
+def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the shapes that follow from its inputs; some exporters leave even the outputs' out."""
+    from onnx import shape_inference
+
+    try:
+        return shape_inference.infer_shapes(proto)
+    except Exception:  # a custom operator, or more than protobuf's 2 GB
+        return proto
 
 
 def read_onnx(path: Path) -> Graph:
@@ -61,16 +71,10 @@ def read_onnx(path: Path) -> Graph:
     Raises:
         ModelError, TargetError: as `load`.
     """
-    from onnx import shape_inference
-
     proto = load(path)
-    try:
-        inferred = shape_inference.infer_shapes(proto)
-    except Exception:  # a custom operator, or more than protobuf's 2 GB: then without the shapes between
-        inferred = proto
     versions = {one.domain: one.version for one in proto.opset_import}
     description = f"{proto.producer_name} {proto.producer_version}".strip()
-    return _Reader(inferred.graph, versions, description, path.stat().st_size).graph()
+    return _Reader(proto.graph, versions, description, path.stat().st_size).graph()
 
 
 class _Reader:

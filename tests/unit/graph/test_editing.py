@@ -22,3 +22,17 @@ def test_constants_can_be_changed_in_place(converted):
         graph.with_values(converted, {weights.index: weights.values().astype(np.float64)})
     with pytest.raises(ModelError, match="no values"):
         graph.with_values(converted, {found.inputs[0]: np.zeros((1, 8, 8, 3), np.float32)})
+
+
+@pytest.mark.parametrize("edit", [graph.with_batch_of_one, graph.without_float_ends])
+def test_damage_that_reading_does_not_see_is_named(converted, edit):
+    """The name of a custom operator that points outside the file; no operator has one."""
+    for place in range(len(converted) - 1, len(converted) - 400, -1):
+        changed = converted[:place] + b"\xff" + converted[place + 1 :]
+        try:
+            graph.read(changed)
+            edit(changed)
+        except ModelError as error:
+            if "cannot be changed" in error.what:
+                return
+    pytest.fail("no byte near the end is one that only unpacking reads")
