@@ -204,8 +204,9 @@ def _float_operators(found: graph.Graph) -> tuple[str, ...]:
 
 
 def tensor_spec(tensor: graph.Tensor) -> TensorSpec:
-    """A tensor of a graph as a runtime's specification of it."""
-    return TensorSpec(tensor.name, tensor.shape, np.dtype(tensor.dtype), tensor.scale, tensor.zero_point)
+    """A tensor of a graph as a runtime's specification of it; a type that numpy lacks counts as objects."""
+    dtype = np.dtype(tensor.dtype if tensor.dtype in np.sctypeDict else object)
+    return TensorSpec(tensor.name, tensor.shape, dtype, tensor.scale, tensor.zero_point)
 
 
 def _check_mode(mode: str, io_dtype: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edgelab import benchmark, estimate, results, targets
-from edgelab.errors import EdgelabError
+from edgelab.errors import EdgelabError, ModelError
 from edgelab.report.subject import Pictures, Subject
 from edgelab.runtime import Session, TensorSpec
 from edgelab.targets import onnx_model, placements
@@ -119,7 +119,14 @@ def quantized_input(spec: TensorSpec, items: np.ndarray) -> np.ndarray:
 
 
 def outputs_of(session: Session, items: np.ndarray) -> np.ndarray:
-    """The first output for each item, as real numbers, `[N, values]`."""
+    """The first output for each item, as real numbers, `[N, values]`.
+
+    Raises:
+        ModelError: it gives more values for one item than for another.
+        EdgelabError: it cannot run.
+    """
+    if not session.inputs:
+        return session.outputs[0].dequantize(session.run()[0]).reshape(1, -1)
     spec, others = session.inputs[0], session.inputs[1:]
     rest = [np.zeros([max(1, size) for size in other.shape], other.dtype) for other in others]
     batch = max(1, spec.shape[0]) if spec.shape else 1
@@ -127,9 +134,15 @@ def outputs_of(session: Session, items: np.ndarray) -> np.ndarray:
     for item in items:
         values = np.repeat(quantized_input(spec, item[np.newaxis]), batch, axis=0)
         if not spec.shape:
-            values = values.ravel()[0].reshape(())
+            values = np.asarray(values.ravel()[0])
         output = session.run(values, *rest)[0]
         rows.append(session.outputs[0].dequantize(output).ravel() if output.dtype != object else np.zeros(1))
+    if len({row.size for row in rows}) > 1:
+        raise ModelError(
+            tr("The size of its output depends on the input."),
+            why=tr("its outputs have no common size that could be compared"),
+            fix=tr("look at the operators with a size that depends on values: chapter 12"),
+        )
     return np.stack(rows)
 
 

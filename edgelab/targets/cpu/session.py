@@ -97,7 +97,13 @@ class CpuSession(ClosesAtEnd):
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise refusal(str(error)) from error
-        return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
+        return tuple(map(self._output, self._output_indices))
+
+    def _output(self, index: int) -> np.ndarray:
+        details = next(one for one in self._interpreter.get_output_details() if one["index"] == index)
+        if 0 in details["shape"]:  # LiteRT has no array of no values
+            return np.empty(details["shape"], details["dtype"])
+        return self._interpreter.get_tensor(index)
 
     @property
     def trial_inputs(self) -> tuple[np.ndarray, ...]:

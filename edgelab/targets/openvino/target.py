@@ -218,6 +218,12 @@ def _quantized(network: Any, model: Path, calibration: np.ndarray | None) -> Any
             why=tr("NNCF starts from a float model"),
             fix=tr('open it as it is, or start from chain.converted("float32")'),
         )
+    if len(found.inputs) != 1:
+        raise ModelError(
+            tr("{model} has {count} inputs.", model=model.name, count=len(found.inputs)),
+            why=tr("calibration feeds one image at a time"),
+            fix=tr('join the inputs, or use precision="float32"'),
+        )
     images = onnx_model.check_images(calibration, quantization.tensor_spec(found.tensors[found.inputs[0]]))
     nncf = onnx_model.load("nncf")
     nncf.set_log_level(logging.ERROR)

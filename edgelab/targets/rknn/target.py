@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelab import environment, graph
+from edgelab import environment, graph, quantization
 from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.machine import artifacts
 from edgelab.runtime import Availability, Placement, TensorSpec
@@ -149,10 +149,7 @@ class RknnTarget:
         found = graph.read(model)
         _refuse(found, model.name)
         inputs, outputs = (
-            tuple(
-                TensorSpec(found.tensors[i].name, found.tensors[i].shape, np.dtype(found.tensors[i].dtype))
-                for i in side
-            )
+            tuple(quantization.tensor_spec(found.tensors[index]) for index in side)
             for side in (found.inputs, found.outputs)
         )
         images = None

@@ -8,6 +8,7 @@ import re
 
 import foreign_onnx_models
 import numpy as np
+import odd_models
 import onnx
 import pytest
 from picture_folders import picture, write_folder
@@ -198,3 +199,24 @@ def test_an_onnx_file_of_open_size_needs_one(tmp_path, capsys):
     arguments = ["report", str(path), "--out", str(tmp_path / "page.html")]
     assert main(arguments) == 2 and "--input-shape" in capsys.readouterr().err
     assert main([*arguments, "--input-shape", "1,3,16,16"]) == 0
+
+
+@pytest.fixture(scope="module")
+def odd_files(tmp_path_factory):
+    with quantization.silence():
+        return odd_models.write_all(tmp_path_factory.mktemp("odd"))
+
+
+def test_models_that_classify_nothing_are_reported_all_the_same(odd_files, tmp_path):
+    for name, path in odd_files.items():
+        made, _ = report.make(path)
+        report.write_page(made, tmp_path / "page.html")
+        on_cpu = made.trials[0]
+        if name in ("text", "text out"):
+            assert "Flex" in made.smells[0].text and "Select TensorFlow op" in on_cpu.note, name
+        elif name == "as many values as are positive":
+            assert "no common size" in on_cpu.note, name
+        elif name == "all sizes open":
+            assert on_cpu.provenance == "measured" and on_cpu.latency_ms is None, name
+        else:
+            assert on_cpu.latency_ms > 0 and not on_cpu.note, name
