@@ -352,6 +352,7 @@ class Estimate:
         parts: ms of compute, memory, weights, transfer, host, cpu.
         per_layer: one row per operator: where it runs, its MACs, the share of the multipliers that work, ms.
         note: what to know before using the number.
+        is_extrapolated: less than half of the shortest published figure, or more than twice the longest.
         provenance: always "estimated".
     """
 
@@ -364,6 +365,7 @@ class Estimate:
     parts: dict[str, float]
     per_layer: pd.DataFrame
     note: str
+    is_extrapolated: bool
     provenance: str = "estimated"
 
     def result(self, *, model: str, precision: str = "int8", dataset: str = "") -> Result:
@@ -445,6 +447,7 @@ def latency(model: Path | str | bytes, device: str) -> Estimate:
         parts=parts,
         per_layer=_per_layer(frame, spent, chosen),
         note=_note(accelerator_ms, cpu_ms, len(frame), chosen, known),
+        is_extrapolated=not known.shortest_ms / 2 <= accelerator_ms + cpu_ms <= known.longest_ms * 2,
     )
 
 

@@ -315,7 +315,7 @@ def estimates(subject: Subject) -> tuple[Estimated, ...]:
             rows.append(replace(row, note=f"{error.what} {error.why}"))
             continue
         numbers = {"latency_ms": found.latency_ms, "low_ms": found.low_ms, "high_ms": found.high_ms}
-        rows.append(replace(row, **numbers, is_extrapolated="xtrapolated" in found.note, note=found.note))
+        rows.append(replace(row, **numbers, is_extrapolated=found.is_extrapolated, note=found.note))
     return tuple(rows)
 
 

@@ -62,6 +62,8 @@ def test_a_keras_model_is_asked_of_every_target(found):
     for one in found.trials:
         assert one.placement or one.note or one.latency_ms
     assert all(one.latency_ms for one in found.estimates)
+    assert all(one.is_extrapolated == ("Extrapolated" in one.note) for one in found.estimates)
+    assert any(one.is_extrapolated for one in found.estimates)  # far smaller than any published network
     assert {one.verdict for one in found.memory} <= {"fits", "streams", "does not fit"}
     assert found.profile
 
