@@ -105,8 +105,9 @@ test-chapters:
 test-package:
 	$(PYTEST) $(PACKAGE)
 
+# One processor begins with the second run, the other with the interrupted chapters: what takes longest comes first.
 test-course:
-	$(IN_ARTIFACTS) EDGELAB_ALONE="$(ALONE)" $(PYTEST) tests/browser tests/notebooks tests/hardware
+	$(IN_ARTIFACTS) EDGELAB_ALONE="$(ALONE)" $(PYTEST) tests/notebooks tests/browser tests/hardware
 
 fuzz: setup
 	EDGELAB_FUZZ_EXAMPLES="$(or $(EXAMPLES),1000)" $(PYTEST) tests/fuzz

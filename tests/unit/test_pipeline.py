@@ -13,8 +13,15 @@ TINY = """
 from dataclasses import replace
 import sys
 from edgelab import pipeline
+
+def network(shape, count):
+    import keras
+    flat, dense = keras.layers.Flatten(), keras.layers.Dense(count, activation="softmax")
+    return keras.Sequential([keras.Input(shape), keras.layers.Rescaling(1 / 255), flat, dense])
+
 small = replace(pipeline.PROFILES["fast"], train_count=200, test_count=50, epochs=1, calibration_count=20)
 pipeline.PROFILES["fast"] = small
+pipeline.models.mobilenet_v2 = network
 path, result = pipeline.open("fast").float_model()
 print(path.name, result.epochs, "tensorflow" in sys.modules)
 """
