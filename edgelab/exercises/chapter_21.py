@@ -123,9 +123,9 @@ def check_shift(answer: Callable[[np.ndarray, np.ndarray], int]) -> None:
 
 # Value, interval and limit of "value < limit", and the verdict.
 VERDICTS = (
-    (10.0, 9.0, 11.0, 20.0, "met"), (10.0, 9.0, 11.0, 8.0, "not met"), (10.0, 8.0, 21.0, 20.0, "open"),
-    (22.0, 18.0, 30.0, 20.0, "open"), (None, None, None, 20.0, "open"), (20.0, 20.0, 20.0, 20.0, "not met"),
-    (19.0, 18.0, 20.0, 20.0, "open"), (25.0, 20.0, 30.0, 20.0, "not met"),
+    (10.0, 9.0, 11.0, 20.0, "met"), (10.0, 9.0, 11.0, 8.0, "missed"), (10.0, 8.0, 21.0, 20.0, "open"),
+    (22.0, 18.0, 30.0, 20.0, "open"), (None, None, None, 20.0, "open"), (20.0, 20.0, 20.0, 20.0, "missed"),
+    (19.0, 18.0, 20.0, 20.0, "open"), (25.0, 20.0, 30.0, 20.0, "missed"),
 )  # fmt: skip
 
 
@@ -134,8 +134,8 @@ VERDICTS = (
     tr("A requirement and an interval"),
     hints=(
         tr("The truth may lie anywhere between low and high. When is the answer the same for all of them?"),
-        tr("Below the limit with its upper end: met. At or above it with its lower end: not met."),
-        tr("if value is None: open; if high < limit: met; if low >= limit: not met; else: open"),
+        tr("Below the limit with its upper end: met. At or above it with its lower end: missed."),
+        tr("if value is None: open; if high < limit: met; if low >= limit: missed; else: open"),
     ),
     read=tr("the section “Is it good enough?” of this chapter"),
 )
@@ -152,8 +152,8 @@ def check_verdict(answer: Callable[..., str]) -> None:
             raise
         if got == expected:
             continue
-        if got not in ("met", "not met", "open"):
-            hint = tr('Return one of "met", "not met" and "open".')
+        if got not in ("met", "missed", "open"):
+            hint = tr('Return one of "met", "missed" and "open".')
         elif value is None:
             hint = tr("What nobody knows is open.")
         elif math.isclose(low, limit) or math.isclose(high, limit):

@@ -165,7 +165,7 @@ def _fix_sizes(value: onnx.ValueInfoProto, name: str, wanted: Sequence[int] | No
                 input=value.name,
                 shape=found,
             ),
-            why=tr("an accelerator needs one size; asked for was {wanted}", wanted=list(wanted)),
+            why=tr("an accelerator needs one size; asked for was {shape}", shape=list(wanted)),
             fix=tr(
                 "give it, such as --input-shape 1,3,224,224 (input_shape=...), or export it with fixed sizes"
             ),

@@ -22,7 +22,7 @@ def verdict(value, low, high, limit):
         return "open"
     if high < limit:
         return "met"
-    return "not met" if low >= limit else "open"
+    return "missed" if low >= limit else "open"
 
 
 SOLUTIONS = {"21.1": real_range, "21.2": label_shift, "21.3": verdict}
@@ -39,7 +39,7 @@ def from_numpy(scale, zero_point, dtype):
 
 def in_another_order(value, low, high, limit):
     if value is not None and low >= limit:
-        return "not met"
+        return "missed"
     return "met" if value is not None and high < limit else "open"
 
 
@@ -64,9 +64,9 @@ WRONG = (
     ("21.2", lambda p, t: round(float((p - t).mean())), "not average"),
     ("21.2", lambda p, t: 0, "are shifted"),
     ("21.2", lambda p, t: p - t, "one whole number"),
-    ("21.3", lambda v, lo, hi, limit: "met" if v and v < limit else "not met", "inside the interval"),
+    ("21.3", lambda v, lo, hi, limit: "met" if v and v < limit else "missed", "inside the interval"),
     ("21.3", lambda v, lo, hi, limit: verdict(v or 0, lo or 0, hi or 0, limit), "nobody knows is open"),
-    ("21.3", lambda v, lo, hi, limit: "met" if hi < limit else "not met", "inside the interval"),
+    ("21.3", lambda v, lo, hi, limit: "met" if hi < limit else "missed", "inside the interval"),
     ("21.3", lambda v, lo, hi, limit: bool(v and v < limit), "Return one of"),
     (
         "21.3",
