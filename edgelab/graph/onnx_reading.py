@@ -21,6 +21,8 @@ WEIGHTS = {
     "Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3, "Gemm": 1, "MatMul": 1,
     "MatMulInteger": 1, "QLinearMatMul": 3,
 }  # fmt: skip
+# What reading raises where the checker has let damage pass: types without a name, values of another size.
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 NO_SCALES: tuple[tuple[float, ...], tuple[int, ...], int] = ((), (), 0)
 
 
@@ -43,12 +45,17 @@ def load(path: Path) -> onnx.ModelProto:
         proto = _with_shapes(onnx.load_model(path))
         onnx.checker.check_model(proto)
     except Exception as error:  # protobuf's errors have no common class that can be imported safely
-        raise ModelError(
-            tr("{path} is not a whole ONNX model.", path=path.name),
-            why=next((line for line in str(error).splitlines() if line.strip()), type(error).__name__),
-            fix=tr("export or copy it again, together with the files of weights that lie beside it"),
-        ) from error
+        raise damaged(path.name, error) from error
     return proto
+
+
+def damaged(name: str, error: Exception) -> ModelError:
+    """The reason why a file cannot be read, from whatever was raised."""
+    return ModelError(
+        tr("{path} is not a whole ONNX model.", path=name),
+        why=next((line for line in str(error).splitlines() if line.strip()), type(error).__name__),
+        fix=tr("export or copy it again, together with the files of weights that lie beside it"),
+    )
 
 
 def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -74,7 +81,10 @@ def read_onnx(path: Path) -> Graph:
     proto = load(path)
     versions = {one.domain: one.version for one in proto.opset_import}
     description = f"{proto.producer_name} {proto.producer_version}".strip()
-    return _Reader(proto.graph, versions, description, path.stat().st_size).graph()
+    try:
+        return _Reader(proto.graph, versions, description, path.stat().st_size).graph()
+    except DAMAGE as error:
+        raise damaged(path.name, error) from error
 
 
 class _Reader:

@@ -70,7 +70,11 @@ def prepared(
     }
 
     def build(path: Path) -> None:
-        path.write_bytes(_changed(proto, model.name, input_shape, mean, std))
+        try:
+            content = _changed(proto, model.name, input_shape, mean, std)
+        except onnx_reading.DAMAGE as error:
+            raise onnx_reading.damaged(model.name, error) from error
+        path.write_bytes(content)
 
     return artifacts.cached("onnx", model.stem, ".onnx", parts, build)
 

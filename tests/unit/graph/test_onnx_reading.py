@@ -55,6 +55,14 @@ def test_what_is_no_onnx_is_refused(path, content):
         graph.read(path)
 
 
+def test_a_type_without_a_name_is_damage(path):
+    made = foreign.network(batch=1)
+    made.graph.input[0].type.tensor_type.elem_type = 29
+    onnx.save_model(made, path)
+    with pytest.raises(ModelError, match="not a whole ONNX model"):
+        graph.read(path)
+
+
 def test_integers_carry_the_scales_of_the_nodes_beside_them(path):
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
