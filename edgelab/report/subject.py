@@ -100,6 +100,12 @@ def open_subject(
     model = Path(model)
     if not model.exists():
         raise ModelError(tr("There is no {path}.", path=model), fix=tr("check the path"))
+    if not foreign_onnx.is_onnx(model) and (input_shape, mean, std) != (None, None, None):
+        raise InputError(
+            tr("{path} takes no input shape, mean or std.", path=model.name),
+            why=tr("they are put into an ONNX model; other files are taken as they are"),
+            fix=tr("leave them out"),
+        )
     if model.is_dir() or model.suffix.lower() in KERAS_SUFFIXES:
         return _from_keras(model, images, labels)
     kind, notes, main = "tflite", (), model

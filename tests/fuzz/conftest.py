@@ -12,7 +12,8 @@ settings.register_profile(
     "edgelab",
     max_examples=EXAMPLES,
     deadline=None,  # a busy machine is no failure
-    derandomize="EDGELAB_FUZZ_EXAMPLES" not in os.environ,  # the same inputs in every test run
+    derandomize="EDGELAB_FUZZ_EXAMPLES"
+    not in os.environ,  # no seed of the day: the same code gets the same inputs
     database=None,
     suppress_health_check=list(HealthCheck),
 )

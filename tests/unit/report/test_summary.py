@@ -187,6 +187,11 @@ def test_an_onnx_file_is_asked_of_the_targets_that_start_from_it(tmp_path):
     assert "from elsewhere.onnx" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_scaling_is_refused_where_it_would_be_ignored(keras_file):
+    with pytest.raises(InputError, match="takes no input shape"):
+        report.open_subject(keras_file, mean=(127.5,))
+
+
 def test_a_quantized_onnx_file_has_no_float_islands(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
     given = foreign_onnx.prepared(foreign_onnx_models.with_external_weights(tmp_path / "net.onnx"))
