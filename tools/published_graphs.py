@@ -422,7 +422,7 @@ def yolov7():
 
 
 def yolox(size):
-    """YOLOX s, m."""
+    """YOLOX s, m. Its first step, pixels stacked as channels, is exported as a convolution of 6x6 (RKOPT)."""
     depth, width = {"s": (0.33, 0.5), "m": (0.67, 0.75)}[size]
 
     def c(channels):
@@ -432,7 +432,7 @@ def yolox(size):
         return c3(x, c(channels), max(1, round(repeats * depth)), add)
 
     pixels = image(640)
-    x = conv(focus(pixels), c(64), 3)
+    x = conv(pixels, c(64), 6, 2)
     x = block(conv(x, c(128), 3, 2), 128, 3, True)
     p3 = block(conv(x, c(256), 3, 2), 256, 9, True)
     p4 = block(conv(p3, c(512), 3, 2), 512, 9, True)
@@ -452,9 +452,59 @@ def yolox(size):
     return model(pixels, outputs, f"yolox_{size}")
 
 
-def focus(x):
-    """Every second pixel of each row and column, stacked as channels."""
-    return concat(x[:, ::2, ::2], x[:, 1::2, ::2], x[:, ::2, 1::2], x[:, 1::2, 1::2])
+# --- PP-YOLOE: PaddlePaddle/PaddleDetection, ppdet/modeling: backbones, necks/custom_pan, heads/ppyoloe_head
+
+
+def ppyoloe(size):
+    """PP-YOLOE s, m, in its deployed form: one 3x3 per RepVGG block."""
+    depth, width = {"s": (0.33, 0.5), "m": (0.67, 0.75)}[size]
+
+    def c(channels):
+        return int(channels * width)
+
+    def count(repeats):
+        return max(1, round(repeats * depth))
+
+    def branches(x, hidden, repeats, add, pools=False):
+        """Two branches, one of them deep; `pools` puts a pyramid of poolings into its middle."""
+        a, b = conv(x, hidden), conv(x, hidden)
+        for repeat in range(repeats):
+            y = conv(conv(b, hidden, 3), hidden, 3)
+            b = layers.Add()([b, y]) if add else y
+            if pools and repeat == (repeats - 1) // 2:
+                b = conv(concat(b, *[layers.MaxPooling2D(k, 1, "same")(b) for k in (5, 9, 13)]), hidden)
+        return concat(a, b)
+
+    def excite(x, activation):
+        weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        return layers.Multiply()([x, conv(weights, x.shape[-1], activation=activation)])
+
+    def stage(x, channels, repeats):
+        x = conv(x, (x.shape[-1] + channels) // 2, 3, 2)
+        return conv(excite(branches(x, x.shape[-1] // 2, repeats, True), "hard_sigmoid"), channels)
+
+    def fuse(x, channels, pools=False):
+        return conv(branches(x, channels // 2, count(3), False, pools), channels)
+
+    pixels = image(640)
+    x = conv(conv(conv(pixels, c(32), 3, 2), c(32), 3), c(64), 3)
+    maps = []
+    for channels, repeats in ((128, 3), (256, 6), (512, 6), (1024, 3)):
+        x = stage(x, c(channels), count(repeats))
+        maps.append(x)
+    _, p3, p4, p5 = maps
+    n5 = fuse(p5, c(768), pools=True)
+    n4 = fuse(concat(up(conv(n5, c(384))), p4), c(384))
+    n3 = fuse(concat(up(conv(n4, c(192))), p3), c(192))
+    m4 = fuse(concat(conv(n3, c(192), 3, 2), n4), c(384))
+    m5 = fuse(concat(conv(m4, c(384), 3, 2), n5), c(768))
+    outputs = []
+    for x in (m5, m4, n3):
+        classes = layers.Add()([conv(excite(x, "sigmoid"), x.shape[-1]), x])
+        outputs += scores(conv(classes, 80, 3, activation=None))
+        boxes = conv(excite(x, "sigmoid"), x.shape[-1])
+        outputs.append(conv(boxes, 68, 3, activation=None))
+    return model(pixels, outputs, f"ppyoloe_{size}")
 
 
 # --- Networks of the Edge TPU's table
@@ -546,6 +596,21 @@ def unet():
     return model(base.input, layers.Conv2DTranspose(3, 3, 2, "same")(x), "unet_mobilenet_v2")
 
 
+def ssd_mobilenet_v1():
+    """SSD on MobileNetV1: tensorflow/models, research/object_detection; without the decoding of boxes."""
+    base = keras.applications.MobileNet((300, 300, 3), weights=None, include_top=False)
+    maps = [base.get_layer("conv_pw_11_relu").output, base.output]
+    for hidden, channels in ((256, 512), (128, 256), (128, 256), (64, 128)):
+        x = conv(maps[-1], hidden, activation="relu6")
+        maps.append(conv(x, channels, 3, 2, "relu6"))
+    boxes, classes = [], []
+    for x, anchors in zip(maps, (3, 6, 6, 6, 6, 6), strict=True):
+        boxes.append(layers.Reshape((-1, 4))(conv(x, 4 * anchors, activation=None)))
+        classes.append(layers.Reshape((-1, 91))(conv(x, 91 * anchors, activation=None)))
+    found = layers.Activation("sigmoid")(layers.Concatenate(axis=1)(classes))
+    return model(base.input, [layers.Concatenate(axis=1)(boxes), found], "ssd_mobilenet_v1")
+
+
 def retinaface():
     """RetinaFace on MobileNetV1 0.25, 320 pixels: biubug6/Pytorch_Retinaface."""
     base = keras.applications.MobileNet((320, 320, 3), alpha=0.25, weights=None, include_top=False)
@@ -632,6 +697,8 @@ BUILDERS = {
     "yolo11m": lambda: yolo11("m"),
     "yolox_s": lambda: yolox("s"),
     "yolox_m": lambda: yolox("m"),
+    "ppyoloe_s": lambda: ppyoloe("s"),
+    "ppyoloe_m": lambda: ppyoloe("m"),
     "retinaface_320": retinaface,
     "wav2letter": wav2letter,
     "mobilenet_v2_035_128": application("MobileNetV2", 128, alpha=0.35),
@@ -642,6 +709,7 @@ BUILDERS = {
     "resnet152_v2_299": application("ResNet152V2", 299),
     "vgg16_224": application("VGG16", 224),
     "vgg19_224": application("VGG19", 224),
+    "ssd_mobilenet_v1_300": ssd_mobilenet_v1,
 }
 
 

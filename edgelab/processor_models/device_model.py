@@ -25,6 +25,8 @@ MATRIX_OPERATORS = ("CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 # They move nothing of their own: a reshape renames, a split is an offset, and a change of scale or a sigmoid
 # is done on the way by the operator before it.
 FREE_OPERATORS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SPLIT", "QUANTIZE", "LOGISTIC")
+# Products of two activations, and what stands between them.
+ATTENTION_OPERATORS = ("BATCH_MATMUL", "SOFTMAX", "TRANSPOSE")
 # A picture has too few channels to fill a block; its channels are spread over the taps of the kernel.
 PICTURE_CHANNELS = 4
 # Bytes on the chip per weight, since blocks are padded. EfficientNet-EdgeTPU S and M, Edge TPU compiler 16.0:
@@ -48,7 +50,9 @@ NPU_OPERATORS = (
 QUANTITIES = {
     "matrix": "ms of the array at one step per cycle, for convolutions and dense layers",
     "depthwise": "ms of one row of the array at one step per cycle, for depthwise convolutions",
-    "activations": "ms to move the activations, one byte per cycle",
+    "activations": "ms to move the activations, one byte per cycle, but for the next two",
+    "concatenated": "ms to move what is concatenated, one byte per cycle",
+    "attention": "ms to move what attention multiplies, normalizes and transposes, one byte per cycle",
     "weights": "ms to fetch, one byte per cycle, the weights that do not arrive while the array computes",
     "streamed": "MB of weights that the chip cannot keep",
     "transfer": "MB of input and output",
@@ -109,11 +113,19 @@ class Device:
         return f"{self.chip}: {array}, {self.peak_tops:.2g} TOPS"
 
 
+# What is concatenated is copied: the chip's compiler gives each branch a buffer of its own.
 _CORAL = {
-    "matrix": ("matrix",), "depthwise": ("depthwise",), "link": ("streamed", "transfer"), "start": ("start",)
+    "matrix": ("matrix",), "depthwise": ("depthwise",), "link": ("streamed", "transfer"), "start": ("start",),
+    "copies": ("concatenated",),
 }  # fmt: skip
-_ROCKCHIP = {"array": ("matrix", "depthwise"), "memory": ("activations", "weights")}
-_ETHOS = {"memory": ("activations", "weights")}
+_TRAFFIC = ("activations", "concatenated", "attention", "weights")
+_RK3588 = {"array": ("matrix", "depthwise"), "memory": _TRAFFIC}
+# Rockchip's compiler puts softmax and a transposition on this chip's CPU; of the RK3588, nothing.
+_RK3566 = {
+    "array": ("matrix", "depthwise"), "memory": ("activations", "concatenated", "weights"),
+    "attention": ("attention",),
+}  # fmt: skip
+_ETHOS = {"memory": _TRAFFIC}
 _A53 = "Cortex-A53, TensorFlow Lite of 2019"
 
 DEVICES = {
@@ -126,12 +138,12 @@ DEVICES = {
         ),
         Device(
             "rk3588", "rknn", "RK3588, one NPU core", _A53,
-            32, 32, 1, 1000.0, 0, _ROCKCHIP, {}, "rk3588",
+            32, 32, 1, 1000.0, 0, _RK3588, {}, "rk3588",
             "technical reference manual: three cores, each 1,024 multiply-accumulates per cycle at 1 GHz",
         ),
         Device(
             "rk3566", "rknn", "RK3566", _A53,
-            32, 16, 1, 900.0, 0, _ROCKCHIP, {}, "rk3566",
+            32, 16, 1, 900.0, 0, _RK3566, {}, "rk3566",
             "data sheet: 0.8 to 1 TOPS, which 512 multipliers reach at 0.8 to 1 GHz",
         ),
         Device(
@@ -284,7 +296,10 @@ def quantities(frame: pd.DataFrame, device: Device) -> pd.DataFrame:
     found = pd.DataFrame(0.0, index=frame.index, columns=list(QUANTITIES))
     found["matrix"] = on * ~is_depthwise * steps * ms_per_cycle
     found["depthwise"] = on * is_depthwise * steps * ms_per_cycle
-    found["activations"] = on * moves * (taken + given) * ms_per_cycle
+    moved_ms = on * moves * (taken + given) * ms_per_cycle
+    found["concatenated"] = moved_ms * (frame["operator"] == "CONCATENATION").to_numpy()
+    found["attention"] = moved_ms * frame["operator"].isin(ATTENTION_OPERATORS).to_numpy()
+    found["activations"] = moved_ms - found["concatenated"] - found["attention"]
     found["weights"] = on * np.maximum(0, weights - steps * FETCH_BYTES) * ms_per_cycle
     beyond = np.maximum(0, np.cumsum(on * weights) * PACKING - device.on_chip_bytes)
     found["streamed"] = np.diff(beyond, prepend=0.0) / 1e6

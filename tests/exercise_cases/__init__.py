@@ -2,6 +2,7 @@
 
 Each has `SOLUTIONS` (key to a right answer), `WRONG` (key, a mistake that students make, words of the help
 that only this mistake gets) and, where there are several ways to be right, `ALSO_RIGHT` (key, answer).
+`SURVIVORS` (key, changed line of the given solution, reason) are changes that a check need not notice.
 The untouched answers are the stubs of the notebooks.
 """
 
@@ -20,6 +21,7 @@ MODULES = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgu
 SOLUTIONS: dict[str, Any] = {key: answer for module in MODULES for key, answer in module.SOLUTIONS.items()}
 ALSO_RIGHT = [case for module in MODULES for case in getattr(module, "ALSO_RIGHT", ())]
 WRONG = [case for module in MODULES for case in module.WRONG]
+SURVIVORS = [case for module in MODULES for case in getattr(module, "SURVIVORS", ())]
 
 
 def _sources(tag: str) -> dict[str, str]:

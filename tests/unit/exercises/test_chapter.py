@@ -1,16 +1,21 @@
 """Every exercise: right answers pass, stubs are not done yet, each mistake gets the help that answers it."""
 
 import math
+import signal
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, WRONG
+from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, SURVIVORS, WRONG
+from mutation import mutants
 
 from edgelab import exercises, models, results, training
 from edgelab.exercises import chapter_02, chapter_03, chapter_04, checking, registry
 from edgelab.processor_models import simt
 
+MOST_SURVIVORS = 0.05  # of the changes
+LIMIT_S = 10  # of one check; a change may well end in an endless loop
 KEYS = tuple(exercises.progress().frame["exercise"])
 
 
@@ -52,14 +57,61 @@ def test_the_stub_is_not_done_yet(key):
     assert exercises.check(key, ...).state == "open"
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_the_solution_in_the_notebook_passes(key):
+def answer_of(key, solution):
+    """What the student's kernel holds after the stub and a solution cell."""
     imported = {"np": np, "math": math, "Counter": Counter, "cuda": simt.load()[0], "exercises": exercises}
     names = dict(imported)
     exec(STUBS[key], names)
-    exec(GIVEN[key], names)
-    answers = [value for name, value in names.items() if name not in imported and not name.startswith("__")]
-    assert exercises.check(key, answers[-1]).state == "shown"
+    exec(solution, names)
+    return [value for name, value in names.items() if name not in imported and not name.startswith("__")][-1]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_solution_in_the_notebook_passes(key):
+    assert exercises.check(key, answer_of(key, GIVEN[key])).state == "shown"
+
+
+class TooLongError(BaseException):
+    """The time of one check is over."""
+
+
+@contextmanager
+def time_limit():
+    def ring(*_):
+        raise TooLongError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def survives(key, source):
+    try:
+        with time_limit(), np.errstate(all="ignore"):
+            return exercises.check(key, answer_of(key, source)).passed
+    except (Exception, TooLongError):
+        return False  # the cell itself fails, or never ends
+
+
+needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no alarm clock")
+
+
+@needs_alarm
+@pytest.mark.parametrize("key", KEYS)
+def test_a_check_notices_every_operator_and_every_constant(key):
+    found = {mutant.line for mutant in mutants(GIVEN[key]) if survives(key, mutant.source)}
+    assert found == {line for own, line, _ in SURVIVORS if own == key}
+
+
+def test_few_changes_need_not_be_noticed():
+    changes = sum(1 for key in KEYS for _ in mutants(GIVEN[key]))
+    assert changes > 5 * len(KEYS)
+    assert len(SURVIVORS) <= MOST_SURVIVORS * changes
+    assert all(reason for *_, reason in SURVIVORS)
 
 
 @pytest.mark.parametrize(("key", "answer", "said"), WRONG)

@@ -1,12 +1,10 @@
-"""Estimates of latency: what they are fitted on, what they meet, what they refuse."""
+"""Estimates of latency: what they meet, what they refuse."""
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from edgelab import estimate, graph, quantization, results
@@ -55,84 +53,6 @@ def two_convolutions():
     pixels = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(8, 3, activation="relu")(pixels)
     return keras.Model(pixels, keras.layers.Conv2D(4, 3)(x), name="two")
-
-
-@pytest.mark.parametrize("device", ALL)
-def test_fitting_again_gives_the_costs_in_the_file(device):
-    again, kept = estimate.fit(device), estimate.costs(device)
-    for name, value in vars(kept).items():
-        assert getattr(again, name) == pytest.approx(value, rel=1e-4), name
-
-
-@pytest.mark.parametrize("device", ALL)
-def test_figures_left_out_are_met_within_twenty_percent_at_the_median(device):
-    found = estimate.leave_one_out(device)
-    assert found["error_percent"].abs().median() <= 20
-    assert estimate.costs(device).median_error_percent == pytest.approx(
-        found["error_percent"].abs().median(), rel=1e-3
-    )
-
-
-@pytest.mark.parametrize("device", ALL)
-def test_the_interval_holds_as_many_figures_left_out_as_it_claims(device):
-    found, kept = estimate.leave_one_out(device), estimate.costs(device)
-    ratio = found["estimate_ms"] / found["published_ms"]
-    inside = ratio.between(1 / kept.factor / 1.0001, kept.factor * 1.0001)
-    assert inside.sum() >= kept.coverage * (len(found) + 1) - 1e-9
-    assert 0 < kept.coverage <= estimate.COVERAGE + 0.05
-
-
-@pytest.mark.parametrize(("device", "network"), [("edgetpu", "vgg16_224"), ("rk3588", "mobilenet_v2_224")])
-def test_a_networks_own_figure_takes_no_part_in_its_estimate(monkeypatch, device, network):
-    honest = estimate.leave_one_out(device).set_index("model")["estimate_ms"]
-    figures = estimate._figures()
-    # Every published time of the network made seven times as long, its CPU's too.
-    doctored = figures.assign(value=figures["value"] * np.where(figures["model"] == network, 7.0, 1.0))
-    monkeypatch.setattr(estimate, "_figures", lambda file="estimate": doctored)
-    after = estimate.leave_one_out(device).set_index("model")["estimate_ms"]
-    assert after[network] == pytest.approx(honest[network], rel=1e-9)
-    others = [name for name in honest.index if name != network]
-    assert (abs(after[others] / honest[others] - 1) > 0.01).any()
-
-
-def test_figures_kept_aside_took_no_part_and_are_met_at_the_median():
-    found = estimate.held_back("edgetpu")
-    assert not {figure.model for figure in results.published("estimate")} & set(found["model"])
-    assert found["error_percent"].abs().median() <= 20
-    assert estimate.held_back("rk3566").empty
-
-
-def test_every_figure_has_a_source_and_a_graph():
-    figures = results.published("estimate")
-    checked = {figure.model for figure in results.published("estimate_check")}
-    networks = set(pd.read_csv(estimate.LAYERS_FILE)["network"])
-    assert {figure.model for figure in figures} | checked <= networks
-    assert all(figure.source for figure in figures)
-    used = {name for device in estimate.DEVICES.values() for name in (device.chip, device.processor)}
-    assert {figure.device for figure in figures} == used
-
-
-def test_costs_are_found_again_in_times_made_from_known_costs():
-    rng = np.random.default_rng(1)
-    needs, costs, known_ms = rng.uniform(1, 10, (12, 3)), np.array([0.5, 0.0, 2.0]), rng.uniform(0, 3, 12)
-    found = estimate._least_squares(needs, known_ms, known_ms + needs @ costs)
-    assert found == pytest.approx(costs, abs=1e-6)
-
-
-def test_a_cost_is_never_negative():
-    needs = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
-    found = estimate._least_squares(needs, np.zeros(3), needs @ [2.0, -0.5])
-    assert (found >= 0).all()
-    assert found[0] > 0
-
-
-@pytest.mark.parametrize(
-    ("errors", "factor", "coverage"),
-    [([0.1, -0.2, 0.3], math.exp(0.3), 3 / 4), ([0.01 * n for n in range(1, 30)], math.exp(0.27), 27 / 30)],
-)
-def test_the_interval_comes_from_the_errors(errors, factor, coverage):
-    found = estimate._interval(np.exp(errors), np.ones(len(errors)))
-    assert found == pytest.approx((factor, coverage))
 
 
 def test_a_published_network_from_its_file():
@@ -259,8 +179,6 @@ def test_damaged_files_are_refused(small, tmp_path):
 def test_an_unknown_device_is_refused(small):
     with pytest.raises(InputError, match="rk3588"):
         estimate.latency(small, "abacus")
-    with pytest.raises(InputError):
-        estimate.leave_one_out("abacus")
 
 
 @pytest.mark.parametrize(
