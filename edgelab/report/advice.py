@@ -53,6 +53,9 @@ def advice(subject: Subject, found: Iterable[Smell]) -> tuple[Advice, ...]:
         "input_range": lambda: Advice(
             tr("Check what the input was calibrated on, and feed pixels in just that range"),
             tr("accuracy: a wrong range answers confidently and wrongly"), "04"),
+        "saturated": lambda: Advice(
+            tr("Calibrate again, with 100 and more of the pictures that it will see"),
+            tr("accuracy: what is cut off is lost"), "04"),
         "wide_type": lambda: Advice(
             tr("Use int32 in place of 64 bits"), tr("these operators can leave the CPU"), "12"),
         "new_version": lambda: Advice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from edgelab.report.trials import LIKELY_WRONG_SNR_DB, Trial
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 ROWS = 16  # boxes in a column of the drawing
 OPERATORS_IN_A_FIGURE = 80
-MOST_FIGURES = 3
+# With the figures in base 64 and all tables, the page stays below 3 MB.
+MOST_FIGURE_BYTES = 1_800_000
 GLYPHS = results.PROVENANCE_GLYPHS
 
 
@@ -35,11 +37,13 @@ def write_page(report: Report, out: Path) -> None:
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text(encoding="utf-8")
     )
+    figures = list(_figures(report))
     content = template.render(
         report=report,
         inputs=specs_in_words(report.graph, report.graph.inputs),
         outputs=specs_in_words(report.graph, report.graph.outputs),
-        figures=list(_figures(report)),
+        figures=figures,
+        drawn=min(len(report.graph.operators), OPERATORS_IN_A_FIGURE * len(figures)),
         glyphs=GLYPHS,
         legend=", ".join(f"{glyph} {name}" for name, glyph in GLYPHS.items()),
         wrong_db=LIKELY_WRONG_SNR_DB,
@@ -61,7 +65,10 @@ def _chapter(number: str) -> str:
 
 
 def _snr(trial: Trial) -> str:
-    return "–" if trial.snr_db is None else f"{GLYPHS[trial.provenance]} {trial.snr_db:.1f} dB"
+    if trial.snr_db is None:
+        return "–"
+    text = "equal" if math.isinf(trial.snr_db) else f"{trial.snr_db:.1f} dB"
+    return f"{GLYPHS[trial.provenance]} {text}"
 
 
 def _share(value: float | None, provenance: str) -> str:
@@ -82,14 +89,17 @@ def _latency(trial: Trial) -> str:
 
 
 def _figures(report: Report) -> Iterator[tuple[str, str]]:
-    """The graph, in as many drawings as it needs up to a few: (alt text, PNG in base 64)."""
+    """The graph, in as many drawings as it needs and the page bears: (alt text, PNG in base 64)."""
     import matplotlib.pyplot as plt
 
-    count = len(report.graph.operators)
-    for start in range(0, min(count, MOST_FIGURES * OPERATORS_IN_A_FIGURE), OPERATORS_IN_A_FIGURE):
+    count, drawn_bytes = len(report.graph.operators), 0
+    for start in range(0, count, OPERATORS_IN_A_FIGURE):
         stop = min(count, start + OPERATORS_IN_A_FIGURE)
         figure, alt = graph_drawing.draw(report.graph, start=start, stop=stop, rows=ROWS)
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=90, bbox_inches="tight")
         plt.close(figure)
+        drawn_bytes += file.tell()
+        if drawn_bytes > MOST_FIGURE_BYTES:
+            return
         yield alt, base64.b64encode(file.getvalue()).decode("ascii")

@@ -42,16 +42,17 @@ def smells(found: Graph) -> tuple[Smell, ...]:
     return tuple(smell for check in checks if (smell := check(found)))
 
 
-def _names(operators: list[Operator]) -> str:
-    named = [f"{one.index} {one.name}" for one in operators[:LISTED]]
-    return ", ".join(named) + (", …" if len(operators) > LISTED else "")
+def named(operators: list[Operator]) -> str:
+    """The first few operators by place and kind."""
+    words = [f"{one.index} {one.name}" for one in operators[:LISTED]]
+    return ", ".join(words) + (", …" if len(operators) > LISTED else "")
 
 
 def _smell(key: str, text: str, operators: list[Operator], chapter: str) -> Smell | None:
     if not operators:
         return None
     indices = tuple(one.index for one in operators)
-    return Smell(key, f"{text}: {_names(operators)}", indices, chapter)
+    return Smell(key, f"{text}: {named(operators)}", indices, chapter)
 
 
 def _control_flow(found: Graph) -> Smell | None:

@@ -11,6 +11,7 @@ from typing import Any
 from edgelab import benchmark, graph
 from edgelab.errors import EdgelabError
 from edgelab.report import advice as advising
+from edgelab.report import saturation
 from edgelab.report import smells as smelling
 from edgelab.report import trials as trying
 from edgelab.report.advice import Advice
@@ -150,7 +151,7 @@ def make(
         DataError, InputError: pictures or labels that cannot be used.
     """
     subject, pictures = open_subject(Path(model), images, labels, **onnx_options)
-    found = smelling.smells(subject.graph)
+    found = smelling.smells(subject.graph) + saturation.saturated(subject, pictures)
     report = Report(
         subject=subject,
         tried_on=pictures.source,
