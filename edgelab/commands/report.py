@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, help="folder or archive of pictures to try it on; else noise")
     parser.add_argument("--labels", type=Path, help="text file, one class per line; folders are the truth")
     for name, example in (("input-shape", "1,3,224,224"), ("mean", "123.7,116.3,103.5"), ("std", "58.4")):
-        parser.add_argument(f"--{name}", type=numbers, help=f"of an ONNX model, such as {example}")
+        parser.add_argument(f"--{name}", type=numbers, help=f"of a model, such as {example}")
     parser.add_argument("--out", type=Path, help="the page; build/reports/MODEL.html by default")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with the mechanical repairs")

@@ -4,7 +4,13 @@
 with what follows from them, such as MACs, bytes and activation memory. `editing` changes values or cuts.
 """
 
-from edgelab.graph.editing import prefix, with_batch_of_one, with_values, without_float_ends
+from edgelab.graph.editing import (
+    prefix,
+    with_batch_of_one,
+    with_scaled_input,
+    with_values,
+    without_float_ends,
+)
 from edgelab.graph.reading import BUILTIN_OPERATORS, DAMAGE, read
 from edgelab.graph.records import Graph, Operator, Tensor
 
@@ -17,6 +23,7 @@ __all__ = [
     "prefix",
     "read",
     "with_batch_of_one",
+    "with_scaled_input",
     "with_values",
     "without_float_ends",
 ]

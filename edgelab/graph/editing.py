@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -180,3 +180,78 @@ def without_float_ends(model: bytes) -> bytes:
     part.inputs, part.outputs = inputs, outputs
     whole.signatureDefs = None  # they name the float ends
     return _packed(whole, len(model))
+
+
+def with_scaled_input(model: bytes, mean: Sequence[float], std: Sequence[float]) -> bytes:
+    """The same model taking raw values: (value - mean) / std stands in front of it.
+
+    Args:
+        model: the content of a `.tflite` file whose first input is float32.
+        mean, std: one number, or one for each of the input's last axis (its channels).
+
+    Raises:
+        ModelError: not a whole TFLite model, or its first input is missing or of another type.
+        InputError: other counts of numbers, or a deviation of zero.
+    """
+    found = read(model)
+    given = found.tensors[found.inputs[0]] if found.inputs else None
+    if given is None or given.dtype != "float32":
+        raise ModelError(
+            tr("The model takes no floats that could be scaled."),
+            why=tr("the scale of an integer input says already what its values mean"),
+            fix=tr("leave mean and std out"),
+        )
+    channels = given.shape[-1] if given.shape else 1
+    constants = [np.asarray(values, np.float32).ravel() for values in (mean, std)]
+    if any(len(values) not in (1, channels) for values in constants) or not constants[1].all():
+        raise InputError(
+            tr("mean and std: expected 1 or {count} numbers each, deviations other than 0.", count=channels),
+            fix=tr("give the numbers that the model was trained with"),
+        )
+    whole = _unpacked(model)
+    part = whole.subgraphs[0]
+    means, factors = (np.broadcast_to(values, channels) for values in (constants[0], 1 / constants[1]))
+    raw, centred = _added_tensor(part, given.index, b"raw"), _added_tensor(part, given.index, b"centred")
+    mean_index, factor_index = _added_constant(whole, means), _added_constant(whole, factors)
+    options = schema.BuiltinOptions
+    steps = (
+        (schema.BuiltinOperator.SUB, options.SubOptions, schema.SubOptionsT(), (raw, mean_index), centred),
+        (schema.BuiltinOperator.MUL, options.MulOptions, schema.MulOptionsT(), (centred, factor_index),
+         given.index),
+    )  # fmt: skip
+    part.operators = [_operator(whole, *step) for step in steps] + list(part.operators)
+    part.inputs = [raw if index == given.index else index for index in found.inputs]
+    whole.signatureDefs = None  # they name the input of before
+    return _packed(whole, len(model))
+
+
+def _added_tensor(part: schema.SubGraphT, like: int, name: bytes) -> int:
+    """The index of a new tensor of the shape and type of another."""
+    before, tensor = part.tensors[like], schema.TensorT()
+    tensor.name, tensor.type, tensor.shape = name, before.type, before.shape
+    tensor.shapeSignature, tensor.buffer = before.shapeSignature, 0  # buffer 0 is empty in every file
+    part.tensors.append(tensor)
+    return len(part.tensors) - 1
+
+
+def _added_constant(whole: schema.ModelT, values: np.ndarray) -> int:
+    """The index of a new float32 tensor with values."""
+    stored, tensor = schema.BufferT(), schema.TensorT()
+    stored.data = np.frombuffer(values.astype("<f4").tobytes(), np.uint8)
+    whole.buffers.append(stored)
+    tensor.name, tensor.type, tensor.shape = b"constant", schema.TensorType.FLOAT32, list(values.shape)
+    tensor.buffer = len(whole.buffers) - 1
+    whole.subgraphs[0].tensors.append(tensor)
+    return len(whole.subgraphs[0].tensors) - 1
+
+
+def _operator(whole, code: int, kind: int, options, inputs: tuple[int, ...], output: int) -> schema.OperatorT:
+    """A new operator, and its code in the model's list."""
+    listed, operator = schema.OperatorCodeT(), schema.OperatorT()
+    listed.builtinCode = listed.deprecatedBuiltinCode = code
+    listed.version = 1
+    whole.operatorCodes.append(listed)
+    operator.opcodeIndex = len(whole.operatorCodes) - 1
+    operator.inputs, operator.outputs = list(inputs), [output]
+    operator.builtinOptionsType, operator.builtinOptions = kind, options
+    return operator

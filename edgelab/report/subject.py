@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgelab import graph, quantization
 from edgelab.data_sources import archives, class_folders
 from edgelab.data_sources.decoding import decode
 from edgelab.errors import DataError, InputError, ModelError
+from edgelab.machine import artifacts
 from edgelab.runtime import TensorSpec
 from edgelab.targets import foreign_onnx
 from edgelab.texts import tr
@@ -91,7 +93,8 @@ def open_subject(
         images: folder or archive of pictures; None for noise.
         labels: text file with one class per line, in the order of the model's outputs; the pictures' class
             folders are then their labels.
-        input_shape, mean, std: of an ONNX model, as for `foreign_onnx.prepared`.
+        input_shape: of an ONNX model, as for `foreign_onnx.prepared`.
+        mean, std: of an ONNX or a float `.tflite` model that expects (pixel - mean) / std.
 
     Raises:
         ModelError: it cannot be read or converted.
@@ -100,23 +103,42 @@ def open_subject(
     model = Path(model)
     if not model.exists():
         raise ModelError(tr("There is no {path}.", path=model), fix=tr("check the path"))
-    if not foreign_onnx.is_onnx(model) and (input_shape, mean, std) != (None, None, None):
+    is_keras = model.is_dir() or model.suffix.lower() in KERAS_SUFFIXES
+    if (is_keras and (mean, std) != (None, None)) or (input_shape and not foreign_onnx.is_onnx(model)):
         raise InputError(
-            tr("{path} takes no input shape, mean or std.", path=model.name),
-            why=tr("they are put into an ONNX model; other files are taken as they are"),
-            fix=tr("leave them out"),
+            tr("{path} takes no such option.", path=model.name),
+            why=tr("an input shape is put into an ONNX model, mean and std into that or a .tflite model"),
+            fix=tr("leave it out; in Keras put a Normalization or Rescaling layer first"),
         )
-    if model.is_dir() or model.suffix.lower() in KERAS_SUFFIXES:
+    if is_keras:
         return _from_keras(model, images, labels)
     kind, notes, main = "tflite", (), model
     if foreign_onnx.is_onnx(model):
         main = foreign_onnx.prepared(model, input_shape=input_shape, mean=mean, std=std)
         kind, notes = "onnx", _changes(model, main)
+    elif (mean, std) != (None, None):
+        main = _scaled(model, mean or (0.0,), std or (1.0,))
+        notes = (tr("(pixel - mean) / std was put in front of it."),)
     found = graph.read(main)
     mode = "int8" if is_quantized(found) else "float32"
     subject = Subject(model.name, kind, {mode: main}, main, found, notes)
     spec = quantization.tensor_spec(found.tensors[found.inputs[0]]) if found.inputs else None
     return subject, _pictures(spec, images, labels)
+
+
+def _scaled(model: Path, mean: Sequence[float], std: Sequence[float]) -> Path:
+    """A `.tflite` file that takes raw pixels where the given one wants them scaled."""
+    content = model.read_bytes()
+
+    def build(out: Path) -> None:
+        out.write_bytes(graph.with_scaled_input(content, mean, std))
+
+    parts = {
+        "content": hashlib.sha256(content).hexdigest(),
+        "mean": list(mean),
+        "std": list(std),
+    }
+    return artifacts.cached("scaled", model.stem, ".tflite", parts, build)
 
 
 def _changes(model: Path, prepared: Path) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgelab import graph
 from edgelab.errors import ModelError
 from edgelab.graph import onnx_reading
 from edgelab.machine import artifacts, hardware
@@ -286,9 +285,3 @@ def taken(model: Path | str) -> Path:
 def is_onnx(model: Path | str) -> bool:
     """Whether a path names an ONNX file."""
     return Path(model).suffix.lower() == ".onnx"
-
-
-def is_quantized(found: graph.Graph) -> bool:
-    """Whether an ONNX graph computes in integers already."""
-    kinds = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger")
-    return any(operator.name in kinds for operator in found.operators)

@@ -187,9 +187,23 @@ def test_an_onnx_file_is_asked_of_the_targets_that_start_from_it(tmp_path):
     assert "from elsewhere.onnx" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_scaling_is_refused_where_it_would_be_ignored(keras_file):
-    with pytest.raises(InputError, match="takes no input shape"):
+def test_scaling_is_refused_where_it_would_be_ignored(keras_file, open_batch):
+    with pytest.raises(InputError, match="no such option"):
         report.open_subject(keras_file, mean=(127.5,))
+    with pytest.raises(InputError, match="no such option"):
+        report.open_subject(open_batch, input_shape=(1, 32, 32, 3))
+
+
+def test_scaling_of_a_tflite_model_is_put_in_front_of_it(small_model, tmp_path):
+    path = quantization.convert(small_model, "float32", name="scaled").path
+    subject, _ = report.open_subject(path, mean=(127.5,), std=(127.5,))
+    assert [one.name for one in subject.graph.operators][:2] == ["SUB", "MUL"]
+    assert subject.main != path and subject.notes
+    in_integers = quantization.convert(
+        small_model, "int8", np.zeros((4, 32, 32, 3), np.uint8), io_dtype="uint8", name="integers"
+    )
+    with pytest.raises(ModelError, match="no floats"):
+        report.open_subject(in_integers.path, std=(255,))
 
 
 def test_a_quantized_onnx_file_has_no_float_islands(tmp_path):
