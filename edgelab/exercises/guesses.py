@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import Any
 
 from edgelab import display
@@ -10,6 +11,12 @@ from edgelab.errors import InputError, StorageError
 from edgelab.exercises import number_line
 from edgelab.exercises.progress_file import progress_update, read_progress
 from edgelab.texts import tr
+
+# Units that are things: of one there is no plural.
+COUNTED = (
+    "additions", "codes", "images", "loads", "networks", "operators", "paths", "pixels", "points", "rows",
+    "sectors",
+)  # fmt: skip
 
 
 class Guess:
@@ -54,16 +61,13 @@ class Guess:
         return with_unit(value, self.unit)
 
     def _comparison(self, measured: Any) -> str:
-        if isinstance(measured, str) or isinstance(self.value, str):
-            return tr("right") if measured == self.value else tr("another answer")
-        difference = float(measured) - float(self.value)
-        if difference == 0:
-            return tr("exactly right")
-        # Between two percentages lie points: "13 % more" would be another number.
-        distance = with_unit(abs(difference), tr("points") if self.unit == "%" else self.unit)
-        if difference > 0:
-            return tr("{distance} more than guessed", distance=distance)
-        return tr("{distance} less than guessed", distance=distance)
+        """The guess beside what came out, as a person would say it."""
+        measured, guess = self._with_unit(measured), self._with_unit(self.value)
+        if measured == guess:
+            return tr("The default guess was right.") if self.is_default else tr("You guessed right.")
+        if self.is_default:
+            return tr("The default guess was {guess}.", guess=guess)
+        return tr("You guessed {guess}.", guess=guess)
 
     def reveal(self, measured: Any, provenance: str = "measured") -> None:
         """Show the guess beside the measurement, and record both.
@@ -86,21 +90,23 @@ class Guess:
             **self._choices(),
         }
         self._record(**row)
-        whose = tr("Default guess") if self.is_default else tr("Your guess")
         came = tr(provenance).capitalize()
-        facts = f"{whose}: {self._with_unit(self.value)} · {came}: {self._with_unit(measured)}"
-        comparison = self._comparison(measured)
+        fact, comparison = f"{came}: {self._with_unit(measured)}.", self._comparison(measured)
         display.show_html(
             f'<div role="status" style="border-left:4px solid {display.PALETTE[0]};padding:0.3em 0.8em">'
-            f"{html.escape(self.question)}<br><b>{html.escape(facts)}</b> – {html.escape(comparison)}."
+            f"{html.escape(self.question)}<br><b>{html.escape(fact)}</b> {html.escape(comparison)}"
             f"{number_line.svg(row) if number_line.fits(row) else ''}</div>",
-            f"{self.question}\n{facts} – {comparison}.",
+            f"{self.question}\n{fact} {comparison}",
         )
 
 
 def with_unit(value: Any, unit: str) -> str:
-    """A number as one reads it, with its unit; an option as it is."""
-    return value if isinstance(value, str) else f"{float(value):,.4g} {unit}".rstrip()
+    """A number as one reads it, three digits of it, with its unit; an option as it is."""
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    text = f"{number:,.0f}" if 1000 <= abs(number) < math.inf else f"{number:.3g}"
+    return f"{text} {unit[:-1] if text == '1' and unit in COUNTED else unit}".rstrip()
 
 
 def _as_json(value: Any) -> Any:

@@ -6,6 +6,7 @@ import pytest
 
 from edgelab import exercises
 from edgelab.errors import InputError
+from edgelab.exercises.guesses import with_unit
 
 
 def test_a_guess_runs_headless_with_its_default(capsys):
@@ -13,14 +14,14 @@ def test_a_guess_runs_headless_with_its_default(capsys):
     assert guess.value == 50 and guess.is_default
     guess.reveal(27.125)
     shown = capsys.readouterr().out
-    assert "Default guess: 50 % · Measured: 27.12 %" in shown and "22.88 points less than guessed" in shown
+    assert "Measured: 27.1 %. The default guess was 50 %." in shown
 
 
 def test_a_guess_made_is_recorded_and_comes_back(own_progress, capsys):
     guess = exercises.predict("77.size", "How large?", default=50, low=0, high=100, unit="%")
     guess.control.value = 30
     guess.reveal(27.0)
-    assert "Your guess: 30 % · Measured: 27 %" in capsys.readouterr().out
+    assert "Measured: 27 %. You guessed 30 %." in capsys.readouterr().out
     record = json.loads((own_progress / "progress.json").read_text())["guesses"]["77.size"]
     assert record == {
         **{"guess": 30.0, "measured": 27.0, "provenance": "measured", "is_default": False},
@@ -36,10 +37,10 @@ def test_a_guess_made_is_recorded_and_comes_back(own_progress, capsys):
 def test_a_choice_is_right_or_not(capsys):
     guess = exercises.predict("77.which", "Which wins?", default="CPU", options=["CPU", "GPU"])
     guess.reveal("GPU")
-    assert "another answer" in capsys.readouterr().out
+    assert "Measured: GPU. The default guess was CPU." in capsys.readouterr().out
     guess.control.value = "GPU"
     guess.reveal("GPU", "published")
-    assert "Published: GPU – right." in capsys.readouterr().out
+    assert "Published: GPU. You guessed right." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,12 @@ def test_a_guess_is_compared_with_a_known_provenance_only():
     guess = exercises.predict("77.a", "How much?", default=50, low=0, high=100)
     with pytest.raises(InputError, match="guessed"):
         guess.reveal(27, "guessed")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(1, "pixels", "1 pixel"), (1.0, "times", "1 times"), (12345.6, "images", "12,346 images"),
+     (0.027449, "ms", "0.0274 ms"), (float("inf"), "dB", "inf dB"), (3, "", "3"), ("CPU", "", "CPU")],
+)  # fmt: skip
+def test_a_number_reads_as_a_person_says_it(value, unit, text):
+    assert with_unit(value, unit) == text
