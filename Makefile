@@ -17,7 +17,7 @@ help:
 	@echo "make lab     open JupyterLab on the first notebook"
 	@echo "make run     execute every chapter into build/index.html   (ARGS=\"--only 04,08 --profile full\")"
 	@echo "make test    check style, run the unit tests and every notebook   (FAST=1: the quick part)"
-	@echo "make check   print what this machine has, and how to mend what is missing"
+	@echo "make check   print what this machine has, and how to fix what is missing"
 	@echo "make progress print how many exercises are solved, chapter by chapter"
 	@echo "make slides  the chapters as slides, complete offline, in build/slides"
 	@echo "make site    the chapters as a site with search, complete offline, in build/site"

@@ -1,4 +1,4 @@
-"""What this machine has: one finding per thing, why it matters, and how to mend it.
+"""What this machine has: one finding per thing, why it matters, and how to fix it.
 
 Every probe is held to a time limit and cannot fail the report: a driver that hangs or a tool that breaks
 becomes a row that says so. Native libraries are loaded in a process of their own, which may die. Nothing
@@ -42,7 +42,7 @@ class Finding:
         status: "ok", "warning" (works, with a limit) or "missing".
         detail: what was found.
         why: why it matters.
-        fix: how to mend it; empty when there is nothing to mend.
+        fix: how to fix it; empty when there is nothing to fix.
     """
 
     name: str
@@ -77,12 +77,12 @@ class Report:
         for finding in self.findings:
             lines.append(str(finding))
             if finding.fix:
-                lines.append(" " * 13 + tr("to mend it: {fix}", fix=finding.fix))
+                lines.append(" " * 13 + tr("to fix it: {fix}", fix=finding.fix))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         style = "text-align:left;vertical-align:top;padding:0.2em 0.7em;border-bottom:1px solid #8888"
-        names = (tr("What"), tr("Status"), tr("Found"), tr("Why it matters"), tr("How to mend it"))
+        names = (tr("What"), tr("Status"), tr("Found"), tr("Why it matters"), tr("How to fix it"))
         head = "".join(f'<th scope="col" style="{style}">{name}</th>' for name in names)
         rows = []
         for finding in self.findings:
@@ -182,7 +182,7 @@ def processor() -> Finding:
     if has_int8 or not sets:
         return Finding("Processor", OK, detail, why)
     return Finding(
-        "Processor", WARNING, detail, why, tr("nothing to mend: expect a smaller gain from int8 here")
+        "Processor", WARNING, detail, why, tr("nothing to fix: expect a smaller gain from int8 here")
     )
 
 
@@ -257,7 +257,7 @@ def nvidia_driver() -> Finding:
             "NVIDIA driver", MISSING, tr("an NVIDIA card is here, its driver does not answer"), why, fix
         )
     return Finding(
-        "NVIDIA driver", MISSING, tr("no NVIDIA card found"), why, tr("nothing to mend without such a card")
+        "NVIDIA driver", MISSING, tr("no NVIDIA card found"), why, tr("nothing to fix without such a card")
     )
 
 
@@ -294,7 +294,7 @@ def tensorflow_gpu() -> Finding:
     why = tr("training on a card is many times faster than on the CPU")
     if not hardware.tensorflow_build().get("is_cuda_build"):
         fix = (
-            tr("nothing to mend without an NVIDIA card on Linux")
+            tr("nothing to fix without an NVIDIA card on Linux")
             if not hardware.nvidia_card()
             else tr("run `make lab`")
         )
@@ -477,7 +477,7 @@ def rknn_board() -> Finding:
         MISSING,
         tr("no Rockchip chip or board found"),
         why,
-        tr("nothing to mend without a board"),
+        tr("nothing to fix without a board"),
     )
 
 

@@ -1,7 +1,7 @@
 """The networks of the course, as Keras models that take raw pixels (float32 values 0 to 255).
 
 Normalisation is a layer inside each model, so training, calibration and every runtime see the same pixels:
-the commonest deployment mistake, a scaling that differs between them, cannot happen. Outputs are
+the most common deployment mistake, a scaling that differs between them, cannot happen. Outputs are
 probabilities (softmax), `[N, class_count]`.
 """
 

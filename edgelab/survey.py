@@ -44,7 +44,7 @@ class Entry:
         run_provenance: "measured" on a device, "simulated" by the vendor's tool.
         latency: the record of it, whatever its provenance; None where there is none.
         divergence: for a wrong result, the operator where it starts, or why that is unknown.
-        note: for what is missing: what, and how to mend it.
+        note: for what is missing: what, and how to fix it.
     """
 
     target: str

@@ -97,7 +97,7 @@ def main() -> int:
         except (subprocess.CalledProcessError, OSError) as error:
             print(
                 f"Set-up stopped: {error}\nThe usual causes: no network, a full disk, a proxy in the way.\n"
-                "Nothing half made is used: mend the cause and run the same command again.",
+                "Nothing half made is used: fix the cause and run the same command again.",
                 file=sys.stderr,
             )
             return 1

@@ -41,10 +41,10 @@ def check_system(system: str, machine: str) -> None:
             "On a Rockchip board install the runtime instead: pip install rknn-toolkit-lite2\n"
             "Compile on a PC, copy the .rknn file here, and open it with edgelab.targets."
         )
-    mend = "Use WSL 2, or Docker" if system == "Windows" else "Use Docker with --platform linux/amd64"
+    fix = "Use WSL 2, or Docker" if system == "Windows" else "Use Docker with --platform linux/amd64"
     raise NotHereError(
         f"Rockchip's compiler runs on x86-64 Linux only; this is {system} on {machine}.\n"
-        f"{mend}, or a Linux PC.\n{ALTERNATIVE}"
+        f"{fix}, or a Linux PC.\n{ALTERNATIVE}"
     )
 
 
@@ -130,7 +130,7 @@ def main() -> int:
     except (subprocess.SubprocessError, OSError) as error:
         print(
             f"Set-up stopped: {error}\nThe usual causes: no network, a full disk, a proxy in the way.\n"
-            "Nothing half made is used: mend the cause and run make rknn again.",
+            "Nothing half made is used: fix the cause and run make rknn again.",
             file=sys.stderr,
         )
         return 1

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgelab import display
 from edgelab.course import formulas, glossary
 from edgelab.display import WIDGET
 from edgelab.machine import artifacts
@@ -33,6 +34,8 @@ TEMPLATE = """{% extends 'index.html.j2' %}
 .highlight :is(.o,.ow){color:#7a1fd1!important}
 .highlight :is(.c,.c1,.cm){color:#2f6b6b!important}
 .highlight :is(.m,.mb,.mf,.mh,.mi,.mo,.il){color:#006600!important}
+.course{font:15px/1.6 sans-serif;margin:.8em 1em;color:#1a1a1a}.course a{color:#0b57d0;margin-right:1.2em}
+.course ul{columns:2 20em;margin:.3em 0}.course summary{cursor:pointer}
 </style>{% endblock %}
 {% block input_group %}
 {% if cell.metadata.get("jupyter", {}).get("source_hidden")
@@ -40,7 +43,14 @@ TEMPLATE = """{% extends 'index.html.j2' %}
 <details><summary>Show the code</summary>{{ super() }}</details>
 {% else %}{{ super() }}{% endif %}
 {% endblock %}
+{% block markdowncell %}
+{% if cell.source.startswith("**For instructors.**") %}
+<details class="course"><summary>For instructors</summary>{{ super() }}</details>
+{% else %}{{ super() }}{% endif %}
+{% endblock %}
 """
+# A heading of nbconvert's page: its anchor and its text.
+HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 
 INDEX_STYLE = """body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1a1a1a}
 table{border-collapse:collapse}th,td{text-align:left;padding:.3em .8em;border-bottom:1px solid #bbb}
@@ -106,8 +116,39 @@ def write_page(executed: Path, page: Path, title: str) -> None:
     content, _ = exporter.from_notebook_node(notebook)
     content = glossary.lead_to(GLOSSARY_PAGE, link_chapters(content, "{name}.html"))
     with artifacts.atomic_path(page) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_text(_with_navigation(content, page), encoding="utf-8")
     write_glossary(page.parent)
+
+
+def _with_navigation(content: str, page: Path) -> str:
+    """A page with ways to other chapters at its top and bottom, and at its top to its sections."""
+    parts = [
+        f'<li><a href="#{anchor}">{re.sub("<[^>]+>", "", text).strip()}</a></li>'
+        for anchor, text in HEADING.findall(content)
+    ]
+    ways = _ways_on(page)
+    sections = (
+        f"<details><summary>In this chapter</summary><ul>{''.join(parts)}</ul></details>" if parts else ""
+    )
+    top = f'<nav class="course" aria-label="Course">{ways}{sections}</nav>'
+    bottom = f'<nav class="course" aria-label="On">{ways}</nav>'
+    return content.replace("<main>", f"<main>{top}", 1).replace("</main>", f"{bottom}</main>", 1)
+
+
+def _ways_on(page: Path) -> str:
+    """Links to the run's index and to the chapters before and after."""
+    chapters = display.chapters()
+    names = [Path(one["notebook"]).stem for one in chapters]
+    place = names.index(page.stem) if page.stem in names else None
+    links = ['<a href="../index.html">All chapters</a>']
+    if place is not None:
+        near = (("Previous", place - 1), ("Next", place + 1))
+        links += [
+            f'<a href="{names[index]}.html">{word}: {html.escape(chapters[index]["title"])}</a>'
+            for word, index in near
+            if 0 <= index < len(names)
+        ]
+    return f"<p>{''.join(links)}</p>"
 
 
 def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, results_html: str) -> None:

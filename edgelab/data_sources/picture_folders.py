@@ -100,8 +100,8 @@ def read(path: Path, image_size: int) -> PictureFolder:
 
 def _no_classes(path: Path, name: PurePosixPath) -> DataError:
     return DataError(
-        tr("{picture} in {path} lies in no class folder.", picture=name, path=path.name),
-        why=tr("a picture's class is the name of the folder it lies in"),
+        tr("{picture} in {path} is in no class folder.", picture=name, path=path.name),
+        why=tr("a picture's class is the name of the folder it is in"),
         fix=tr(
             "arrange the pictures as <class>/*.jpg, or as train/<class>/*.jpg and test/<class>/*.jpg; "
             "exports for detection, with boxes in files of their own, are not for classification"

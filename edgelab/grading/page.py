@@ -60,7 +60,7 @@ def students(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def exercises(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """For each exercise how many solved it, and the commonest mistake; the hardest comes first.
+    """For each exercise how many solved it, and the most common mistake; the hardest comes first.
 
     Args:
         frame: the rows of `grades.csv`.

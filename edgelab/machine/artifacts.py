@@ -58,7 +58,7 @@ def storage_error(error: OSError, path: Path) -> StorageError:
         free_mb = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
         return StorageError(
             tr("No space left to write {path}.", path=path.name),
-            why=tr("{free_mb:.0f} MB are free where {folder} lies.", free_mb=free_mb, folder=path.parent),
+            why=tr("{free_mb:.0f} MB are free where {folder} is.", free_mb=free_mb, folder=path.parent),
             fix=tr(
                 "Free some space, or point EDGELAB_ARTIFACTS at a larger disk. Nothing made before is lost."
             ),

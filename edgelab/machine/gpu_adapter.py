@@ -62,7 +62,7 @@ class Adapter:
         library: LiteRT's GPU library; empty when this wheel has none.
         software_folder: where the software GPU lies that was asked for; empty for the system's own.
         reason: why there is none.
-        fix: how to mend that.
+        fix: how to fix that.
     """
 
     name: str = ""
@@ -273,7 +273,7 @@ def find(software: bool | None = None) -> Adapter:
             adapter answers and `EDGELAB_SOFTWARE_GPU` is set to 1.
 
     Returns:
-        An adapter, or one without a name that tells the reason and the mend.
+        An adapter, or one without a name that tells the reason and the fix.
     """
     library = library_name()
     if not library:

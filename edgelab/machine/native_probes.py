@@ -147,7 +147,7 @@ def litert_gpu(folder: str) -> list[str]:
     """Name, kind and interface of the GPU that LiteRT runs on.
 
     Raises:
-        OSError: none; reason and mend, a bar between them.
+        OSError: none; reason and fix, a bar between them.
     """
     from edgelab.machine import gpu_adapter
 

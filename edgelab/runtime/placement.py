@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Availability:
-    """What a target can do on this machine, and how to mend what it cannot.
+    """What a target can do on this machine, and how to fix what it cannot.
 
     Attributes:
         can_compile: the toolchain that prepares a model is here.
         can_run: a device, or the vendor's simulator, is here.
         detail: what was found.
         why_it_matters: what one loses without it.
-        fix: the command or page that mends it; empty when nothing is missing.
+        fix: the command or page that fixes it; empty when nothing is missing.
         is_simulated: running means in a simulator here, not on the device.
     """
 

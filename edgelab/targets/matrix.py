@@ -39,7 +39,7 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """Target, compiles here, runs here, with hardware, why, mend: as text."""
+        """Target, compiles here, runs here, with hardware, why, fix: as text."""
         found = self.availability
         why = "\n".join(filter(None, (found.detail, found.why_it_matters)))
         compiles = "yes" if found.can_compile else "no"

@@ -44,7 +44,7 @@ PLUG_FIX = tr(
     "plug the device directly into a USB 3 port and close other programs that use it; on "
     "Linux add yourself to the group plugdev, then plug it in again"
 )
-# What the compiler says when it gives up, what that means, and the mend.
+# What the compiler says when it gives up, what that means, and the fix.
 COMPILER_ERRORS = (
     (
         "not quantized",

@@ -79,7 +79,7 @@ class GpuTarget:
         return self._options | {"device": str(gpu_adapter.find(self.software)), "runtime": runtime_version()}
 
     def probe(self) -> Availability:
-        """Which GPU answers, tried by one addition in a child process; without one, why and the mend."""
+        """Which GPU answers, tried by one addition in a child process; without one, why and the fix."""
         adapter = gpu_adapter.find(self.software)
         here = bool(adapter.name)
         detail = (

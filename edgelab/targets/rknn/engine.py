@@ -155,7 +155,7 @@ class Engine(ClosesAtEnd):
             return ModelError(
                 tr("Rockchip's compiler refuses the model."),
                 why=f"{detail}\n{_said(self.log)}".strip(),
-                fix=tr("look in its log for the operator; edgelab.graph shows where it stands in the model"),
+                fix=tr("look in its log for the operator; edgelab.graph shows where it is in the model"),
             )
         return TargetError(
             # Note: {what} is a step, such as 'build'.

@@ -1,0 +1,56 @@
+"""The pages of a run: ways to other chapters and to the sections, notes folded."""
+
+from __future__ import annotations
+
+import re
+
+import nbformat
+import pytest
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+from edgelab import display
+from edgelab.course import pages
+
+
+@pytest.fixture
+def page(tmp_path):
+    def write(name):
+        cells = ["# Title", "## First *part*", "**For instructors.** Ask first.", "## Second"]
+        source = tmp_path / f"{name}.ipynb"
+        nbformat.write(new_notebook(cells=[new_markdown_cell(text) for text in cells]), source)
+        pages.write_page(source, tmp_path / f"{name}.html", "A title")
+        return (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+
+    return write
+
+
+def links(navigation):
+    return dict(re.findall(r'<a href="([^"]+)">([^<]+)</a>', navigation))
+
+
+def test_a_chapter_leads_to_those_beside_it_and_to_its_sections(page):
+    chapters = display.chapters()
+    names = [one["notebook"].removesuffix(".ipynb") for one in chapters]
+    content = page(names[1])
+    top, bottom = re.findall(r"<nav.*?</nav>", content, re.DOTALL)
+    found = links(top)
+    assert found["../index.html"] == "All chapters"
+    assert found[f"{names[0]}.html"].startswith("Previous: ") and found[f"{names[2]}.html"].startswith(
+        "Next: "
+    )
+    anchors = {target: text for target, text in found.items() if target.startswith("#")}
+    assert list(anchors.values()) == ["First part", "Second"]
+    assert all(f'id="{target[1:]}"' in content for target in anchors)
+    assert set(links(bottom)) == set(found) - set(anchors)
+
+
+def test_the_first_and_the_last_chapter_lead_one_way(page):
+    names = [one["notebook"].removesuffix(".ipynb") for one in display.chapters()]
+    assert "Previous: " not in page(names[0])
+    assert "Next: " not in page(names[-1])
+
+
+def test_notes_for_instructors_are_folded(page):
+    content = page("00_start_here")
+    folded = re.search(r"<details[^>]*><summary>For instructors</summary>(.*?)</details>", content, re.DOTALL)
+    assert "Ask first." in folded[1] and "First" not in folded[1]
