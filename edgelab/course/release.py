@@ -130,10 +130,10 @@ def folded(checks: Path) -> str:
     """A module of checks with its text in base64; importing it gives the same checks.
 
     Args:
-        checks: a file `chapter_NN.py`.
+        checks: a file `chapter_NN.py`, or a part of it, `chapter_NN_part.py`.
     """
     text = base64.encodebytes(checks.read_bytes()).decode()
-    return FOLDED.format(number=int(checks.stem[-2:]), text=text)
+    return FOLDED.format(number=int(checks.stem.split("_")[1]), text=text)
 
 
 def _texts(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -1,9 +1,11 @@
-"""The checks of chapter 3: cost of a bottleneck, learning-rate schedule, early stopping, feature-map size."""
+"""The checks of chapter 3: a bottleneck's cost, a training step, learning rate, early stopping, map size."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from edgelab import models
 from edgelab.exercises.registry import Mistake, exercise
@@ -23,7 +25,7 @@ def final_map(size: int, strides: Sequence[int]) -> int:
 
 
 @exercise(
-    "03.4",
+    "03.5",
     tr("How much of the picture is left?"),
     hints=(
         tr("Go through the strides one by one; each divides the current size."),
@@ -35,7 +37,9 @@ def final_map(size: int, strides: Sequence[int]) -> int:
 def check_final_map(answer: Callable[[int, Sequence[int]], int]) -> None:
     """Side of the last feature map."""
     cases = [(32, models.FITTED_STRIDES), (224, models.STOCK_STRIDES), (32, models.STOCK_STRIDES)]
-    for size, strides in [*cases, (100, models.STOCK_STRIDES)]:
+    rng = np.random.default_rng(35)
+    drawn = [(int(rng.integers(9, 300)), rng.integers(1, 4, 6).tolist()) for _ in range(8)]
+    for size, strides in [*cases, (100, models.STOCK_STRIDES), *drawn]:
         expected, got = final_map(size, strides), answer(size, strides)
         if got == expected:
             continue
@@ -56,6 +60,119 @@ def check_final_map(answer: Callable[[int, Sequence[int]], int]) -> None:
         )
 
 
+def training_step(
+    weights: np.ndarray, bias: np.ndarray, inputs: np.ndarray, labels: np.ndarray, rate: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Forward, loss, backward, update of one dense layer with softmax.
+
+    Args:
+        weights: [features, classes].
+        bias: [classes].
+        inputs: [N, features].
+        labels: [N], numbers of the right classes.
+        rate: the learning rate.
+
+    Returns:
+        New weights, new bias, and the mean loss before the update, in nats.
+    """
+    rows = np.arange(len(labels))
+    scores = inputs @ weights + bias
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    loss = -np.log(probabilities[rows, labels]).mean()
+    error = probabilities.copy()
+    error[rows, labels] -= 1
+    error /= len(labels)
+    return weights - rate * inputs.T @ error, bias - rate * error.sum(axis=0), float(loss)
+
+
+def _batches() -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]]:
+    """Weights, bias, inputs, labels and rate of several steps; the last has scores that overflow np.exp."""
+    rng = np.random.default_rng(32)
+    made = []
+    for count, features, classes, rate, lift in ((6, 4, 3, 0.5, 0), (1, 5, 2, 0.1, 0), (9, 3, 7, 1.0, 800)):
+        inputs = rng.normal(0, 1.5, (count, features))
+        weights, bias = rng.normal(size=(features, classes)), rng.normal(size=classes) + lift
+        made.append((weights, bias, inputs, rng.integers(0, classes, count), rate))
+    return made
+
+
+@exercise(
+    "03.2",
+    tr("One training step"),
+    hints=(
+        tr("Forward: scores = inputs @ weights + bias; then np.exp, divided by its sum along axis 1."),
+        tr("Loss: -np.log of the probability that each row gives to its own label, and the mean of these."),
+        tr("Backward: error = probabilities, less 1 at each row's label, divided by the number of rows."),
+        tr("Update: weights - rate * inputs.T @ error, bias - rate * error.sum(axis=0)."),
+    ),
+    read=tr("the section “One training step” of this chapter"),
+)
+def check_training_step(answer: Callable[..., tuple[np.ndarray, np.ndarray, float]]) -> None:
+    """Loss, weights and bias after one step on batches that nobody has seen."""
+    for batch in _batches():
+        weights, bias, inputs, labels, rate = batch
+        got = answer(weights.copy(), bias.copy(), inputs.copy(), labels.copy(), rate)
+        if not isinstance(got, tuple | list) or len(got) != 3:
+            raise Mistake(
+                tr("the step returned {kind}", kind=type(got).__name__),
+                tr("Return three things: (weights, bias, loss)."),
+            )
+        right = training_step(*batch)
+        _compare_loss(float(got[2]), right, batch)
+        for name, given, old, new in (
+            (tr("the weights"), got[0], weights, right[0]),
+            (tr("the bias"), got[1], bias, right[1]),
+        ):
+            given = np.asarray(given)
+            if given.shape == new.shape and np.allclose(given, new, rtol=0, atol=1e-3):
+                continue
+            raise Mistake(
+                # Note: {name} is “the weights” or “the bias”.
+                tr("{name} are not those after one step at the rate {rate}", name=name, rate=rate),
+                _slip_of_update(given, old, new, batch),
+            )
+
+
+def _compare_loss(got: float, right: tuple, batch: tuple) -> None:
+    """A mistake where the loss is another one."""
+    # float32 keeps four digits of the differences of scores around 800.
+    if math.isclose(got, right[2], rel_tol=1e-3):
+        return
+    known = {
+        right[2] * len(batch[3]): tr("Take the mean over the batch, or its size would change the step."),
+        right[2] / math.log(2): tr("The loss is the natural logarithm: np.log."),
+        -right[2]: tr("The logarithm of a probability is negative: the loss is -log."),
+        training_step(right[0], right[1], *batch[2:])[2]: tr(
+            "The loss is that of the weights before the update."
+        ),
+    }
+    hint = next((text for value, text in known.items() if math.isclose(got, value, rel_tol=1e-3)), "")
+    if not math.isfinite(got):
+        hint = tr("np.exp of a large score overflows: subtract each row's largest score first.")
+    raise Mistake(tr("the loss is {right:.7g}, got {got:.7g}", right=right[2], got=got), hint)
+
+
+def _slip_of_update(got: np.ndarray, old: np.ndarray, new: np.ndarray, batch: tuple) -> str:
+    """The explanation of a wrong update."""
+    if got.shape != new.shape:
+        return tr("New weights have the shape of the old: inputs.T @ error, error.sum(axis=0).")
+    labels = np.eye(batch[0].shape[1])[batch[3]]
+    part = batch[2].T @ labels if got.ndim == 2 else labels.sum(axis=0)
+    step = new - old
+    slips = (
+        (old, tr("They have not changed: every parameter gets its update.")),
+        (old - step, tr("Step against the gradient: subtract it.")),
+        (old + step * len(batch[3]), tr("Divide the gradient by the number of rows, as the loss is a mean.")),
+        (old + step / batch[4], tr("Multiply the gradient by the learning rate.")),
+        (
+            old + step - batch[4] * part / len(batch[3]),
+            tr("The error of a row is its probabilities less 1 at its label: the labels are missing."),
+        ),
+    )
+    return next((text for values, text in slips if np.allclose(got, values, rtol=0, atol=1e-3)), "")
+
+
 def warm_up_cosine(step: int, steps: int, peak: float) -> float:
     """Learning rate: from a tenth of the peak up in a fifth of the steps, then along a cosine to zero."""
     warm_up_steps = steps // 5
@@ -66,7 +183,7 @@ def warm_up_cosine(step: int, steps: int, peak: float) -> float:
 
 
 @exercise(
-    "03.2",
+    "03.3",
     tr("A learning-rate schedule"),
     hints=(
         tr(
@@ -81,44 +198,16 @@ def warm_up_cosine(step: int, steps: int, peak: float) -> float:
 )
 def check_schedule(answer: Callable[[int, int, float], float]) -> None:
     """Warm-up, then cosine decay."""
-    steps, peak = 500, 0.4
-    for step, where in (
+    named = (
         (0, tr("at the start")),
         (50, tr("half way up")),
         (100, tr("at the top")),
         (300, tr("half way down")),
-    ):
-        expected, got = warm_up_cosine(step, steps, peak), float(answer(step, steps, peak))
-        if math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-9):
-            continue
-        from_the_start = peak * (1 + math.cos(math.pi * step / steps)) / 2
-        known = {
-            0.0: tr("The warm-up begins at a tenth of the peak, not at zero."),
-            peak / 10 + peak * step / (steps // 5): tr(
-                "The line ends at the peak: it climbs 0.9 peak, not 1.0."
-            ),
-            peak * step / (steps // 5): tr("The warm-up begins at a tenth of the peak, not at zero."),
-            from_the_start: (
-                tr("The first fifth of the steps is a straight line up: no cosine yet.")
-                if step < steps // 5
-                else tr("The cosine begins after the warm-up: count its steps from there.")
-            ),
-            peak * math.cos(math.pi * (step - 100) / 400): tr("Lift the cosine into 0 to 1: (1 + cos) / 2."),
-        }
-        raise Mistake(
-            # Note: {where} is a place in the course of training, such as “half way up”.
-            tr(
-                "step {step} of {steps} ({where}): {expected:.4g} for a peak of {peak}, got {got:.4g}",
-                step=step,
-                steps=steps,
-                where=where,
-                expected=expected,
-                peak=peak,
-                got=got,
-            ),
-            _known_hint(got, known),
-        )
-    end = float(answer(steps, steps, peak))
+        (200, tr("a quarter of the way down")),
+    )
+    for step, where in named:
+        _compare_rate(answer, step, 500, 0.4, where)
+    end = float(answer(500, 500, 0.4))
     if abs(end) > 1e-6:
         raise Mistake(
             tr("the rate at the last step is {end:.4g}, but it should reach 0", end=end),
@@ -127,6 +216,51 @@ def check_schedule(answer: Callable[[int, int, float], float]) -> None:
                 "step it is 1."
             ),
         )
+    rng = np.random.default_rng(33)
+    for _ in range(30):
+        steps = int(rng.integers(5, 3000))
+        step, peak = int(rng.integers(0, steps + 1)), round(float(rng.uniform(0.001, 2)), 4)
+        _compare_rate(answer, step, steps, peak, tr("somewhere between"))
+
+
+def _compare_rate(
+    answer: Callable[[int, int, float], float], step: int, steps: int, peak: float, where: str
+) -> None:
+    """A mistake where the rate of one step is another one."""
+    expected, got = warm_up_cosine(step, steps, peak), float(answer(step, steps, peak))
+    # float32 keeps seven digits of numbers around 1, also where the cosine has nearly reached 0.
+    if math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-6 * peak):
+        return
+    warm_up = steps // 5
+    done = (step - warm_up) / (steps - warm_up)
+    from_the_start = peak * (1 + math.cos(math.pi * step / steps)) / 2
+    known = {
+        0.0: tr("The warm-up begins at a tenth of the peak, not at zero."),
+        peak / 10 + peak * step / warm_up: tr("The line ends at the peak: it climbs 0.9 peak, not 1.0."),
+        peak * step / warm_up: tr("The warm-up begins at a tenth of the peak, not at zero."),
+        from_the_start: (
+            tr("The first fifth of the steps is a straight line up: no cosine yet.")
+            if step < warm_up
+            else tr("The cosine begins after the warm-up: count its steps from there.")
+        ),
+        peak * math.cos(math.pi * done): tr("Lift the cosine into 0 to 1: (1 + cos) / 2."),
+        peak * (1 - done): tr(
+            "That falls in a straight line: a cosine falls slowly, then fast, then slowly."
+        ),
+    }
+    raise Mistake(
+        # Note: {where} is a place in the course of training, such as “half way up”.
+        tr(
+            "step {step} of {steps} ({where}): {expected:.7g} for a peak of {peak}, got {got:.7g}",
+            step=step,
+            steps=steps,
+            where=where,
+            expected=expected,
+            peak=peak,
+            got=got,
+        ),
+        _known_hint(got, known),
+    )
 
 
 def early_stop(val_accuracy: Sequence[float], patience: int) -> tuple[int, int]:
@@ -146,7 +280,7 @@ def _early_stop_where_equal_is_better(val_accuracy: Sequence[float], patience: i
 
 
 @exercise(
-    "03.3",
+    "03.4",
     tr("Stop early, keep the best"),
     hints=(
         tr(
@@ -168,8 +302,14 @@ def check_early_stop(answer: Callable[[Sequence[float], int], tuple[int, int]]) 
         ([0.3, 0.5, 0.5, 0.4, 0.4, 0.9], 2),
         ([0.1, 0.2, 0.3], 2),
         ([0.5, 0.4, 0.3, 0.2], 1),
+        ([0.5, 0.5, 0.4, 0.3], 2),
+        ([0.4], 3),
     )
-    for values, patience in cases:
+    rng = np.random.default_rng(34)
+    drawn = tuple(
+        (np.round(rng.uniform(0.1, 0.9, 12), 1).tolist(), int(rng.integers(1, 6))) for _ in range(12)
+    )
+    for values, patience in (*cases, *drawn):
         expected, got = early_stop(values, patience), tuple(answer(list(values), patience))
         if got == expected:
             continue
@@ -220,7 +360,8 @@ def bottleneck_macs(height: int, width: int, channels: int, expansion: int) -> i
 )
 def check_bottleneck(answer: Callable[[int, int, int, int], int]) -> None:
     """Multiply-adds of one inverted residual block."""
-    for height, width, channels, expansion in ((8, 8, 24, 6), (16, 8, 16, 6), (4, 4, 56, 3)):
+    drawn = np.random.default_rng(31).integers(2, 40, (4, 4)).tolist()
+    for height, width, channels, expansion in ((8, 8, 24, 6), (16, 8, 16, 6), (4, 4, 56, 3), *drawn):
         wide, area = channels * expansion, height * width
         expected, got = (
             bottleneck_macs(height, width, channels, expansion),

@@ -1,34 +1,30 @@
-"""The checks of chapter 4: scale and zero point, bytes, outputs, modes, calibration, channels' scales."""
+"""The checks of chapter 4: codes and real numbers, modes, calibration, channels' scales.
+
+Those of the convolution in integers, 04.4 to 04.6, are in `chapter_04_layer`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from edgelab import datasets
+from edgelab.exercises import chapter_04_layer
+from edgelab.exercises.chapter_04_layer import first_place, pair, refuse_other_arrays, slip_of
 from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
-
-def _pair(answer: Any, what: str) -> tuple:
-    """The two parts of an answer, or a mistake that says that there must be two."""
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Mistake(
-            tr("got {answer!r}", answer=answer),
-            # Note: {what} is a pair in code, such as “(scale, zero_point)”.
-            tr("Return {what}, in this order.", what=what),
-        )
-    return tuple(answer)
+# A code may be half a step away, and a hair more where it was computed in float32. At a tie two are right.
+HALF_A_STEP = 0.5 + 1e-3
 
 
-def scale_and_zero_point(low: float, high: float) -> tuple[float, int]:
-    """The parameters of int8 for real numbers from low to high; 0 is always made part of the range."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = (high - low) / 255
-    return scale, round(-128 - low / scale)
+def _ranges() -> list[tuple[float, float]]:
+    """Ranges that a lesson shows, ranges without 0, and some that nobody has seen."""
+    shown = [(-1.0, 3.0), (-0.7, 3.0), (0.0, 6.0), (-2.0, 2.0), (1.0, 5.0), (-8.0, -3.0), (0.25, 0.5)]
+    drawn = np.round(np.random.default_rng(41).uniform(-9, 9, (8, 2)), 3)
+    return shown + [(float(min(pair)), float(max(pair))) for pair in drawn]
 
 
 @exercise(
@@ -46,11 +42,11 @@ def scale_and_zero_point(low: float, high: float) -> tuple[float, int]:
 )
 def check_range(answer: Callable[[float, float], tuple[float, int]]) -> None:
     """Scale and zero point of int8 for a range."""
-    for low, high in ((-1.0, 3.0), (-0.7, 3.0), (0.0, 6.0), (-2.0, 2.0), (1.0, 5.0), (-8.0, -3.0)):
-        scale, zero_point = _pair(answer(low, high), "(scale, zero_point)")
-        right_scale, right_zero_point = scale_and_zero_point(low, high)
+    for low, high in _ranges():
+        scale, zero_point = pair(answer(low, high), "(scale, zero_point)")
+        right_scale, right_zero_point = chapter_04_layer.scale_and_zero_point(low, high)
         where = tr("for {low} to {high}", low=low, high=high)
-        if not math.isclose(scale, right_scale, rel_tol=1e-9):
+        if not math.isclose(scale, right_scale, rel_tol=1e-6):
             known = {
                 (high - low) / 256: tr("256 codes have 255 steps between them."),
                 (high - low) / 255: tr(
@@ -63,21 +59,22 @@ def check_range(answer: Callable[[float, float], tuple[float, int]]) -> None:
             raise Mistake(
                 # Note: {where} is “for … to …”.
                 tr(
-                    "{where} the scale is {right_scale:.6g}, got {scale:.6g}",
+                    "{where} the scale is {right_scale:.9g}, got {scale:.9g}",
                     where=where,
                     right_scale=right_scale,
                     scale=scale,
                 ),
                 hint,
             )
-        if zero_point == right_zero_point and float(zero_point).is_integer():
+        exact = -128 - min(low, 0.0) / right_scale
+        if float(zero_point).is_integer() and abs(zero_point - exact) <= HALF_A_STEP:
             continue
         hint = ""
-        if zero_point == right_zero_point + 128:
-            hint = tr("That is the zero point of uint8, whose codes begin at 0; those of int8 begin at -128.")
-        elif not float(zero_point).is_integer():
+        if not float(zero_point).is_integer():
             hint = tr("The zero point is a code: round it.")
-        elif abs(zero_point - right_zero_point) == 1:
+        elif abs(zero_point - 128 - exact) <= HALF_A_STEP:
+            hint = tr("That is the zero point of uint8, whose codes begin at 0; those of int8 begin at -128.")
+        elif abs(zero_point - exact) < 1:
             hint = tr("Round to the nearest code; int() cuts the fraction off.")
         raise Mistake(
             # Note: {where} is “for … to …”.
@@ -91,108 +88,125 @@ def check_range(answer: Callable[[float, float], tuple[float, int]]) -> None:
         )
 
 
-def int8_bytes(height: int, width: int, channels_in: int, channels_out: int) -> int:
-    """Weights of one byte each, and an int32 bias per output channel."""
-    return height * width * channels_in * channels_out + 4 * channels_out
-
-
 @exercise(
     "04.2",
-    tr("Bytes of a quantized convolution"),
+    tr("Real numbers to codes"),
     hints=(
-        tr("height * width * channels_in weights for each output channel, one byte each."),
-        tr("One bias per output channel, which is added to the 32-bit sum: it has 4 bytes."),
-        tr("height * width * channels_in * channels_out + 4 * channels_out"),
+        tr("How many steps is each number above 0? real / scale. np.rint gives the nearest whole number."),
+        tr("Real 0 has the code zero_point, so add it. Then np.clip to -128 and 127, the ends of int8."),
+        tr("np.clip(np.rint(real / scale) + zero_point, -128, 127).astype(np.int8)"),
     ),
-    read=tr("the section “Inside the file” of this chapter"),
+    read=tr("the section “One step, one offset” of this chapter"),
 )
-def check_bytes(answer: Callable[[int, int, int, int], int]) -> None:
-    """Bytes of weights and biases of an int8 convolution."""
-    for height, width, channels_in, channels_out in ((3, 3, 3, 16), (1, 1, 96, 24), (5, 3, 8, 8)):
-        expected = int8_bytes(height, width, channels_in, channels_out)
-        got = answer(height, width, channels_in, channels_out)
-        if got == expected:
-            continue
-        weights = expected - 4 * channels_out
-        known = {
-            weights: tr("The biases are missing."),
-            weights + channels_out: tr("A bias is added to a 32-bit sum, so it keeps 32 bits."),
-            4 * (weights + channels_out): tr("That is the float32 layer."),
-            weights + 4 * channels_in: tr("There is one bias per output channel, not per input channel."),
-        }
-        raise Mistake(
-            tr(
-                "{height}x{width} filters, {channels_in} to {channels_out} channels: {expected:,} "
-                "bytes, got {got:,}",
-                height=height,
-                width=width,
-                channels_in=channels_in,
-                channels_out=channels_out,
-                expected=expected,
-                got=got,
-            ),
-            known.get(got, ""),
+def check_quantize(answer: Callable[[np.ndarray, float, int], np.ndarray]) -> None:
+    """int8 codes of arrays of real numbers, some of them beyond the range."""
+    rng = np.random.default_rng(42)
+    for number, (low, high) in enumerate(_ranges()):
+        scale, zero_point = chapter_04_layer.scale_and_zero_point(low, high)
+        width = 255 * scale
+        real = rng.uniform(min(low, 0) - 0.4 * width, max(high, 0) + 0.4 * width, (4, 3, 2 + number % 3))
+        real[0, 0, 0] = 0.0
+        real = real.astype((np.float32, np.float64)[number % 2])
+        codes = np.asarray(answer(real.copy(), scale, zero_point))
+        refuse_other_arrays(codes, real.shape)
+        _compare_codes(codes, real.astype(np.float64) / scale, scale, zero_point)
+
+
+def _compare_codes(codes: np.ndarray, steps: np.ndarray, scale: float, zero_point: int) -> None:
+    """A mistake where a code is more than half a step from its real number, given in steps."""
+    exact = steps + zero_point
+    wrong = np.abs(codes - np.clip(exact, -128, 127)) > HALF_A_STEP
+    if not wrong.any():
+        return
+
+    def clipped(values: np.ndarray) -> np.ndarray:
+        return np.clip(values, -128, 127).astype(np.int8)
+
+    inside = (exact > -127.4) & (exact < 126.4)
+    hint = slip_of(
+        codes,
+        (
+            (clipped(np.trunc(exact)), tr("A cast cuts the fraction off: np.rint first.")),
+            (clipped(np.trunc(steps) + zero_point), tr("A cast cuts the fraction off: np.rint first.")),
+            (clipped(np.rint(steps)), tr("Real 0 must get the code zero_point: it is missing.")),
+            (clipped(np.rint(steps) - zero_point), tr("The zero point is added to the number of steps.")),
+            (np.maximum(clipped(np.rint(exact)), -127), tr("The lowest code of int8 is -128, not -127.")),
+        ),
+    )
+    if not hint and not wrong[inside].any():
+        hint = tr(
+            "Beyond the range a code is that of the range's end: clip before the cast, which wraps around."
         )
-
-
-def read_output(codes: np.ndarray, scale: float, zero_point: int) -> tuple[int, float]:
-    """The class with the highest score, and that score as a probability."""
-    return int(codes.argmax()), float(scale * (int(codes.max()) - zero_point))
+    place = first_place(wrong)
+    raise Mistake(
+        tr(
+            "{real:.5g} with scale {scale:.6g} and zero point {zero_point} has the code {right}, got {code}",
+            real=float(steps[place] * scale),
+            scale=scale,
+            zero_point=zero_point,
+            right=int(np.clip(np.rint(exact[place]), -128, 127)),
+            code=int(codes[place]),
+        ),
+        hint,
+    )
 
 
 @exercise(
     "04.3",
-    tr("A confidence from codes"),
+    tr("Codes to real numbers"),
     hints=(
-        tr("The class is the index of the largest code. Its confidence is a real number: dequantize it."),
-        tr("int(codes.max()) first: int8 minus an int can leave the range of int8."),
-        tr("return int(codes.argmax()), scale * (int(codes.max()) - zero_point)"),
+        tr("Solve the formula for the other side: a code is (code - zero_point) steps away from 0."),
+        tr("codes.astype(np.float32) first: the difference of two 8-bit numbers can need nine bits."),
+        tr("scale * (codes.astype(np.float32) - zero_point)"),
     ),
-    read=tr("the section “The interpreter” of this chapter"),
+    read=tr("the section “One step, one offset” of this chapter"),
 )
-def check_confidence(answer: Callable[[np.ndarray, float, int], tuple[int, float]]) -> None:
-    """The class and the confidence that the output codes of one image stand for."""
-    outputs = (
-        (np.array([3, 230, 20, 3], np.uint8), 1 / 256, 0),
-        (np.array([-128, -100, 100, -128], np.int8), 1 / 256, -128),
-        (np.array([10, 12, 90, 60], np.uint8), 0.01, 8),
-    )
-    for codes, scale, zero_point in outputs:
-        number, confidence = _pair(answer(codes.copy(), scale, zero_point), "(index, confidence)")
-        right_number, right = read_output(codes, scale, zero_point)
-        where = tr(
-            "for the {dtype} codes {codes}, scale {scale:.6g}, zero point {zero_point}:",
-            dtype=codes.dtype,
-            codes=codes.tolist(),
-            scale=scale,
-            zero_point=zero_point,
-        )
-        if np.size(number) != 1 or number != right_number:
+def check_dequantize(answer: Callable[[np.ndarray, float, int], np.ndarray]) -> None:
+    """The real numbers of all codes, int8 and uint8."""
+    signed = np.arange(-128, 128).astype(np.int8).reshape(8, 32)
+    every = ((signed, 4 / 255, -64), (signed, 0.031, 127), (signed, 0.5, -128), (signed[:, 3], 1.7, 19))
+    for codes, scale, zero_point in (
+        *every,
+        (signed.view(np.uint8), 1 / 256, 0),
+        (signed.view(np.uint8), 0.02, 201),
+    ):
+        real = np.asarray(answer(codes.copy(), scale, zero_point))
+        right = chapter_04_layer.dequantize(codes.astype(np.int32), scale, zero_point)
+        if real.shape != codes.shape:
             raise Mistake(
-                # Note: {where} tells the codes, the scale and the zero point.
-                tr("{where} the class is {right}, got {got!r}", where=where, right=right_number, got=number),
-                tr("argmax gives the index of the largest code, max its value."),
+                tr(
+                    "{count} codes stand for as many real numbers, got {got}", count=codes.size, got=real.size
+                ),
+                tr("Compute with the whole array: no loop is needed, and no argmax."),
             )
-        if np.size(confidence) == 1 and math.isclose(confidence, right, rel_tol=1e-4):
+        # float32 keeps seven digits of the largest product; a wrong step or offset is far beyond that.
+        wrong = ~(np.abs(real - right) <= 1e-3 * scale)
+        if not wrong.any():
             continue
-        highest = int(codes.max())
-        known = {
-            float(highest): tr("That is the code itself. What real number does it stand for?"),
-            100 * right: tr("Give a fraction from 0 to 1, not per cent."),
-            scale * highest: tr("The zero point is missing."),
-            scale * (highest + zero_point): tr("The zero point is subtracted from the code."),
-            highest / 255: tr("Use the scale and zero point of this output: no output needs 255."),
-            float(scale * (codes - codes.dtype.type(zero_point)).max()): tr(
-                "The subtraction left the range of the codes' type: turn the code into an int or float first."
+        number = codes.astype(np.float64)
+        with np.errstate(over="ignore"):
+            wrapped = scale * (codes - np.array(zero_point).astype(codes.dtype)).astype(np.float64)
+        slips = (
+            (
+                wrapped,
+                tr("The difference left the range of the codes' type: make the codes int or float first."),
             ),
-        }
-        hint = ""
-        if np.size(confidence) == 1:
-            hint = next((text for value, text in known.items() if math.isclose(confidence, value)), "")
+            (scale * number, tr("The zero point is missing: its code stands for 0.")),
+            (scale * (number + zero_point), tr("The zero point is subtracted from the code.")),
+            ((number - zero_point) / scale, tr("One step is as large as the scale: multiply by it.")),
+        )
+        hint = next((text for values, text in slips if np.allclose(real, values)), "")
+        place = first_place(wrong)
         raise Mistake(
-            # Note: {where} tells the codes, the scale and the zero point.
             tr(
-                "{where} the confidence is {right:.4f}, got {got!r}", where=where, right=right, got=confidence
+                "the {dtype} code {code}, scale {scale:.6g}, zero point {zero_point}, stands for "
+                "{right:.9g}, got {got:.9g}",
+                dtype=codes.dtype,
+                code=int(codes[place]),
+                scale=scale,
+                zero_point=zero_point,
+                right=float(right[place]),
+                got=float(real[place]),
             ),
             hint,
         )
@@ -203,7 +217,7 @@ LETTERED = dict(zip("ABCDE", ("int16x8", "dynamic_range", "int8", "float16", "fl
 
 
 @exercise(
-    "04.4",
+    "04.7",
     tr("Five files without their names"),
     hints=(
         tr("Activations first: only one mode has int8 activations, only one int16."),
@@ -242,11 +256,11 @@ def check_modes(answer: dict[str, str]) -> None:
     )
 
 
-def toy_dataset() -> datasets.Dataset:
+def toy_dataset(per_class: int = 25) -> datasets.Dataset:
     """Four classes in order; every training pixel is 100 or more, every test pixel less."""
     rng = np.random.default_rng(4)
-    train_labels, test_labels = np.repeat(np.arange(4), 25), np.repeat(np.arange(4), 10)
-    train = rng.integers(100, 256, (100, 8, 8, 3)).astype(np.uint8)
+    train_labels, test_labels = np.repeat(np.arange(4), per_class), np.repeat(np.arange(4), 10)
+    train = rng.integers(100, 256, (4 * per_class, 8, 8, 3)).astype(np.uint8)
     test = rng.integers(0, 100, (40, 8, 8, 3)).astype(np.uint8)
     return datasets.Dataset(
         "toy", train, train_labels, test, test_labels, ("a", "b", "c", "d"), "toy", "made for the check"
@@ -260,7 +274,7 @@ def calibration(dataset: datasets.Dataset, count: int) -> np.ndarray:
 
 
 @exercise(
-    "04.5",
+    "04.8",
     tr("Draw a calibration set"),
     hints=(
         tr("Only dataset.train_images will do: the test set is kept for the final number."),
@@ -271,8 +285,17 @@ def calibration(dataset: datasets.Dataset, count: int) -> np.ndarray:
 )
 def check_calibration(answer: Callable[[datasets.Dataset, int], np.ndarray]) -> None:
     """Raw training images of all classes, each once, the same at every call."""
-    data, count = toy_dataset(), 40
-    got = np.asarray(answer(data, count))
+    for data, count in ((toy_dataset(), 40), (toy_dataset(40), 30)):
+        _check_drawn(data, count, np.asarray(answer(data, count)))
+        if not np.array_equal(answer(data, count), answer(data, count)):
+            raise Mistake(
+                tr("a second call gives other images"),
+                tr("Use a fixed seed, or nobody can repeat your conversion."),
+            )
+
+
+def _check_drawn(data: datasets.Dataset, count: int, got: np.ndarray) -> None:
+    """A mistake where the images are not raw training images of all classes, each once."""
     if got.dtype != np.uint8:
         raise Mistake(
             tr("the images are {dtype}, uint8 was expected", dtype=got.dtype),
@@ -301,11 +324,6 @@ def check_calibration(answer: Callable[[datasets.Dataset, int], np.ndarray]) -> 
         )
     if len(set(found)) < count:
         raise Mistake(tr("some images are there twice"), tr("Draw without replacement: replace=False."))
-    if not np.array_equal(got, answer(data, count)):
-        raise Mistake(
-            tr("a second call gives other images"),
-            tr("Use a fixed seed, or nobody can repeat your conversion."),
-        )
 
 
 def quantize_per_channel(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -317,7 +335,7 @@ def quantize_per_channel(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @exercise(
-    "04.6",
+    "04.9",
     tr("A scale for every channel"),
     hints=(
         tr("np.abs(weights).max(axis=...) over all axes but the first gives one number per output channel."),
@@ -331,50 +349,66 @@ def quantize_per_channel(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 )
 def check_per_channel(answer: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> None:
     """Symmetric per-channel quantization of convolution weights [out, height, width, in]."""
-    channels = np.array([0.01, 1.0, 5.0, 0.3]).reshape(-1, 1, 1, 1)
-    weights = np.random.default_rng(7).normal(size=(4, 3, 3, 2)) * channels
-    codes, scales = _pair(answer(weights.copy()), "(codes, scales)")
-    codes, scales = np.asarray(codes), np.asarray(scales, np.float64)
+    rng = np.random.default_rng(49)
+    for shape, sizes in (((4, 3, 3, 2), (0.01, 1, 5, 0.3)), ((6, 1, 1, 5), (2, 0.7, 40, 0, 1e-3, 9))):
+        weights = rng.normal(size=shape) * np.array(sizes).reshape(-1, 1, 1, 1)
+        codes, scales = pair(answer(weights.copy()), "(codes, scales)")
+        _compare_channels(weights, np.asarray(codes), np.asarray(scales, np.float64))
+
+
+def _compare_channels(weights: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> None:
+    """A mistake where scales or codes are not those of the channels; a channel of zeros has any scale."""
     right_codes, right_scales = quantize_per_channel(weights)
     if scales.size == 1 or np.ptp(scales) == 0:
         raise Mistake(
             tr("all channels share one scale"),
             tr("The channel with the largest weights then decides for all: take the maximum per channel."),
         )
-    if scales.shape != (4,) and scales.size == 4:
-        scales = scales.ravel()
-    if scales.shape != (4,):
-        raise Mistake(
-            tr("expected 4 scales, one per output channel, got {shape}", shape=list(scales.shape)),
-            tr("The output channels are the first axis: take the maximum over the three others."),
-        )
-    if not np.allclose(scales, right_scales, rtol=1e-6):
-        hint = ""
-        if np.allclose(scales, weights.max(axis=(1, 2, 3)) / 127):
-            hint = tr("The largest weight may be negative: take the maximum of the absolute values.")
-        elif np.allclose(scales, right_scales * 127 / 128) or np.allclose(scales, right_scales * 127 / 255):
-            hint = tr("Symmetric codes go from -127 to 127: divide by 127.")
+    if scales.size != len(weights):
         raise Mistake(
             tr(
-                "the scales are {right_scales}, got {scales}",
-                right_scales=right_scales.round(6),
-                scales=scales.round(6),
+                "{channels} channels need {channels} scales, got {got}",
+                channels=len(weights),
+                got=scales.size,
+            ),
+            tr("The output channel is the first axis: take the maximum over axis=(1, 2, 3)."),
+        )
+    scales, alive = scales.ravel(), right_codes.any(axis=(1, 2, 3))
+    if not (np.isfinite(scales[~alive]) & (scales[~alive] > 0)).all():
+        raise Mistake(
+            tr("the scale of a channel of zeros is {scale}", scale=scales[~alive][0]),
+            tr("0 / 0 is no number: where all weights are 0, any scale above 0 gives the codes 0."),
+        )
+    wrong = alive & ~np.isclose(scales, right_scales, rtol=1e-6)
+    if wrong.any():
+        (channel,) = first_place(wrong)
+        hint = ""
+        if np.allclose(scales[alive], np.maximum(weights.max(axis=(1, 2, 3)), 0)[alive] / 127):
+            hint = tr("Take absolute values first: the largest weight may be negative.")
+        elif np.allclose(scales[alive], right_scales[alive] * 127 / 128):
+            hint = tr("The largest weight gets code 127: divide by 127.")
+        raise Mistake(
+            tr(
+                "the scale of channel {channel} is {right:.9g}, got {got:.9g}",
+                channel=channel,
+                right=right_scales[channel],
+                got=scales[channel],
             ),
             hint,
         )
-    if codes.dtype != np.int8:
-        raise Mistake(
-            tr("the codes are {dtype}, int8 was expected", dtype=codes.dtype),
-            tr("Cast with .astype(np.int8), last."),
-        )
-    if codes.shape != weights.shape:
-        raise Mistake(
-            tr("the codes have the shape {shape}, not that of the weights", shape=list(codes.shape))
-        )
-    if np.array_equal(codes, right_codes):
+    refuse_other_arrays(codes, weights.shape)
+    steps = weights / right_scales.reshape(-1, 1, 1, 1)
+    off = np.abs(codes - steps) > HALF_A_STEP
+    if not off.any():
         return
-    hint = ""
-    if np.array_equal(codes, np.trunc(weights / right_scales.reshape(-1, 1, 1, 1)).astype(np.int8)):
-        hint = tr("A cast cuts the fraction off: np.rint first. That halves the error.")
-    worst = np.abs(codes.astype(int) - right_codes).max()
-    raise Mistake(tr("the codes differ by up to {worst}", worst=worst), hint)
+    cut = np.array_equal(codes, np.trunc(steps))
+    raise Mistake(
+        tr(
+            "the weight {weight:.5g} of channel {channel} has the code {right}, got {got}",
+            weight=weights[first_place(off)],
+            channel=first_place(off)[0],
+            right=int(right_codes[first_place(off)]),
+            got=int(codes[first_place(off)]),
+        ),
+        tr("A cast cuts the fraction off: np.rint first. That halves the error.") if cut else "",
+    )

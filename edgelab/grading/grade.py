@@ -73,7 +73,7 @@ def _course_key(chapter: submissions.Chapter) -> str:
     root = artifacts.PROJECT_ROOT
     files = [
         root / "notebooks" / f"{chapter.name}.ipynb",
-        root / "edgelab" / "exercises" / f"chapter_{chapter.name[:2]}.py",
+        *sorted((root / "edgelab" / "exercises").glob(f"chapter_{chapter.name[:2]}*.py")),
         *sorted(
             path for path in (root / "edgelab" / "exercises").glob("*.py") if "chapter_" not in path.name
         ),
