@@ -313,17 +313,16 @@ NAMES = ("CONV_2D", "PosenetDecoderOp", "SOFTMAX", "unidirectional_lstm", "custo
 
 
 def _logs() -> Iterator[str]:
-    yield f"{HEADING}CONV_2D  12  {MAPPED}\nSOFTMAX  1  {MAPPED}\n"
-    generator = random.Random(54)
+    generator, statuses = random.Random(54), (*[MAPPED] * 4, *STATUSES)
+    logs = [[("CONV_2D", 12, MAPPED), ("SOFTMAX", 1, MAPPED)]]
     for count in (4, 6, 8, 10, 1, 2, 5):
-        lines = [
-            (
-                generator.choice(NAMES),
-                generator.randrange(1, 40),
-                generator.choice((*[MAPPED] * 4, *STATUSES)),
-            )
-            for _ in range(count)
-        ]
+        logs.append(
+            [
+                (generator.choice(NAMES), generator.randrange(1, 40), generator.choice(statuses))
+                for _ in range(count)
+            ]
+        )
+    for lines in logs:
         yield HEADING + "".join(f"{name:<31}{number:<11}{status}\n" for name, number, status in lines)
 
 
