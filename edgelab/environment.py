@@ -438,7 +438,7 @@ def rknn_toolkit() -> Finding:
     if sys.platform.startswith("linux") and platform.machine() == "x86_64":
         return Finding("RKNN toolkit", MISSING, tr("not installed"), why, tr("make rknn"))
     fix = tr("run make rknn on x86-64 Linux, Docker or WSL 2; on a board pip install rknn-toolkit-lite2")
-    return Finding("RKNN toolkit", MISSING, tr("made for x86-64 Linux only"), why, fix)
+    return Finding("RKNN toolkit", MISSING, tr("make rknn installs it on x86-64 Linux only"), why, fix)
 
 
 def rknn_board() -> Finding:

@@ -32,18 +32,19 @@ class NotHereError(Exception):
 
 
 def check_system(system: str, machine: str) -> None:
-    """Rockchip builds its compiler for x86-64 Linux; on a board runs another, smaller package."""
+    """The compiler is installed on x86-64 Linux, where it is tried; a board needs only a smaller package."""
     if system == "Linux" and machine in ("x86_64", "AMD64"):
         return
     if system == "Linux" and machine in ("aarch64", "arm64"):
         raise NotHereError(
-            "Rockchip's compiler with its simulator runs on x86-64 Linux; this is Linux on Arm.\n"
+            "This installs Rockchip's compiler on x86-64 Linux; this is Linux on Arm. (Rockchip has wheels\n"
+            "of it for 64-bit Arm as well, which nobody has tried with this course.)\n"
             "On a Rockchip board install the runtime instead: pip install rknn-toolkit-lite2\n"
             "Compile on a PC, copy the .rknn file here, and open it with edgelab.targets."
         )
     fix = "Use WSL 2, or Docker" if system == "Windows" else "Use Docker with --platform linux/amd64"
     raise NotHereError(
-        f"Rockchip's compiler runs on x86-64 Linux only; this is {system} on {machine}.\n"
+        f"This installs Rockchip's compiler on x86-64 Linux only; this is {system} on {machine}.\n"
         f"{fix}, or a Linux PC.\n{ALTERNATIVE}"
     )
 

@@ -1,14 +1,55 @@
-"""The checks of chapter 6: what runs on the NPU, calibration images, the least time, more cores."""
+"""The checks of chapter 6: what runs on the NPU, the least time, a calibration set, more cores.
+
+`coverage`, `choose` and `channels_first` are the course's own answers: later cells go on with them where
+those of a student do not pass yet.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
+
+Score = Callable[[list[int]], float]
+
+
+def coverage(ranges: np.ndarray, chosen: Sequence[int]) -> float:
+    """How much of each tensor's range some pictures cover, 0 to 1, on average over the tensors.
+
+    Args:
+        ranges: `[pictures, tensors, 2]`, the smallest and the largest value of each tensor for each picture.
+        chosen: numbers of pictures.
+    """
+    some = ranges[list(chosen)]
+    width = some[:, :, 1].max(axis=0) - some[:, :, 0].min(axis=0)
+    whole = ranges[:, :, 1].max(axis=0) - ranges[:, :, 0].min(axis=0)
+    return float(np.mean(width / whole))
+
+
+def choose(total: int, count: int, score: Score) -> list[int]:
+    """Pictures one after the other, each the one that raises the score most.
+
+    Args:
+        total: pictures to choose from, numbered from 0.
+        count: how many are wanted.
+        score: of a list of numbers; larger is better.
+    """
+    chosen: list[int] = []
+    while len(chosen) < count:
+        left = [number for number in range(total) if number not in chosen]
+        chosen.append(max(left, key=lambda number: score([*chosen, number])))
+    return chosen
+
+
+def channels_first(images: np.ndarray) -> np.ndarray:
+    """uint8 `[N, H, W, 3]` as float32 `[N, 3, H, W]`, raw pixels."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+
 
 # (operator, unit) of each row of a table, and what is to be found.
 TABLES = (
@@ -28,6 +69,28 @@ TABLES = (
     ),
     ((("InputOperator", "CPU"), ("Conv", "NPU"), ("Add", "GPU"), ("OutputOperator", "CPU")), (1, 2)),
 )
+
+
+def _tables() -> Iterator[tuple[tuple[tuple[str, str], ...], tuple[int, int]]]:
+    """The tables above, then others of all lengths and with both ends, one or none."""
+    yield from TABLES
+    generator = random.Random(61)
+    for count in (1, 2, 5, 9, 20, 40):
+        inner = [
+            (
+                generator.choice(("Conv", "Add", "Input", "Softmax")),
+                generator.choice(("NPU", "NPU", "CPU", "GPU")),
+            )
+            for _ in range(count)
+        ]
+        ends = (("InputOperator", generator.choice(("CPU", "NPU"))), ("OutputOperator", "NPU"))
+        table = [*ends[: generator.randrange(2)], *inner, *ends[2 - generator.randrange(2) :]]
+        yield tuple(table), (sum(unit == "NPU" for _, unit in inner), count)
+
+
+def _is_pair(got: object) -> bool:
+    """Two numbers, however they are kept."""
+    return isinstance(got, Sequence | np.ndarray) and not isinstance(got, str) and len(got) == 2
 
 
 @exercise(
@@ -51,11 +114,12 @@ TABLES = (
 )
 def check_placement(answer: Callable[[Sequence[dict[str, str]]], tuple[int, int]]) -> None:
     """Operators on the NPU, and operators in all, from the rows of the compiler's table."""
-    for table, (on_npu, total) in TABLES:
+    for table, (on_npu, total) in _tables():
         got = answer([{"operator": operator, "unit": unit} for operator, unit in table])
-        if not isinstance(got, Sequence) or len(got) != 2:
+        if not _is_pair(got):
             raise Mistake(tr("two numbers are asked for, got {got!r}", got=got), tr("return on_npu, total"))
-        if tuple(got) == (on_npu, total):
+        got = tuple(float(number) for number in got)
+        if got == (on_npu, total):
             continue
         not_cpu = sum(unit != "CPU" for _, unit in table)
         known = {
@@ -67,8 +131,13 @@ def check_placement(answer: Callable[[Sequence[dict[str, str]]], tuple[int, int]
             tr("{operator} on {unit}", operator=operator, unit=unit) for operator, unit in table
         )
         raise Mistake(
-            tr("of {names}: {expected}, got {got}", names=names, expected=(on_npu, total), got=tuple(got)),
-            known.get(tuple(got), ""),
+            tr(
+                "of {names}: {expected}, got {got}",
+                names=names,
+                expected=(on_npu, total),
+                got=tuple(map(round, got)),
+            ),
+            known.get(got, ""),
         )
 
 
@@ -87,8 +156,13 @@ def check_placement(answer: Callable[[Sequence[dict[str, str]]], tuple[int, int]
 )
 def check_least_time(answer: Callable[[Sequence[tuple[int, int]], float], float]) -> None:
     """Milliseconds, from (DDR cycles, NPU cycles) per layer and the clock."""
-    layers = [(831, 4096), (2644, 2304), (7000, 1000), (500, 500)]
-    for clock_hz in (1e9, 0.6e9):
+    visible = [(831, 4096), (2644, 2304), (7000, 1000), (500, 500)]
+    generator = random.Random(62)
+    unseen = [
+        [(generator.randrange(1, 9000), generator.randrange(1, 9000)) for _ in range(count)]
+        for count in (1, 9)
+    ]
+    for layers, clock_hz in ((visible, 1e9), (visible, 0.6e9), (unseen[0], 0.8e9), (unseen[1], 1e9)):
         pairs = [max(pair) for pair in layers]
         expected = 1000 * sum(pairs) / clock_hz
         got = float(answer(list(layers), clock_hz))
@@ -118,8 +192,133 @@ def check_least_time(answer: Callable[[Sequence[tuple[int, int]], float], float]
         )
 
 
+def _all_ranges() -> Iterator[tuple[np.ndarray, list[int]]]:
+    """Ranges of some tensors for some pictures, and a choice of pictures."""
+    yield np.array([[[0.0, 6.0]], [[0.0, 3.0]]]), [1]
+    yield np.array([[[-1.0, 1.0], [0.0, 2.0]], [[-3.0, 0.0], [1.0, 4.0]]]), [0]
+    generator = np.random.default_rng(63)
+    for pictures, tensors, count in ((3, 2, 1), (6, 3, 2), (9, 5, 4), (12, 4, 12)):
+        middle = generator.normal(0, 5, (pictures, tensors, 1))
+        width = generator.uniform(0.5, 4, (pictures, tensors, 1))
+        chosen = generator.permutation(pictures)[:count].tolist()
+        yield np.concatenate([middle - width, middle + width], axis=2), chosen
+
+
 @exercise(
     "06.3",
+    tr("Coverage"),
+    hints=(
+        tr("ranges[chosen] holds the chosen pictures only; the smallest of [:, :, 0] is where they begin."),
+        tr("A tensor's width: the largest of [:, :, 1] minus the smallest of [:, :, 0], along axis 0."),
+        tr("np.mean(width of the chosen / width of all)"),
+    ),
+    read=tr("the section “Calibration” of this chapter"),
+)
+def check_coverage(answer: Callable[[np.ndarray, list[int]], float]) -> None:
+    """Part of the ranges that the chosen pictures cover."""
+    for ranges, chosen in _all_ranges():
+        expected, got = coverage(ranges, chosen), float(answer(ranges.copy(), list(chosen)))
+        if math.isclose(got, expected, rel_tol=1e-6):
+            continue
+        some, every = ranges[chosen], ranges
+        width = some[:, :, 1].max(axis=0) - some[:, :, 0].min(axis=0)
+        whole = every[:, :, 1].max(axis=0) - every[:, :, 0].min(axis=0)
+        known = {
+            float(width.sum() / whole.sum()): tr(
+                "Divide tensor by tensor, then average: a wide tensor counts no more than a narrow one."
+            ),
+            100 * expected: tr("A part is asked for, 0 to 1, not per cent."),
+            float((width / whole).min()): tr("The average over the tensors is asked for, not the least."),
+            float(np.mean((some[:, :, 1] - some[:, :, 0]).mean(axis=0) / whole)): tr(
+                "The chosen pictures cover together: from the smallest of all to the largest of all."
+            ),
+            len(chosen) / len(ranges): tr("That is a part of the pictures, not of the ranges."),
+            1 / expected: tr("The width of the chosen is divided by that of all."),
+        }
+        hint = next((text for value, text in known.items() if math.isclose(got, value, rel_tol=1e-6)), "")
+        raise Mistake(
+            tr(
+                "pictures {chosen} of {count}, ranges of shape {shape}: {expected:.6g}, got {got:.6g}",
+                chosen=chosen,
+                count=len(ranges),
+                shape=ranges.shape,
+                expected=expected,
+                got=got,
+            ),
+            hint,
+        )
+
+
+def _scores() -> Iterator[tuple[int, int, Score]]:
+    """How many pictures there are, how many are wanted, and a score of a choice."""
+    generator = random.Random(64)
+    for total, count in ((3, 1), (4, 2), (6, 3), (8, 4), (9, 9)):
+        sees = [frozenset(generator.sample(range(30), generator.randrange(1, 9))) for _ in range(total)]
+        yield (
+            total,
+            count,
+            lambda chosen, sees=sees: float(len(frozenset().union(*(sees[i] for i in chosen)))),
+        )
+    worth = [generator.uniform(-1, 0) for _ in range(7)]
+    yield 7, 3, lambda chosen: sum(worth[number] for number in chosen)  # a score may be below 0
+
+
+@exercise(
+    "06.4",
+    tr("Choose a calibration set"),
+    hints=(
+        tr("Begin with an empty list. In each round try every picture that is not in it yet."),
+        tr("max(left, key=lambda number: score([*chosen, number])) is the picture that helps most."),
+        tr("while len(chosen) < count: left = […]; chosen.append(max(left, key=…))"),
+    ),
+    read=tr("the section “Calibration” of this chapter"),
+)
+def check_choose(answer: Callable[[int, int, Score], list[int]]) -> None:
+    """Greedy: each picture is the best one to add; of several equally good ones any will do."""
+    for total, count, score in _scores():
+        got = answer(total, count, score)
+        if not isinstance(got, Sequence | np.ndarray):
+            raise Mistake(tr("a list of numbers is asked for, got {got!r}", got=got))
+        chosen = [int(number) for number in got]
+        if len(chosen) != count or len(set(chosen)) != count or not set(chosen) <= set(range(total)):
+            raise Mistake(
+                tr(
+                    "{count} of {total} pictures are wanted, got {chosen}",
+                    count=count,
+                    total=total,
+                    chosen=chosen,
+                ),
+                tr("Each picture at most once, numbered from 0."),
+            )
+        for place, number in enumerate(chosen):
+            before = chosen[:place]
+            rest = [other for other in range(total) if other not in before]
+            best = max(rest, key=lambda other: score([*before, other]))
+            if score([*before, number]) < score([*before, best]) - 1e-9:
+                raise Mistake(
+                    tr(
+                        "after {before} picture {best} gives {high:g}, picture {number} only {low:g}",
+                        before=before,
+                        best=best,
+                        number=number,
+                        high=score([*before, best]),
+                        low=score([*before, number]),
+                    ),
+                    _greedy_hint(chosen, total, count, score),
+                )
+
+
+def _greedy_hint(chosen: list[int], total: int, count: int, score: Score) -> str:
+    alone = sorted(range(total), key=lambda number: -score([number]))
+    if chosen == list(range(count)):
+        return tr("These are the first ones: ask the score.")
+    if chosen == alone[:count]:
+        return tr("Score a picture together with those chosen before: alone the best two may show the same.")
+    return tr("In each round the largest score of the list with one more decides.")
+
+
+@exercise(
+    "06.5",
     tr("Calibration images for an NCHW model"),
     hints=(
         tr("The axes change places: image, row, column, colour becomes image, colour, row, column."),
@@ -133,14 +332,19 @@ def check_least_time(answer: Callable[[Sequence[tuple[int, int]], float], float]
 )
 def check_layout(answer: Callable[[np.ndarray], np.ndarray]) -> None:
     """uint8 `[N, H, W, 3]` to float32 `[N, 3, H, W]`, raw pixels."""
-    images = np.random.default_rng(6).integers(0, 256, (2, 4, 5, 3)).astype(np.uint8)
-    expected = images.transpose(0, 3, 1, 2).astype(np.float32)
+    generator = np.random.default_rng(6)
+    for shape in ((2, 4, 5, 3), (1, 6, 6, 3), (3, 7, 2, 3)):
+        _check_layout(answer, generator.integers(0, 256, shape).astype(np.uint8))
+
+
+def _check_layout(answer: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> None:
+    expected, (count, height, width, _) = channels_first(images), images.shape
     got = answer(images.copy())
     if not isinstance(got, np.ndarray) or got.dtype != np.float32:
         kind = got.dtype if isinstance(got, np.ndarray) else type(got).__name__
         raise Mistake(tr("float32 is asked for, got {kind}", kind=kind), tr("End with .astype(np.float32)."))
     if got.shape != expected.shape:
-        swapped = got.shape == (2, 3, 5, 4)
+        swapped = got.shape == (count, 3, width, height)
         hint = (
             tr("Rows and columns have changed places, too: .T or a wrong order of axes.") if swapped else ""
         )
@@ -161,10 +365,10 @@ def check_layout(answer: Callable[[np.ndarray], np.ndarray]) -> None:
 
 
 @exercise(
-    "06.4",
+    "06.6",
     tr("More cores"),
     hints=(
-        tr("One image uses one core, however many there are: what does that mean for the first answer?"),
+        tr("Each image is on one core here, however many there are: when is the first answer ready?"),
         tr("The cores work in rounds; a round that is not full takes as long as a full one."),
         tr("return inference_ms, math.ceil(count / cores) * inference_ms"),
     ),
@@ -172,11 +376,18 @@ def check_layout(answer: Callable[[np.ndarray], np.ndarray]) -> None:
 )
 def check_waiting(answer: Callable[[int, int, float], tuple[float, float]]) -> None:
     """Milliseconds until the first answer and until all, from the images, the cores and the time of one."""
-    for count, cores, inference_ms in ((6, 1, 5.0), (6, 3, 5.0), (7, 3, 5.0), (2, 3, 4.0)):
+    for count, cores, inference_ms in (
+        (6, 1, 5.0),
+        (6, 3, 5.0),
+        (7, 3, 5.0),
+        (2, 3, 4.0),
+        (25, 4, 1.7),
+        (9, 2, 3),
+    ):
         rounds = math.ceil(count / cores)
         expected = (inference_ms, rounds * inference_ms)
         got = answer(count, cores, inference_ms)
-        if not isinstance(got, Sequence) or len(got) != 2:
+        if not _is_pair(got):
             raise Mistake(
                 tr("two numbers are asked for, got {got!r}", got=got), tr("return first_ms, all_ms")
             )
@@ -185,7 +396,7 @@ def check_waiting(answer: Callable[[int, int, float], tuple[float, float]]) -> N
             continue
         known = {
             (inference_ms / cores, expected[1]): tr(
-                "More cores make no image faster: one image uses one core."
+                "More sessions make no image faster: here each image is on one core."
             ),
             (inference_ms, count * inference_ms / cores): tr(
                 "No core takes a part of an image: the last round takes as long as a full one."

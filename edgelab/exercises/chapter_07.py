@@ -1,14 +1,75 @@
-"""The checks of chapter 7: two ways to quantize a range, what TensorRT refuses, throughput."""
+"""The checks of chapter 7: two ways to quantize a range, ranges and pairs by hand, refusals, throughput.
+
+`symmetric_scale`, `widen` and `with_pairs` are the course's own answers: later cells go on with them where
+those of a student do not pass yet.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 Pair = tuple[str, str, tuple[int, ...]]
+Node = tuple[str, list[str], list[str]]  # operator, names of what it reads, names of what it gives
+Ranges = dict[str, tuple[float, float]]
+
+
+def symmetric_scale(low: float, high: float) -> float:
+    """The smallest scale with which codes -127 to 127 reach both ends."""
+    return max(abs(low), abs(high)) / 127
+
+
+def widen(ranges: Mapping[str, tuple[float, float]], batch: Mapping[str, np.ndarray]) -> Ranges:
+    """The ranges so far, widened to what one batch has shown.
+
+    Args:
+        ranges: (smallest, largest) by the name of a tensor.
+        batch: the values of tensors in one batch, by the same names.
+    """
+    wider = dict(ranges)
+    for name, values in batch.items():
+        low, high = wider.get(name, (np.inf, -np.inf))
+        wider[name] = (min(low, values.min()), max(high, values.max()))
+    return wider
+
+
+def with_pairs(nodes: Sequence[Node], scaled: Sequence[str], operators: Sequence[str]) -> list[Node]:
+    """A graph with a pair, QuantizeLinear and DequantizeLinear, at what some operators read.
+
+    Args:
+        nodes: in the order of execution.
+        scaled: tensors that have a scale.
+        operators: kinds of nodes that are to read them through a pair.
+    """
+    made: list[Node] = []
+    done = set()
+    for operator, inputs, outputs in nodes:
+        if operator in operators:
+            for name in inputs:
+                if name in scaled and name not in done:
+                    done.add(name)
+                    ends = [f"{name}_scale", f"{name}_zero_point"]
+                    made.append(("QuantizeLinear", [name, *ends], [f"{name}_codes"]))
+                    made.append(("DequantizeLinear", [f"{name}_codes", *ends], [f"{name}_real"]))
+            inputs = [f"{name}_real" if name in scaled else name for name in inputs]
+        made.append((operator, inputs, outputs))
+    return made
+
+
+def _ranges_to_try(seed: int) -> Iterator[tuple[float, float]]:
+    """Ranges around, above and below 0, after the visible ones."""
+    yield from ((-0.25, 3.5), (0.0, 6.0), (-1.0, 1.0), (-8.0, 2.0))
+    generator = random.Random(seed)
+    for _ in range(6):
+        yield round(generator.uniform(-9, -0.1), 2), round(generator.uniform(0.1, 9), 2)
 
 
 @exercise(
@@ -25,7 +86,7 @@ Pair = tuple[str, str, tuple[int, ...]]
 )
 def check_symmetric_scale(answer: Callable[[float, float], float]) -> None:
     """The smallest scale that reaches both ends."""
-    for low, high in ((-0.25, 3.5), (0.0, 6.0), (-1.0, 1.0), (-8.0, 2.0)):
+    for low, high in _ranges_to_try(71):
         farthest = max(abs(low), abs(high))
         expected, got = farthest / 127, float(answer(low, high))
         if math.isclose(got, expected, rel_tol=1e-6):
@@ -69,54 +130,252 @@ def check_symmetric_scale(answer: Callable[[float, float], float]) -> None:
 )
 def check_asymmetric(answer: Callable[[float, float], tuple[float, int]]) -> None:
     """Scale and zero point for uint8."""
-    for low, high in ((0.0, 6.0), (-1.0, 1.0), (-0.5, 4.6), (2.0, 6.0), (-6.0, -1.0)):
+    for low, high in (*_ranges_to_try(72), (-0.5, 4.6), (2.0, 6.0), (-6.0, -1.0), (0.5, 3.3)):
         inner, outer = min(low, 0.0), max(high, 0.0)
         scale = (outer - inner) / 255
-        zero_point = round(-inner / scale)
+        exact = -inner / scale
         got = answer(low, high)
-        if not isinstance(got, Sequence) or len(got) != 2:
+        if not isinstance(got, Sequence | np.ndarray) or isinstance(got, str) or len(got) != 2:
             raise Mistake(tr("the answer is a pair (scale, zero_point), got {got!r}", got=got))
-        if not math.isclose(float(got[0]), scale, rel_tol=1e-6):
+        got_scale, got_point = float(got[0]), float(got[1])
+        if not math.isclose(got_scale, scale, rel_tol=1e-6):
             known = {
                 (high - low) / 255: tr("This range does not contain 0: widen it first."),
                 (outer - inner) / 256: tr("256 codes have 255 steps between them."),
             }
-            hint = next((text for value, text in known.items() if math.isclose(got[0], value)), "")
+            hint = next((text for value, text in known.items() if math.isclose(got_scale, value)), "")
             raise Mistake(
                 tr(
                     "{low:g} to {high:g} has scale {scale:.6g}, got {got:.6g}",
                     low=low,
                     high=high,
                     scale=scale,
-                    got=float(got[0]),
+                    got=got_scale,
                 ),
                 hint,
             )
-        if got[1] != zero_point:
-            if got[1] == -zero_point:
-                hint = tr(
-                    "real = scale * (code - zero_point): at the lower end the code is 0. Mind the sign."
-                )
-            elif math.isclose(got[1], -inner / scale, rel_tol=1e-9):
-                hint = tr("A zero point is a code: round it to a whole number.")
-            elif got[1] == math.floor(-inner / scale):
-                hint = tr("Cutting the fraction off is not rounding.")
-            else:
-                hint = tr("Which code gives real 0?")
-            raise Mistake(
-                tr(
-                    "{low:g} to {high:g} has zero point {zero_point}, got {got}",
-                    low=low,
-                    high=high,
-                    zero_point=zero_point,
-                    got=got[1],
-                ),
-                hint,
-            )
+        # At a tie, such as 127.5, both neighbours are right.
+        if got_point.is_integer() and abs(got_point - exact) <= 0.5 + 1e-6:
+            continue
+        if not got_point.is_integer():
+            hint = tr("A zero point is a code: round it to a whole number.")
+        elif abs(got_point + exact) <= 0.5 + 1e-6:
+            hint = tr("real = scale * (code - zero_point): at the lower end the code is 0. Mind the sign.")
+        elif abs(got_point - exact) < 1:
+            hint = tr("Cutting the fraction off is not rounding.")
+        else:
+            hint = tr("Which code gives real 0?")
+        raise Mistake(
+            tr(
+                "{low:g} to {high:g}: real 0 is {exact:.3f} steps above the lower end, got {got:g}",
+                low=low,
+                high=high,
+                exact=exact,
+                got=got_point,
+            ),
+            hint,
+        )
 
 
 @exercise(
     "07.3",
+    tr("Ranges from a calibration set"),
+    hints=(
+        tr("A tensor seen for the first time has the range of this batch; any other can only grow."),
+        tr("ranges.get(name, (np.inf, -np.inf)) begins with a range that everything widens."),
+        tr("low, high = …; wider[name] = (min(low, values.min()), max(high, values.max()))"),
+    ),
+    read=tr("the section “QDQ: quantization written into the graph” of this chapter"),
+)
+def check_widen(answer: Callable[[Ranges, dict[str, np.ndarray]], Ranges]) -> None:
+    """Ranges after each of several batches."""
+    for batches in _calibrations():
+        expected: Ranges = {}
+        got: Ranges = {}
+        for batch in batches:
+            expected = widen(expected, batch)
+            given = {name: values.copy() for name, values in batch.items()}
+            got = answer(dict(got), given)
+            if not isinstance(got, Mapping):
+                raise Mistake(
+                    tr("a dict of ranges is asked for, got {got!r}", got=got),
+                    tr("Return the ranges, the old and the new ones together."),
+                )
+            if set(got) != set(expected):
+                raise Mistake(
+                    tr(
+                        "tensors with a range: {expected}, got {got}",
+                        expected=sorted(expected),
+                        got=sorted(got),
+                    ),
+                    tr("Keep tensors that this batch does not show, and take up those that are new."),
+                )
+            for name, (low, high) in expected.items():
+                found = tuple(float(end) for end in got[name])
+                if len(found) == 2 and math.isclose(found[0], low) and math.isclose(found[1], high):
+                    continue
+                raise Mistake(
+                    tr(
+                        "{name} ranges from {low:g} to {high:g} so far, got {found}",
+                        name=name,
+                        low=low,
+                        high=high,
+                        found=found,
+                    ),
+                    _range_hint(found, (float(low), float(high)), batch.get(name)),
+                )
+
+
+def _calibrations() -> Iterator[list[dict[str, np.ndarray]]]:
+    """Batches in which ranges grow at either end, at none, below 0, and in which tensors come late."""
+    generator = np.random.default_rng(73)
+    yield [{"relu": np.array([0.0, 3.0, 1.0])}, {"relu": np.array([0.5, 6.0])}, {"relu": np.array([1.0])}]
+    yield [{"add": np.array([-5.0, -2.0])}, {"add": np.array([-9.0, -4.0])}, {"add": np.array([-3.0, -1.0])}]
+    yield [{"first": np.array([1.0, 2.0])}, {"late": np.array([3.0, 4.0])}, {"first": np.array([0.5])}]
+    for _ in range(4):
+        names = ["conv1", "conv2", "pool"]
+        yield [
+            {
+                name: generator.normal(generator.normal(0, 4), 2, (1, 2, 3, 2)).astype(np.float32)
+                for name in names
+                if generator.random() < 0.8
+            }
+            for _ in range(5)
+        ]
+
+
+def _range_hint(found: tuple[float, ...], right: tuple[float, float], values: np.ndarray | None) -> str:
+    if len(found) != 2:
+        return tr("A range is a pair, (smallest, largest).")
+    if found == right[::-1]:
+        return tr("The order is: the smallest, then the largest.")
+    if values is not None and np.allclose(found, (values.min(), values.max())):
+        return tr("That is the range of the last batch alone: earlier ones count, too.")
+    if 0.0 in found and 0.0 not in right:
+        return tr("Do not begin with 0: a range may lie wholly above or below it.")
+    if found[0] < right[0] or found[1] > right[1]:
+        return tr("No value goes so far.")
+    return tr("Some value lies outside of your range.")
+
+
+@exercise(
+    "07.4",
+    tr("Pairs in the graph"),
+    hints=(
+        tr("Go through the nodes and build a new list. A node of another kind is taken as it is."),
+        tr("Before it, put both nodes of a pair for each input that has a scale and no pair yet."),
+        tr(
+            'made.append(("QuantizeLinear", [name, name + "_scale", name + "_zero_point"], '
+            '[name + "_codes"])), then a DequantizeLinear from these codes, which the operator reads'
+        ),
+    ),
+    read=tr("the section “QDQ: quantization written into the graph” of this chapter"),
+)
+def check_with_pairs(answer: Callable[[list[Node], list[str], list[str]], list[Node]]) -> None:
+    """The nodes with pairs; names of codes and real numbers, and how many share a pair, are free."""
+    for nodes, scaled, operators in _graphs():
+        given = [(operator, list(inputs), list(outputs)) for operator, inputs, outputs in nodes]
+        got = [tuple(node) for node in answer(given, list(scaled), list(operators))]
+        _check_pairs(got, nodes, scaled, operators)
+
+
+def _graphs() -> Iterator[tuple[list[Node], list[str], list[str]]]:
+    relu: Node = ("Clip", ["a", "min", "max"], ["b"])
+    chain: list[Node] = [("Conv", ["x", "w1", "bias1"], ["a"]), relu, ("Conv", ["b", "w2", "bias2"], ["c"])]
+    yield chain, ["x", "w1", "b", "w2"], ["Conv", "Add"]
+    yield chain, ["x", "w1", "a", "b", "w2"], ["Conv", "Add"]  # "a" has a scale, but no Conv reads it
+    yield [*chain, ("Add", ["b", "c"], ["y"])], ["b", "c", "w2"], ["Conv", "Add"]
+    yield [*chain, ("Add", ["b", "c"], ["y"])], ["b", "c", "w2"], ["Add"]
+    generator = random.Random(74)
+    for _ in range(12):
+        names, nodes = ["x"], []
+        for place in range(generator.randrange(2, 7)):
+            operator = generator.choice(("Conv", "Add", "Clip", "Gemm", "Softmax"))
+            inputs = [
+                generator.choice(names),
+                *([generator.choice(names)] if operator == "Add" else [f"w{place}"]),
+            ]
+            nodes.append((operator, inputs, [f"t{place}"]))
+            names.append(f"t{place}")
+        weights = [inputs[1] for _, inputs, _ in nodes]
+        scaled = [name for name in dict.fromkeys([*names, *weights]) if generator.random() < 0.7]
+        yield nodes, scaled, generator.sample(("Conv", "Add", "Gemm"), 2)
+
+
+def _check_pairs(got: list[Any], nodes: list[Node], scaled: list[str], operators: list[str]) -> None:
+    """Whether these nodes are the old ones, in order, with a pair at each input that wants one.
+
+    Raises:
+        Mistake: the first thing that is wrong.
+    """
+    quantized: dict[str, tuple[str, list[str]]] = {}  # codes: what they are of, and scale with zero point
+    real: dict[str, str] = {}  # what a DequantizeLinear gives: the tensor that it stands for
+    left = list(nodes)
+    for name, count in Counter(end for _, _, outputs in got for end in outputs).items():
+        if count > 1:
+            raise Mistake(
+                tr("{count} nodes give {name}", count=count, name=name),
+                tr("A tensor has one maker: use the pair that is there already."),
+            )
+    for operator, inputs, outputs in got:
+        if operator == "QuantizeLinear":
+            quantized[outputs[0]] = (inputs[0], list(inputs[1:]))
+        elif operator == "DequantizeLinear":
+            tensor, ends = quantized.get(inputs[0], ("", []))
+            if not tensor:
+                raise Mistake(
+                    tr("DequantizeLinear reads {name}", name=inputs[0]),
+                    tr("It reads the codes of a QuantizeLinear that comes before it."),
+                )
+            if [*inputs[1:]] != ends or ends != [f"{tensor}_scale", f"{tensor}_zero_point"]:
+                raise Mistake(
+                    tr(
+                        "the pair at {tensor} reads {ends} and {others}",
+                        tensor=tensor,
+                        ends=ends,
+                        others=inputs[1:],
+                    ),
+                    tr("Both nodes of a pair read its scale and its zero point, in this order."),
+                )
+            real[outputs[0]] = tensor
+        else:
+            _check_node((operator, list(inputs), list(outputs)), left, real, scaled, operators)
+    if left:
+        raise Mistake(tr("{operator} is missing", operator=left[0][0]), tr("Keep every node of the graph."))
+
+
+def _check_node(
+    node: Node, left: list[Node], real: dict[str, str], scaled: list[str], operators: list[str]
+) -> None:
+    """Whether the next old node is this one, and reads through pairs what it should.
+
+    Raises:
+        Mistake: it is another, or reads something else.
+    """
+    operator, inputs, outputs = node
+    if not left or (operator, outputs) != (left[0][0], left[0][2]):
+        raise Mistake(
+            tr("{operator} giving {outputs} is not the next node", operator=operator, outputs=outputs),
+            tr("The old nodes stay, in their order, and give what they gave."),
+        )
+    _, before, _ = left.pop(0)
+    for place, name in enumerate(before):
+        wants_pair = operator in operators and name in scaled
+        read = inputs[place] if place < len(inputs) else ""
+        if wants_pair and real.get(read) != name:
+            raise Mistake(
+                tr("{operator} reads {read} in place of {name}", operator=operator, read=read, name=name),
+                tr("An input that has a scale is read through its pair, which comes before the node."),
+            )
+        if not wants_pair and read != name:
+            raise Mistake(
+                tr("{operator} reads {read} in place of {name}", operator=operator, read=read, name=name),
+                tr("No pair here: the tensor has no scale, or the operator is none of those to quantize."),
+            )
+
+
+@exercise(
+    "07.5",
     tr("What will TensorRT refuse?"),
     hints=(
         tr("Two rules: the codes are int8, and every zero point is 0."),
@@ -142,9 +401,20 @@ def check_refused(answer: Callable[[list[Pair]], list[str]]) -> None:
         ),
         (("bias", "int32", (0,)), tr("TensorRT takes no int32 codes: biases stay float.")),
     )
-    pairs = [pair for pair, _ in cases]
-    expected = ["image", "relu1", "add1", "weights2", "bias"]
-    got = list(answer(list(pairs)))
+    for chosen in _shuffled(cases):
+        _check_names(list(answer([pair for pair, _ in chosen])), chosen)
+
+
+def _shuffled(cases: tuple[tuple[Pair, str], ...]) -> Iterator[list[tuple[Pair, str]]]:
+    """All cases, and some of them in other orders."""
+    yield list(cases)
+    generator = random.Random(75)
+    for count in (1, 3, 4, 5, 6):
+        yield generator.sample(cases, count)
+
+
+def _check_names(got: list[str], cases: list[tuple[Pair, str]]) -> None:
+    expected = [name for (name, dtype, points), _ in cases if dtype != "int8" or any(points)]
     if got == expected:
         return
     for (name, dtype, zero_points), hint in cases:
@@ -168,7 +438,7 @@ def check_refused(answer: Callable[[list[Pair]], list[str]]) -> None:
 
 
 @exercise(
-    "07.4",
+    "07.6",
     tr("Side by side"),
     hints=(
         tr("In the time of one latency, as many answers come as are on their way."),
@@ -179,7 +449,7 @@ def check_refused(answer: Callable[[list[Pair]], list[str]]) -> None:
 )
 def check_images_per_second(answer: Callable[[float, int], float]) -> None:
     """Throughput from latency and concurrency."""
-    for latency_ms, in_flight in ((8.0, 1), (12.0, 4), (0.5, 2)):
+    for latency_ms, in_flight in ((8.0, 1), (12.0, 4), (0.5, 2), (7.25, 3), (140.0, 11)):
         expected, got = 1000 * in_flight / latency_ms, float(answer(latency_ms, in_flight))
         if math.isclose(got, expected, rel_tol=1e-6):
             continue
