@@ -1,14 +1,16 @@
-"""The checks of chapter 10: the square to cut out, a rolling frame rate, overlap, a queue, a steady label."""
+"""The checks of chapter 10: the square to cut out, frame rates, a queue between threads, a steady label."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from edgelab.exercises import queue_checks
 from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
@@ -31,7 +33,23 @@ SQUARES = (
     (((100, 80, 140, 100), 0.2), (92.0, 62.0, 148.0, 118.0)),
     (((60, 40, 80, 100), 0.0), (40.0, 40.0, 100.0, 100.0)),
     (((10, 20, 50, 60), 0.5), (-10.0, 0.0, 70.0, 80.0)),
+    (((11, 20, 34, 61), 0.1), (-2.1, 15.9, 47.1, 65.1)),  # its middle is no whole number
 )
+
+
+def _square_around(box: tuple[int, ...], margin: float) -> tuple[float, ...]:
+    left, top, right, bottom = box
+    half = max(right - left, bottom - top) * (1 + 2 * margin) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return x - half, y - half, x + half, y + half
+
+
+def _box(seed: int) -> tuple[tuple[tuple[int, ...], float], tuple[float, ...]]:
+    rng = random.Random(seed)
+    left, top = rng.randint(0, 200), rng.randint(0, 150)
+    box = (left, top, left + rng.randint(5, 99), top + rng.randint(5, 99))
+    margin = rng.choice((0.0, 0.05, 0.2, 0.35))
+    return (box, margin), _square_around(box, margin)
 
 
 @exercise(
@@ -49,7 +67,7 @@ SQUARES = (
 )
 def check_square(answer: Callable[[tuple, float], Sequence[float]]) -> None:
     """Edges of the square around a box, with a margin at each end."""
-    for (box, margin), expected in SQUARES:
+    for (box, margin), expected in (*SQUARES, *map(_box, range(12))):
         got = answer(box, margin)
         edges = tuple(float(edge) for edge in got)
         if len(edges) != 4 or not np.allclose(edges, expected):
@@ -72,7 +90,12 @@ def _square_hint(edges: tuple[float, ...], box: tuple, margin: float) -> str:
     longer, shorter = max(box[2] - box[0], box[3] - box[1]), min(box[2] - box[0], box[3] - box[1])
     if not math.isclose(right - left, bottom - top):
         return tr("That is no square: the model would see the object stretched.")
-    if not np.allclose((left + right, top + bottom), (box[0] + box[2], box[1] + box[3])):
+    middle = (box[0] + box[2], box[1] + box[3])
+    if not np.allclose((left + right, top + bottom), middle):
+        if np.allclose((left + right) // 2, middle[0] // 2) and np.allclose(
+            (top + bottom) // 2, middle[1] // 2
+        ):
+            return tr("The middle may be between two pixels: divide with /, not with //.")
         return tr("The middle of the square must be the middle of the box.")
     if math.isclose(right - left, shorter * (1 + 2 * margin)):
         return tr("Take the longer side: with the shorter one, the ends of the object are cut off.")
@@ -93,8 +116,8 @@ def _square_hint(edges: tuple[float, ...], box: tuple, margin: float) -> str:
 )
 def check_rolling_fps(answer: Callable[[Sequence[float], int], float]) -> None:
     """Frames per second over the last `window` frames, from the times at which frames were shown."""
-    for count, window in ((30, 10), (50, 20), (50, 50), (5, 30)):
-        times_s = list(TIMES_S[:count])
+    for count, window in ((30, 10), (50, 20), (50, 50), (5, 30), (2, 30), (2, 2)):
+        times_s = TIMES_S[:count].tolist()
         recent = times_s[-window:]
         expected = (len(recent) - 1) / (recent[-1] - recent[0])
         got = answer(times_s, window)
@@ -108,6 +131,21 @@ def check_rolling_fps(answer: Callable[[Sequence[float], int], float]) -> None:
                     got=got,
                 ),
                 _fps_hint(got, times_s, window),
+            )
+    for times_s, window in (([0.5], 30), ([], 30), ([0.1, 0.2, 0.3], 1), ([0.4, 0.4], 30)):
+        try:
+            got = answer(times_s, window)
+        except (ZeroDivisionError, IndexError) as error:
+            got = type(error).__name__
+        if not _close(got, 0.0):
+            raise Mistake(
+                tr(
+                    "frames at {times_s} s, window {window}: 0 expected, got {got!r}",
+                    times_s=times_s,
+                    window=window,
+                    got=got,
+                ),
+                tr("With fewer than two frames, or no time between them, there is no rate yet: return 0."),
             )
 
 
@@ -145,7 +183,14 @@ def _fps_hint(got: Any, times_s: list[float], window: int) -> str:
 )
 def check_best_fps(answer: Callable[[Mapping[str, float], int], float]) -> None:
     """Highest frame rate of overlapped stages on a number of cores, from the stage times in ms."""
-    for stages_ms, cores in ((STAGES_MS, 2), (STAGES_MS, 1), (STAGES_MS, 4), ({"a": 5.0, "b": 5.0}, 2)):
+    rng = random.Random(103)
+    unseen = [
+        ({name: rng.uniform(1, 20) for name in "abcdef"[: rng.randint(1, 6)]}, rng.randint(1, 4))
+        for _ in range(12)
+    ]
+    for stages_ms, cores in (
+        (STAGES_MS, 2), (STAGES_MS, 1), (STAGES_MS, 4), ({"a": 5.0, "b": 5.0}, 2), *unseen,
+    ):  # fmt: skip
         times = list(stages_ms.values())
         expected = 1000 / max(max(times), sum(times) / cores)
         got = answer(dict(stages_ms), cores)
@@ -245,6 +290,36 @@ def _offer_hint(queue: list[int], frame: int, capacity: int) -> str:
 
 @exercise(
     "10.5",
+    tr("A queue between threads"),
+    hints=(
+        tr("changed = threading.Condition(); in each of the three functions: with changed: ..."),
+        tr("get: while not frames and not is_closed: changed.wait(). Whoever changes something notifies."),
+        tr("close: nonlocal is_closed; with changed: is_closed = True; changed.notify_all()"),
+    ),
+    read=tr("the section “Your own pipeline” of this chapter, and threading.Condition in Python's manual"),
+)
+def check_channel(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> None:
+    """put, get and close: bounded, in order, oldest dropped, and nobody waits for ever."""
+    queue_checks.check_channel(answer)
+
+
+@exercise(
+    "10.6",
+    tr("One stage of a pipeline"),
+    hints=(
+        tr("Take with get() until it gives None; put what work makes of each frame."),
+        tr("while (frame := get()) is not None: put(work(frame))"),
+        tr("try: the loop; finally: close(). So the stage behind ends, too, whatever has happened."),
+    ),
+    read=tr("the section “Your own pipeline” of this chapter"),
+)
+def check_stage(answer: Callable[..., None]) -> None:
+    """Takes until None, hands on in order, closes once: also when the work fails."""
+    queue_checks.check_stage(answer)
+
+
+@exercise(
+    "10.7",
     tr("A steady label"),
     hints=(
         tr("For frame i, look at labels[max(0, i - window + 1) : i + 1]: this frame and those before it."),
@@ -261,12 +336,14 @@ def _offer_hint(queue: list[int], frame: int, capacity: int) -> str:
 )
 def check_steady(answer: Callable[[Sequence[Any], int], Sequence[Any]]) -> None:
     """For each frame the most frequent label among the last `window` ones, the frame itself included."""
-    for window in (1, 3, 5):
-        expected = [_most_frequent(LABELS[max(0, i - window + 1) : i + 1]) for i in range(len(LABELS))]
-        got = list(answer(list(LABELS), window))
-        if len(got) != len(LABELS):
+    rng = random.Random(107)
+    unseen = [rng.choices(("ring", "star", "cross"), k=20 + window) for window in range(9)]
+    for window, labels in ((1, LABELS), (3, LABELS), (5, LABELS), *enumerate(unseen, 1)):
+        expected = [_most_frequent(labels[max(0, i - window + 1) : i + 1]) for i in range(len(labels))]
+        got = list(answer(list(labels), window))
+        if len(got) != len(labels):
             raise Mistake(
-                tr("{count} labels must give {count}, got {got}", count=len(LABELS), got=len(got)),
+                tr("{count} labels must give {count}, got {got}", count=len(labels), got=len(got)),
                 tr("The first frames have fewer before them, but they need a label too."),
             )
         for index, (label, allowed) in enumerate(zip(got, expected, strict=True)):
@@ -279,7 +356,7 @@ def check_steady(answer: Callable[[Sequence[Any], int], Sequence[Any]]) -> None:
                         allowed=" / ".join(sorted(allowed)),
                         label=label,
                     ),
-                    _steady_hint(got, window),
+                    _steady_hint(labels, got, window),
                 )
 
 
@@ -288,11 +365,11 @@ def _most_frequent(labels: list[str]) -> set[str]:
     return {label for label, count in counts.items() if count == max(counts.values())}
 
 
-def _steady_hint(got: list[str], window: int) -> str:
-    if got == LABELS:
+def _steady_hint(labels: list[str], got: list[str], window: int) -> str:
+    if got == labels:
         return tr("The labels came back as they were: count within the window.")
     half = window // 2
-    centred = [_most_frequent(LABELS[max(0, i - half) : i + half + 1]) for i in range(len(LABELS))]
+    centred = [_most_frequent(labels[max(0, i - half) : i + half + 1]) for i in range(len(labels))]
     if window > 1 and all(label in allowed for label, allowed in zip(got, centred, strict=True)):
         return tr("A live video cannot look into the future: use this frame and those before it.")
     if len(set(got)) == 1:

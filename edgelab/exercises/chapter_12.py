@@ -1,9 +1,11 @@
-"""The checks of chapter 12: fold a BatchNorm, find the peak of memory, cut a graph, apply Amdahl's law."""
+"""The checks of chapter 12: fold a BatchNorm, find who stays behind, write GELU out, rewrite a graph."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +14,17 @@ from edgelab.texts import tr
 
 EPSILON = 1e-3  # large beside the smallest variance below: who forgets it is told apart
 
+# What an operator does, and the numbers of the operators that it reads; -1 is the model's input.
+Node = tuple[str, Sequence[int]]
 
-def _batch_norm() -> tuple[np.ndarray, ...]:
-    """Kernel [3, 3, 5, 5] and the four vectors of a BatchNorm, none of them trivial."""
-    rng = np.random.default_rng(12)
-    kernel = rng.normal(size=(3, 3, 5, 5))
-    gamma, beta, mean = rng.uniform(0.5, 2, 5), rng.normal(size=5), rng.normal(size=5)
-    return kernel, gamma, beta, mean, np.array([0.002, 0.3, 1.0, 2.5, 9.0])
+
+def _batch_norm(seed: int, shape: tuple[int, int, int, int]) -> tuple[np.ndarray, ...]:
+    """Kernel and the four vectors of a BatchNorm, none of them trivial."""
+    rng = np.random.default_rng(seed)
+    channels = shape[-1]
+    variance = np.geomspace(0.002, 9.0, channels)
+    gamma, beta, mean = rng.uniform(0.5, 2, channels), rng.normal(size=channels), rng.normal(size=channels)
+    return rng.normal(size=shape), gamma, beta, mean, variance
 
 
 @exercise(
@@ -36,10 +42,15 @@ def _batch_norm() -> tuple[np.ndarray, ...]:
 )
 def check_fold(answer: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
     """Kernel and bias of the one convolution that does the work of both."""
-    kernel, gamma, beta, mean, variance = _batch_norm()
-    gain = gamma / np.sqrt(variance + EPSILON)
+    for seed, shape, epsilon in ((12, (3, 3, 5, 5), EPSILON), (13, (1, 1, 4, 6), 0.05)):
+        _check_folded(answer, _batch_norm(seed, shape), epsilon)
+
+
+def _check_folded(answer: Callable[..., Any], values: tuple[np.ndarray, ...], epsilon: float) -> None:
+    kernel, gamma, beta, mean, variance = values
+    gain = gamma / np.sqrt(variance + epsilon)
     expected = kernel * gain, beta - mean * gain
-    got = answer(kernel.copy(), gamma, beta, mean, variance, EPSILON)
+    got = answer(kernel.copy(), gamma, beta, mean, variance, epsilon)
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Mistake(tr("a kernel and a bias are expected, in this order"), tr("Return two arrays."))
     folded, bias = (np.asarray(part, np.float64) for part in got)
@@ -51,19 +62,26 @@ def check_fold(answer: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
     if not np.allclose(folded, expected[0]):
         wrong = {
             tr("sqrt(variance) alone: epsilon is added before the root."): kernel * gamma / np.sqrt(variance),
-            tr("Divide by the square root of the variance."): kernel * gamma / (variance + EPSILON),
-            tr("epsilon belongs under the root."): kernel * gamma / (np.sqrt(variance) + EPSILON),
-            tr("gamma is missing."): kernel / np.sqrt(variance + EPSILON),
-            tr(
-                "That scales the input channels; a BatchNorm has one gain per output channel, the last axis."
-            ): (kernel * gain[:, np.newaxis]),
+            tr("Divide by the square root of the variance."): kernel * gamma / (variance + epsilon),
+            tr("epsilon belongs under the root."): kernel * gamma / (np.sqrt(variance) + epsilon),
+            tr("gamma is missing."): kernel / np.sqrt(variance + epsilon),
+            tr("epsilon is given: it is not the same everywhere."): kernel
+            * gamma
+            / np.sqrt(variance + EPSILON),
         }
+        if kernel.shape[2] == kernel.shape[3]:
+            text = tr(
+                "That scales the input channels; a BatchNorm has one gain per output channel, the last axis."
+            )
+            wrong[text] = kernel * gain[:, np.newaxis]
         hint = next((text for text, value in wrong.items() if np.allclose(folded, value)), "")
+        worst = int(np.abs(folded - expected[0]).argmax())
         raise Mistake(
             tr(
-                "the first weight is {got:.4f}, expected {expected:.4f}",
-                got=folded.flat[0],
-                expected=expected[0].flat[0],
+                "weight {index} is {got:.6g}, expected {expected:.6g}",
+                index=[int(place) for place in np.unravel_index(worst, kernel.shape)],
+                got=folded.flat[worst],
+                expected=expected[0].flat[worst],
             ),
             hint,
         )
@@ -85,57 +103,6 @@ def check_fold(answer: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
         )
 
 
-# Reads and writes of each operator in order, by tensor, and the tensors' bytes. The second is a shortcut:
-# tensor 1 waits for the last operator. In the third, tensor 0 is read again after a larger one is gone.
-MEMORY_CASES: tuple[tuple[list[tuple[tuple[int, ...], tuple[int, ...]]], dict[int, int], int], ...] = (
-    ([((0,), (1,)), ((1,), (2,)), ((2,), (3,))], {0: 30, 1: 80, 2: 50, 3: 10}, 130),
-    ([((0,), (1,)), ((1,), (2,)), ((2,), (3,)), ((1, 3), (4,))], {0: 10, 1: 40, 2: 100, 3: 40, 4: 40}, 180),
-    ([((0,), (1,)), ((1,), (2,)), ((2, 0), (3,))], {0: 64, 1: 256, 2: 16, 3: 64}, 336),
-)
-
-
-@exercise(
-    "12.2",
-    tr("Peak memory"),
-    hints=(
-        tr("A tensor lives from the first operator that reads or writes it to the last one that does."),
-        tr(
-            "Note the first and the last position of each tensor, then add up at each position what is alive."
-        ),
-        tr("max(sum(size_bytes[t] for t in first if first[t] <= p <= last[t]) for p in range(len(steps)))"),
-    ),
-    read=tr("the pitfall “the sum of all tensors” of this chapter"),
-)
-def check_peak(answer: Callable[[Sequence, Mapping[int, int]], int]) -> None:
-    """Bytes of the tensors that are alive at the busiest operator."""
-    for steps, size_bytes, expected in MEMORY_CASES:
-        got = answer(list(steps), dict(size_bytes))
-        if got == expected:
-            continue
-        around = max(sum(size_bytes[t] for t in (*reads, *writes)) for reads, writes in steps)
-        if got == sum(size_bytes.values()):
-            hint = tr(
-                "That is the sum of all tensors: memory of a tensor that nobody reads any more is used again."
-            )
-        elif got == around:
-            hint = tr(
-                "A tensor that a later operator reads must wait, even while others run: think of a shortcut."
-            )
-        elif got == max(size_bytes.values()):
-            hint = tr("An operator needs its inputs and its output at the same time.")
-        else:
-            hint = ""
-        raise Mistake(
-            tr(
-                "the peak of {size_bytes} is {expected} bytes, got {got}",
-                size_bytes=size_bytes,
-                expected=expected,
-                got=got,
-            ),
-            hint,
-        )
-
-
 # What each operator reads (the numbers of operators before it), whether the Edge TPU has it, and where it
 # lands: a chain; two branches of which one breaks; a shortcut around the operator that breaks.
 PLACEMENT_CASES = (
@@ -146,8 +113,25 @@ PLACEMENT_CASES = (
 )  # fmt: skip
 
 
+def on_the_edge_tpu(reads: Sequence[Sequence[int]], supported: Sequence[bool]) -> list[bool]:
+    """For each operator whether it is supported, and everything that it reads is on the chip as well."""
+    placed: list[bool] = []
+    for own, parents in zip(supported, reads, strict=True):
+        placed.append(own and all(placed[parent] for parent in parents))
+    return placed
+
+
+def _placement_case(seed: int) -> tuple[list[list[int]], list[bool], list[bool]]:
+    """A graph at random, in which about one operator of six is not supported."""
+    rng = random.Random(seed)
+    count = 5 + seed
+    reads = [rng.sample(range(i), min(i, rng.choice((1, 1, 2)))) for i in range(count)]
+    supported = [rng.random() < 0.85 for _ in range(count)]
+    return reads, supported, on_the_edge_tpu(reads, supported)
+
+
 @exercise(
-    "12.3",
+    "12.2",
     tr("Where the Edge TPU stops"),
     hints=(
         tr("An operator is on the Edge TPU when it is supported and everything that it reads is there too."),
@@ -158,7 +142,7 @@ PLACEMENT_CASES = (
 )
 def check_placed(answer: Callable[[Sequence[Sequence[int]], Sequence[bool]], Sequence[bool]]) -> None:
     """For each operator whether it lands on the Edge TPU."""
-    for reads, supported, expected in PLACEMENT_CASES:
+    for reads, supported, expected in (*PLACEMENT_CASES, *map(_placement_case, range(20))):
         got = [bool(value) for value in answer([list(row) for row in reads], list(supported))]
         if got == expected:
             continue
@@ -191,58 +175,173 @@ def check_placed(answer: Callable[[Sequence[Sequence[int]], Sequence[bool]], Seq
         )
 
 
+def written_gelu(x: Any, tanh: Callable[[Any], Any]) -> Any:
+    """GELU from multiplications, additions and tanh (Hendrycks and Gimpel 2016)."""
+    return 0.5 * x * (1 + tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x * x * x)))
+
+
+@exercise(
+    "12.3",
+    tr("GELU, written out"),
+    hints=(
+        tr("Turn the formula into Python; x is an array, and tanh is a function that you are handed."),
+        tr("x**3 as x * x * x; math.sqrt(2 / math.pi) is 0.79788."),
+        tr("return 0.5 * x * (1 + tanh(0.79788 * (x + 0.044715 * x * x * x)))"),
+    ),
+    read=tr("the section “Rewrite it, and keep the weights” of this chapter"),
+)
+def check_gelu(answer: Callable[[np.ndarray, Callable], np.ndarray]) -> None:
+    """GELU within a thousandth, by nothing but multiplications, additions and the tanh that is given."""
+    rng = np.random.default_rng(123)
+    for x in (
+        np.array([-3.0, -1.0, 0.0, 0.5, 1.0, 2.0, 3.0]),
+        rng.uniform(-6, 6, (2, 3, 7)),
+        rng.normal(size=40),
+    ):
+        exact = np.vectorize(lambda value: value * (1 + math.erf(value / math.sqrt(2))) / 2)(x)
+        got = np.asarray(answer(x.copy(), np.tanh), np.float64)
+        if got.shape != x.shape:
+            raise Mistake(
+                tr("{count} values went in, shape {got} came out", count=x.size, got=got.shape),
+                tr("Return an array of the shape of x: one value for each."),
+            )
+        worst = int(np.abs(got - exact).argmax())
+        if not abs(got.flat[worst] - exact.flat[worst]) <= 1e-3:
+            raise Mistake(
+                tr(
+                    "GELU({x:.6g}) is {expected:.6g}, got {got:.6g}",
+                    x=x.flat[worst],
+                    expected=exact.flat[worst],
+                    got=got.flat[worst],
+                ),
+                _gelu_hint(x, got),
+            )
+        without = np.asarray(answer(x.copy(), lambda value: 0 * value), np.float64)
+        if without.shape != x.shape or not np.allclose(without, x / 2):
+            raise Mistake(
+                tr("with a tanh that is always 0, x / 2 is left; your function gives something else"),
+                tr("Use the function tanh that is handed over: the chips have it, erf and exp they do not."),
+            )
+
+
+def _gelu_hint(x: np.ndarray, got: np.ndarray) -> str:
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    known = {
+        tr("The cube is missing: without it the error is larger than a thousandth."): 0.5
+        * x
+        * (1 + np.tanh(math.sqrt(2 / math.pi) * x)),
+        tr("That is twice as much: the factor one half is missing."): x * (1 + np.tanh(inner)),
+        tr("1 is added to tanh before it is multiplied."): 0.5 * x * np.tanh(inner),
+        tr("The cube is of x: x * x * x, not x * x."): 0.5
+        * x
+        * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x))),
+        tr("x * sigmoid(1.702 x) is shorter, but off by up to 0.02."): x / (1 + np.exp(-1.702 * x)),
+        tr("That is ReLU, another function: the weights were trained for GELU."): np.maximum(x, 0),
+    }
+    return next((text for text, value in known.items() if np.allclose(got, value, atol=1e-6)), "")
+
+
+def replaced(nodes: Sequence[Node], kind: str, parts: Sequence[Node]) -> list[Node]:
+    """The graph with each node of a kind replaced by several; the last of them gives the result.
+
+    Args:
+        nodes: in order of execution, each with what it reads: numbers of earlier nodes, -1 the input.
+        kind: what is replaced; such a node reads one tensor.
+        parts: what replaces it, in the same form: -1 is what the replaced node reads.
+    """
+    result: list[Node] = []
+    place = {-1: -1}  # number before: number now
+    for number, (own, reads) in enumerate(nodes):
+        inputs, start = [place[read] for read in reads], len(result)
+        if own == kind:
+            [source] = inputs
+            for part, part_reads in parts:
+                result.append((part, [source if read < 0 else start + read for read in part_reads]))
+        else:
+            result.append((own, inputs))
+        place[number] = len(result) - 1
+    return result
+
+
+def _graph(seed: int) -> list[Node]:
+    """A graph at random with shortcuts, and two to five nodes of the kind GELU."""
+    rng = random.Random(seed)
+    nodes: list[Node] = []
+    for number in range(6 + seed):
+        is_gelu = number in (1, 3 + seed // 2) or rng.random() < 0.15
+        count = 1 if is_gelu else rng.choice((1, 1, 2))
+        reads = [rng.randint(max(-1, number - 4), number - 1) for _ in range(count)]
+        nodes.append(("GELU" if is_gelu else rng.choice(("CONV_2D", "ADD", "MEAN")), reads))
+    return nodes
+
+
+PARTS: tuple[list[Node], ...] = (
+    [("LOGISTIC", [-1]), ("MUL", [-1, 0])],
+    [("RELU", [-1])],
+    [("MUL", [-1]), ("TANH", [0]), ("ADD", [1, 0]), ("MUL", [-1, 2])],
+)
+
+
 @exercise(
     "12.4",
-    tr("What N of M is worth"),
+    tr("Rewrite a graph"),
     hints=(
-        tr(
-            "The operators on the CPU take as long as before; the others take their time divided "
-            "by the factor."
-        ),
-        tr("after = sum of the CPU's times + sum of the accelerator's times / factor."),
-        tr("sum(times_ms) / sum(t / factor if fast else t for t, fast in zip(times_ms, accelerated))"),
+        tr("Go through the nodes in order, and note for each which number it has in the new list."),
+        tr("Of a replaced node, read -1 becomes what the node reads, and read k becomes start + k."),
+        tr("place[number] = len(result) - 1 after each node; readers look up place[read]."),
     ),
-    read=tr("the section “What N of M is worth” of this chapter, and Amdahl 1967"),
+    read=tr("the section “Rewrite it, and keep the weights” of this chapter"),
 )
-def check_amdahl(answer: Callable[[Sequence[float], Sequence[bool], float], float]) -> None:
-    """How many times faster the whole model gets."""
-    cases = (
-        ([2.0, 6.0, 1.0, 1.0], [True, True, True, False], 5.0),
-        ([1.0, 1.0, 8.0], [True, True, False], 20.0),
-        ([3.0, 5.0], [True, True], 4.0),
-        ([3.0, 5.0], [False, False], 4.0),
-    )
-    for times_ms, accelerated, factor in cases:
-        pairs = list(zip(times_ms, accelerated, strict=True))
-        before = sum(times_ms)
-        fast = sum(time for time, on_it in pairs if on_it)
-        after = before - fast + fast / factor
-        got = float(answer(list(times_ms), list(accelerated), factor))
-        if math.isclose(got, before / after, rel_tol=1e-6):
-            continue
-        count = sum(accelerated) / len(accelerated)
-        known = {
-            after: tr("That is the time after; the speed-up is the time before, divided by it."),
-            after / before: tr("That is how much of the time is left: turn it round."),
-            factor: tr("Only the part on the accelerator gets faster by the factor."),
-            count * factor: tr("Operators are not alike: weigh them with their times."),
-            1 / (1 - count + count / factor): tr("Operators are not alike: weigh them with their times."),
-            fast / before * factor: tr("What stays on the CPU still takes its time."),
-            before / (before - fast) if fast < before else math.inf: tr(
-                "The accelerator takes some time too."
-            ),
-        }
-        hint = next((text for value, text in known.items() if math.isclose(got, value, rel_tol=1e-6)), "")
-        raise Mistake(
-            tr(
-                "times {times_ms} ms, {accelerated} of {count} operators {factor:g} times faster: "
-                "{expected:.2f} times in all, got {got:.2f}",
-                times_ms=times_ms,
-                accelerated=sum(accelerated),
-                count=len(accelerated),
-                factor=factor,
-                expected=before / after,
-                got=got,
-            ),
-            hint,
-        )
+def check_replaced(answer: Callable[[list[Node], str, list[Node]], Sequence[Node]]) -> None:
+    """The same computation, written with other operators, in an order that can be executed."""
+    for seed in range(12):
+        nodes, parts = _graph(seed), PARTS[seed % len(PARTS)]
+        given = [(kind, list(reads)) for kind, reads in nodes]
+        found = answer(given, "GELU", [(kind, list(reads)) for kind, reads in parts])
+        got = [(str(kind), [int(read) for read in reads]) for kind, reads in found]
+        expected = replaced(nodes, "GELU", parts)
+        hint = _rewriting_hint(nodes, parts, got, expected)
+        if hint is not None:
+            raise Mistake(
+                tr(
+                    "{nodes} with {parts}: {expected}, got {got}",
+                    nodes=nodes,
+                    parts=parts,
+                    expected=expected,
+                    got=got,
+                ),
+                hint,
+            )
+
+
+def _values(nodes: Sequence[Node]) -> list[int]:
+    """A number for each node that tells what it computes, whatever its place in the list."""
+    values = [0]  # of the input
+    for kind, reads in nodes:
+        values.append(hash((kind, tuple(values[read + 1] for read in reads))))
+    return values[1:]
+
+
+def _rewriting_hint(
+    nodes: Sequence[Node], parts: Sequence[Node], got: Sequence[Node], expected: Sequence[Node]
+) -> str | None:
+    """What is wrong, "" where nobody knows, None where nothing is."""
+    if any(kind == "GELU" for kind, _ in got):
+        return tr("Every GELU must be gone, also the second one.")
+    if len(got) != len(expected):
+        return tr("Each GELU becomes as many nodes as there are parts; all others stay, one for one.")
+    if any(not -1 <= read < number for number, (_, reads) in enumerate(got) for read in reads):
+        return tr("A node reads what is computed before it: count the parts from where the first of them is.")
+    found, wanted = _values(got), _values(expected)
+    if sorted(found) == sorted(wanted) and found[-1] == wanted[-1]:
+        return None
+    for (kind, reads), (right, right_reads) in zip(got, expected, strict=True):
+        if (kind, list(reads)) != (right, list(right_reads)):
+            if kind != right:
+                return tr(
+                    "The nodes are of other kinds or in another order: parts belong where the GELU was."
+                )
+            if any(right == part for part, _ in parts):
+                return tr("In the parts, -1 is what the GELU reads, and k is part k of the same GELU.")
+            return tr("What is behind a GELU has moved: whoever reads it needs its new number.")
+    return ""

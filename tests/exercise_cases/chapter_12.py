@@ -1,21 +1,13 @@
 """Chapter 12: right answers, and the mistakes that students make, each with words of the hint it must get."""
 
+import math
+
 import numpy as np
 
 
 def fold(kernel, gamma, beta, mean, variance, epsilon):
     gain = gamma / np.sqrt(variance + epsilon)
     return kernel * gain, beta - mean * gain
-
-
-def peak(steps, size_bytes):
-    first, last = {}, {}
-    for position, (reads, writes) in enumerate(steps):
-        for tensor in (*reads, *writes):
-            first.setdefault(tensor, position)
-            last[tensor] = position
-    alive = [[t for t in first if first[t] <= p <= last[t]] for p in range(len(steps))]
-    return max(sum(size_bytes[tensor] for tensor in tensors) for tensors in alive)
 
 
 def placed(reads, supported):
@@ -25,12 +17,172 @@ def placed(reads, supported):
     return result
 
 
-def speed_up(times_ms, accelerated, factor):
-    after = sum(time / factor if fast else time for time, fast in zip(times_ms, accelerated, strict=True))
-    return sum(times_ms) / after
+def placed_by_sets(reads, supported):
+    """All that reads from an unsupported operator, collected until nothing is added."""
+    lost = {number for number, own in enumerate(supported) if not own}
+    while True:
+        more = {number for number, parents in enumerate(reads) if lost & set(parents)} - lost
+        if not more:
+            return tuple(number not in lost for number in range(len(reads)))
+        lost |= more
 
 
-SOLUTIONS = {"12.1": fold, "12.2": peak, "12.3": placed, "12.4": speed_up}
+def placed_by_arrays(reads, supported):
+    on_chip = np.array(supported)
+    for number, parents in enumerate(reads):
+        on_chip[number] &= on_chip[parents].all() if len(parents) else True
+    return on_chip
+
+
+def placed_downwards(reads, supported):
+    def is_placed(number):
+        return supported[number] and all(map(is_placed, reads[number]))
+
+    return [int(is_placed(number)) for number in range(len(reads))]
+
+
+def gelu(x, tanh, half=0.5, cube=lambda x: x * x * x, added=1):
+    return half * x * (added + tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * cube(x))))
+
+
+def gelu_in_steps(x, tanh):
+    square = x * x
+    inner = x + np.float64(0.044715) * square * x
+    return (x + x * tanh(inner * np.sqrt(2 / np.pi))) / 2
+
+
+def gelu_expanded(x, tanh):
+    return x / 2 + x / 2 * tanh(0.79788456 * x + 0.03567740814 * x**3)
+
+
+def gelu_by_loops(x, tanh):
+    return np.array([gelu(value, tanh) for value in x.ravel()]).reshape(x.shape)
+
+
+def gelu_by_erf(x, tanh):
+    return np.vectorize(lambda value: value * (1 + math.erf(value / math.sqrt(2))) / 2)(x)
+
+
+def replaced(nodes, kind, parts, first=0, moved=True):
+    result, place = [], {-1: -1}
+    for number, (own, reads) in enumerate(nodes):
+        inputs, start = [place[read] for read in reads] if moved else list(reads), len(result)
+        if own == kind:
+            for part, part_reads in parts:
+                result.append((part, [inputs[first] if read < 0 else start + read for read in part_reads]))
+        else:
+            result.append((own, inputs))
+        place[number] = len(result) - 1
+    return result
+
+
+def replaced_by_counting(nodes, kind, parts):
+    """New numbers first: each replaced node before moves what follows by len(parts) - 1."""
+    extra = [0, *np.cumsum([(len(parts) - 1) * (own == kind) for own, _ in nodes])]
+    result = []
+    for number, (own, reads) in enumerate(nodes):
+        inputs = [read if read < 0 else read + extra[read + 1] for read in reads]
+        if own != kind:
+            result.append([own, inputs])
+            continue
+        for part, part_reads in parts:
+            result.append([part, [inputs[0] if r < 0 else number + extra[number] + r for r in part_reads]])
+    return result
+
+
+def replaced_one_by_one(nodes, kind, parts):
+    """Replace the first, renumber all that follow, and look again."""
+    nodes = [(own, tuple(reads)) for own, reads in nodes]
+    while kind in [own for own, _ in nodes]:
+        at = [own for own, _ in nodes].index(kind)
+        source, more = nodes[at][1][0], len(parts) - 1
+        new = [(part, tuple(source if r == -1 else at + r for r in reads)) for part, reads in parts]
+        behind = [(own, tuple(r + more * (r >= at) for r in reads)) for own, reads in nodes[at + 1 :]]
+        nodes = nodes[:at] + new + behind
+    return nodes
+
+
+def replaced_by_recursion(nodes, kind, parts):
+    """Operators as they are asked for: another order, the same computation."""
+    result, done = [], {-1: -1}
+
+    def number_of(index):
+        if index not in done:
+            own, reads = nodes[index]
+            inputs = [number_of(read) for read in reads]
+            start = len(result)
+            for part, part_reads in parts if own == kind else [(own, range(len(inputs)))]:
+                asked = part_reads if own == kind else []
+                result.append((part, [inputs[0] if r < 0 else start + r for r in asked] or inputs))
+            done[index] = len(result) - 1
+        return done[index]
+
+    for index in range(len(nodes)):
+        number_of(index)
+    return result
+
+
+def replaced_once(nodes, kind, parts):
+    at = [own for own, _ in nodes].index(kind)
+    kept = [
+        ("later" if own == kind and number > at else own, reads) for number, (own, reads) in enumerate(nodes)
+    ]
+    return [(kind if own == "later" else own, reads) for own, reads in replaced(kept, kind, parts)]
+
+
+def parts_unshifted(nodes, kind, parts):
+    result, place = [], {-1: -1}
+    for number, (own, reads) in enumerate(nodes):
+        inputs = [place[read] for read in reads]
+        new = (
+            [(p, [inputs[0] if r < 0 else r for r in rs]) for p, rs in parts]
+            if own == kind
+            else [(own, inputs)]
+        )
+        result += new
+        place[number] = len(result) - 1
+    return result
+
+
+def parts_at_the_input(nodes, kind, parts):
+    """-1 taken for the input of the model."""
+    right = replaced(nodes, kind, parts)
+    marked = replaced(nodes, kind, [(f"new {p}", rs) for p, rs in parts])
+    starts = [i for i, (own, _) in enumerate(marked) if own.startswith("new")]
+    result = list(right)
+    for place, number in enumerate(starts):
+        reads = parts[place % len(parts)][1]
+        result[number] = (
+            right[number][0],
+            [-1 if r < 0 else now for r, now in zip(reads, right[number][1], strict=True)],
+        )
+    return result
+
+
+SOLUTIONS = {"12.1": fold, "12.2": placed, "12.3": gelu, "12.4": replaced}
+ALSO_RIGHT = (
+    (
+        "12.1",
+        lambda k, g, b, m, v, e: [k * (g / (v + e) ** 0.5)[None, None, None], b - m * g / (v + e) ** 0.5],
+    ),
+    (
+        "12.1",
+        lambda k, g, b, m, v, e: (
+            np.einsum("hwio,o->hwio", k, g * (v + e) ** -0.5),
+            b - m * g * (v + e) ** -0.5,
+        ),
+    ),
+    ("12.1", lambda k, g, b, m, v, e: tuple(part.astype(np.float32) for part in fold(k, g, b, m, v, e))),
+    ("12.2", placed_by_sets),
+    ("12.2", placed_by_arrays),
+    ("12.2", placed_downwards),
+    ("12.3", gelu_in_steps),
+    ("12.3", gelu_expanded),
+    ("12.3", gelu_by_loops),
+    ("12.4", replaced_by_counting),
+    ("12.4", replaced_one_by_one),
+    ("12.4", replaced_by_recursion),
+)
 
 
 def with_gain(gain, bias=lambda beta, mean, gain: beta - mean * gain):
@@ -45,20 +197,12 @@ def right_gain(gamma, variance, epsilon):
     return gamma / np.sqrt(variance + epsilon)
 
 
-def around(steps, size_bytes):
-    return max(sum(size_bytes[t] for t in (*reads, *writes)) for reads, writes in steps)
-
-
 def cut_in_order(reads, supported):
     return [all(supported[: index + 1]) for index in range(len(supported))]
 
 
 def direct_parents(reads, supported):
     return [own and all(supported[p] for p in row) for own, row in zip(supported, reads, strict=True)]
-
-
-def share(accelerated):
-    return sum(accelerated) / len(accelerated)
 
 
 WRONG = (
@@ -71,17 +215,41 @@ WRONG = (
     ("12.1", with_gain(right_gain, lambda beta, mean, gain: beta - mean), "scaled as well"),
     ("12.1", with_gain(right_gain, lambda beta, mean, gain: beta), "not been subtracted"),
     ("12.1", lambda kernel, *_: kernel, "Return two arrays"),
-    ("12.2", lambda steps, size_bytes: sum(size_bytes.values()), "the sum of all tensors"),
-    ("12.2", around, "think of a shortcut"),
-    ("12.2", lambda steps, size_bytes: max(size_bytes.values()), "at the same time"),
-    ("12.3", lambda reads, supported: supported, "So Vela does it"),
-    ("12.3", direct_parents, "ask where it landed"),
-    ("12.3", cut_in_order, "another branch goes on"),
-    ("12.4", lambda times, fast, factor: sum(times) / speed_up(times, fast, factor), "time after"),
-    ("12.4", lambda times, fast, factor: 1 / speed_up(times, fast, factor), "turn it round"),
-    ("12.4", lambda times, fast, factor: factor, "Only the part"),
-    ("12.4", lambda times, fast, factor: share(fast) * factor, "weigh them"),
-    ("12.4", lambda times, fast, factor: 1 / (1 - share(fast) + share(fast) / factor), "weigh them"),
-    ("12.4", lambda times, fast, factor: 0.9 * factor, "still takes its time"),
-    ("12.4", lambda times, fast, factor: sum(times) / times[-1], "takes some time too"),
+    ("12.2", lambda reads, supported: supported, "So Vela does it"),
+    ("12.2", direct_parents, "ask where it landed"),
+    ("12.2", cut_in_order, "another branch goes on"),
+    ("12.1", lambda k, g, b, m, v, e: fold(k, g, b, m, v, 1e-3), "not the same everywhere"),
+    (
+        "12.2",
+        lambda reads, supported: [True, True, False, False, False],
+        "got [True, True, False, False, False]",
+    ),
+    (
+        "12.2",
+        lambda reads, supported: placed(reads, supported) if len(reads) < 7 else supported,
+        "So Vela does it",
+    ),
+    ("12.3", lambda x, tanh: gelu(x, tanh, cube=lambda x: 0), "The cube is missing"),
+    ("12.3", lambda x, tanh: gelu(x, tanh, half=1), "one half is missing"),
+    ("12.3", lambda x, tanh: gelu(x, tanh, added=0), "1 is added"),
+    ("12.3", lambda x, tanh: gelu(x, tanh, cube=lambda x: x * x), "not x * x"),
+    ("12.3", lambda x, tanh: x * (1 + tanh(0.851 * x)) / 2, "off by up to 0.02"),
+    ("12.3", lambda x, tanh: np.maximum(x, 0), "That is ReLU"),
+    ("12.3", gelu_by_erf, "that is handed over"),
+    ("12.3", lambda x, tanh: 0.8412, "one value for each"),
+    ("12.4", replaced_once, "also the second one"),
+    ("12.4", lambda nodes, kind, parts: replaced(nodes, kind, parts[-1:]), "as many nodes as"),
+    ("12.4", lambda nodes, kind, parts: replaced(nodes, kind, parts, moved=False), "needs its new number"),
+    ("12.4", parts_unshifted, "-1 is what the GELU reads"),
+    (
+        "12.4",
+        lambda nodes, kind, parts: [(own, [len(nodes) + 9]) for own, _ in replaced(nodes, kind, parts)],
+        "count the parts",
+    ),
+    ("12.4", parts_at_the_input, "-1 is what the GELU reads"),
+    (
+        "12.4",
+        lambda nodes, kind, parts: [("ADD", reads) for _, reads in replaced(nodes, kind, parts)],
+        "another order",
+    ),
 )

@@ -1,0 +1,233 @@
+"""A queue between threads and a stage of a pipeline, as chapter 10 asks for them, and their checks."""
+
+from __future__ import annotations
+
+import random
+import threading
+import types
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from edgelab.exercises.registry import Mistake
+from edgelab.texts import tr
+
+
+def channel(capacity: int) -> tuple[Callable[[Any], int], Callable[[], Any], Callable[[], None]]:
+    """put, get and close of a queue between two threads; what is full drops its oldest frame."""
+    frames: deque[Any] = deque()
+    changed = threading.Condition()
+    is_closed = False
+
+    def put(frame: Any) -> int:
+        dropped = 0
+        with changed:
+            while len(frames) >= capacity:
+                frames.popleft()
+                dropped += 1
+            frames.append(frame)
+            changed.notify()
+        return dropped
+
+    def get() -> Any:
+        with changed:
+            while not frames and not is_closed:
+                changed.wait()
+            return frames.popleft() if frames else None
+
+    def close() -> None:
+        nonlocal is_closed
+        with changed:
+            is_closed = True
+            changed.notify_all()
+
+    return put, get, close
+
+
+def stage(
+    get: Callable[[], Any], work: Callable[[Any], Any], put: Callable[[Any], Any], close: Callable[[], None]
+) -> None:
+    """Take, work, hand on until nothing comes any more; then tell those behind, whatever has happened."""
+    try:
+        while (frame := get()) is not None:
+            put(work(frame))
+    finally:
+        close()
+
+
+PATIENCE_S = 5.0  # a right answer takes milliseconds, also on a busy machine
+NEVER = object()
+
+
+def _within_patience(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns; `NEVER` if it does not come back. Its exception is raised here."""
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            results.append(function(*arguments))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    if errors:
+        raise errors[0]
+    return results[0] if results else NEVER
+
+
+def check_channel(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> None:
+    """put, get and close: bounded, in order, oldest dropped, and nobody waits for ever."""
+    for capacity in (1, 2, 5):
+        made = answer(capacity)
+        if not isinstance(made, tuple | list) or len(made) != 3 or not all(map(callable, made)):
+            raise Mistake(tr("three functions are expected: put, get, close"), tr("return put, get, close"))
+        put, get, close = made
+        dropped = [put(frame) for frame in range(7)]
+        expected = [int(number >= capacity) for number in range(7)]
+        if dropped != expected or any(isinstance(count, bool) for count in dropped):
+            raise Mistake(
+                tr(
+                    "capacity {capacity}, 7 frames put: dropped {expected}, got {dropped}",
+                    capacity=capacity,
+                    expected=expected,
+                    dropped=dropped,
+                ),
+                tr("put returns how many frames were dropped by this call: make room as in exercise 10.4."),
+            )
+        _check_taken(get, [range(7)[-capacity]], capacity)
+        put("last")
+        close()
+        _check_taken(get, [*range(7)[7 - capacity + 1 :], "last", None, None], capacity)
+    if isinstance(answer, types.FunctionType):  # a grader calls into another process, one call at a time
+        _check_waiting(answer)
+
+
+def _check_taken(get: Callable[[], Any], expected: list[Any], capacity: int) -> None:
+    """What get gives, one after the other, without waiting."""
+    for frame in expected:
+        got = _within_patience(get)
+        if got is NEVER:
+            raise Mistake(
+                tr(
+                    "capacity {capacity}: get should give {frame!r}, it never returns",
+                    capacity=capacity,
+                    frame=frame,
+                ),
+                tr("Closed and empty: get returns None. Opened again by nobody, it must not wait."),
+            )
+        if got != frame:
+            raise Mistake(
+                tr(
+                    "capacity {capacity}: get should give {frame!r}, got {got!r}",
+                    capacity=capacity,
+                    frame=frame,
+                    got=got,
+                ),
+                tr("After close, what still waits is given out first, and only then None.")
+                if got is None
+                else tr("The oldest frame that waits comes first: popleft()."),
+            )
+
+
+def _check_waiting(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> None:
+    """Threads that wait in get: woken by put, and all of them by close."""
+    put, get, close = answer(2)
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda: results.append(get()), daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    threads[0].join(0.2)
+    if results:
+        raise Mistake(
+            tr("get on an empty queue returned {got!r} at once", got=results[0]),
+            tr("get waits until a frame comes or the queue is closed: while ...: changed.wait()."),
+        )
+    if _within_patience(put, "frame") is NEVER:
+        raise Mistake(
+            tr("put never returns while another thread waits in get"),
+            tr("Wait with changed.wait(): it lets go of the lock; sleeping inside `with` does not."),
+        )
+    _wait_for(lambda: len(results) == 1)
+    if results != ["frame"]:
+        raise Mistake(
+            tr("three threads wait in get, one frame is put: they got {got}", got=results),
+            tr("put must notify: without it, whoever waits sleeps on.")
+            if not results
+            else tr("A thread may be woken for nothing: look again, with while, not with if."),
+        )
+    _within_patience(close)
+    _wait_for(lambda: len(results) == 3)
+    if results[1:] != [None, None]:
+        raise Mistake(
+            tr("two threads wait in get when the queue is closed: they got {got}", got=results[1:]),
+            tr("close must wake all who wait: notify_all."),
+        )
+
+
+def _wait_for(is_done: Callable[[], bool]) -> None:
+    """Until it is done, or patience ends."""
+    tick = threading.Event()
+    for _ in range(int(PATIENCE_S / 0.01)):
+        if is_done():
+            return
+        tick.wait(0.01)
+
+
+class _Broken(Exception):  # noqa: N818 - what a stage may meet, not an error of this course
+    """A work that fails."""
+
+
+def check_stage(answer: Callable[..., None]) -> None:
+    """Takes until None, hands on in order, closes once: also when the work fails."""
+    rng = random.Random(106)
+    for frames in ([], [0, "", 5], [rng.randint(0, 3) for _ in range(9)]):
+        waiting, told = deque([*frames, None]), []
+        answer(
+            lambda waiting=waiting, told=told: waiting.popleft() if waiting else told.append("get"),
+            lambda frame: ("made of", frame),
+            lambda frame, told=told: told.append(tuple(frame)),
+            lambda told=told: told.append("close"),
+        )
+        expected = [*(("made of", frame) for frame in frames), "close"]
+        if told != expected:
+            raise Mistake(
+                tr("frames {frames}: {expected}, got {told}", frames=frames, expected=expected, told=told),
+                _stage_hint(told, expected),
+            )
+    _check_failing_stage(answer)
+
+
+def _stage_hint(told: list[Any], expected: list[Any]) -> str:
+    if "close" not in told:
+        return tr("Nobody tells the next stage that no more will come: call close().")
+    if told.count("close") > 1 or told[-1] != "close":
+        return tr("close() comes once, after the last frame.")
+    if len(told) < len(expected):
+        return tr("A frame may be 0 or empty; only None is the end: is not None.")
+    return tr("Put what work makes of each frame, each frame once.")
+
+
+def _check_failing_stage(answer: Callable[..., None]) -> None:
+    """A work that raises an exception: the stage behind must not wait for ever."""
+    told: list[str] = []
+
+    def fail(frame: Any) -> None:
+        raise _Broken("this frame cannot be worked on")
+
+    try:
+        answer(lambda: 1, fail, lambda frame: told.append("put"), lambda: told.append("close"))
+    except Exception as error:
+        if "this frame cannot be worked on" not in str(error):
+            raise
+    else:
+        told.append("hidden")
+    if told != ["close"]:
+        raise Mistake(
+            tr("work fails on the first frame: {expected}, got {told}", expected=["close"], told=told),
+            tr("Do not catch the exception: with finally, close() is called and the error is still seen.")
+            if "hidden" in told
+            else tr("When work fails, the stage behind waits for ever: call close() in a finally."),
+        )
