@@ -13,7 +13,9 @@ from edgelab.verification.comparison import (
     confusion_matrix,
 )
 from edgelab.verification.intervals import (
+    MARGIN_POINTS,
     THRESHOLD_POINTS,
+    chance_of_verdict,
     images_needed,
     paired_interval,
     proportion_interval,
@@ -22,10 +24,12 @@ from edgelab.verification.layers import per_layer_error
 from edgelab.verification.output_error import OutputError, output_error, snr_db
 
 __all__ = [
+    "MARGIN_POINTS",
     "THRESHOLD_POINTS",
     "ClassScores",
     "Comparison",
     "OutputError",
+    "chance_of_verdict",
     "class_scores",
     "compare",
     "compare_outputs",
