@@ -74,6 +74,7 @@ class Result:
         runtime_version: name and version of what executed the model.
         samples: the timings behind the value.
         placement: "31 of 31 operators" on the accelerator.
+        image_count: pictures behind an accuracy or an agreement; 0 where that is unknown.
         created: UTC time, ISO 8601.
 
     Raises:
@@ -94,6 +95,7 @@ class Result:
     runtime_version: str = ""
     samples: Samples | None = None
     placement: str = ""
+    image_count: int = 0
     created: str = field(default_factory=_now)
 
     def __post_init__(self) -> None:

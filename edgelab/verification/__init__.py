@@ -20,7 +20,7 @@ from edgelab.verification.intervals import (
     paired_interval,
     proportion_interval,
 )
-from edgelab.verification.layers import per_layer_error
+from edgelab.verification.layers import LayerOutput, layer_outputs, per_layer_error
 from edgelab.verification.output_error import OutputError, output_error, snr_db
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "THRESHOLD_POINTS",
     "ClassScores",
     "Comparison",
+    "LayerOutput",
     "OutputError",
     "chance_of_verdict",
     "class_scores",
@@ -35,6 +36,7 @@ __all__ = [
     "compare_outputs",
     "confusion_matrix",
     "images_needed",
+    "layer_outputs",
     "output_error",
     "paired_interval",
     "per_layer_error",
