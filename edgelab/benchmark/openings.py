@@ -29,13 +29,14 @@ from edgelab.benchmark.measuring import (
 )
 from edgelab.benchmark.statistics import SAME, opening_ratio, relative_medians
 from edgelab.errors import InputError
-from edgelab.machine.state import Watch
+from edgelab.machine.state import MAX_OTHER_CORES, MachineState, Watch
 from edgelab.runtime import Session
 from edgelab.texts import tr
 
 OPENINGS = 10
 MOST_SECONDS = 3.0  # of timed runs, per candidate
 MOST_RUNS = 200  # of one opening
+MOST_TRIES = 3  # rounds tried for each that counts, while other programs disturb
 
 
 class _Candidate:
@@ -45,7 +46,8 @@ class _Candidate:
         self.open_session, self.seed = open_session, seed
         self.openings_ms: list[np.ndarray] = []
         self.warm_up_ms: list[np.ndarray] = []
-        self.energy_mj, self.energy_note, self.meter_is_there = 0.0, "", True
+        self.energies_mj: list[float] = []
+        self.energy_note, self.meter_is_there = "", True
         self.last: tuple[Session, tuple[np.ndarray, ...]]
 
     def open_and_time(self, seconds: float) -> None:
@@ -63,15 +65,20 @@ class _Candidate:
                     if meter:
                         meter.sample()
             self.meter_is_there = meter is not None
-            self.energy_mj += meter.energy_mj() if meter else 0.0
+            self.energies_mj.append(meter.energy_mj() if meter else 0.0)
             self.openings_ms.append(np.array(samples))
             self.last = session, inputs
+
+    def keep(self, rounds: np.ndarray) -> None:
+        """Forget all rounds but these."""
+        self.openings_ms = [self.openings_ms[index] for index in rounds]
+        self.energies_mj = [self.energies_mj[index] for index in rounds]
 
     @property
     def medians_ms(self) -> np.ndarray:
         return np.array([np.median(samples) for samples in self.openings_ms])
 
-    def measurement(self, machine) -> Measurement:
+    def measurement(self, machine: MachineState) -> Measurement:
         samples = np.concatenate(self.openings_ms)
         session, inputs = self.last
         return summarize(
@@ -80,7 +87,7 @@ class _Candidate:
             samples,
             np.concatenate(self.warm_up_ms),
             interval=(0.0, 0.0),  # the openings decide it
-            energy_mj=self.energy_mj / len(samples) if self.meter_is_there else None,
+            energy_mj=sum(self.energies_mj) / len(samples) if self.meter_is_there else None,
             energy_note=self.energy_note,
             machine=machine,
             openings_ms=tuple(self.openings_ms),
@@ -98,7 +105,9 @@ def compare_openings(
 ) -> Ranking:
     """Open, warm up, time and close each candidate again and again, in turns, and rank them.
 
-    The order is random in each round.
+    The order is random in each round. A round in which other programs kept more than a quarter of a core
+    busy is repeated, up to twice; when that does not help, the quietest rounds count, and the machine is
+    called noisy.
 
     Args:
         openers: functions that open a session, by name: `lambda: targets.get("cpu").open(path)`.
@@ -125,12 +134,13 @@ def compare_openings(
     names = list(openers)
     baseline = check_baseline(names, baseline)
     candidates = {name: _Candidate(openers[name], seed) for name in names}
-    rng, watch = np.random.default_rng(seed), Watch()
-    turns = [names[index] for _ in range(openings) for index in rng.permutation(len(names))]
-    for name in tqdm(turns, desc="opening", leave=False, disable=not progress):
-        candidates[name].open_and_time(max_seconds / openings)
+    watch = Watch()
+    others = _take_rounds(candidates, openings, max_seconds / openings, seed, progress)
+    quietest = np.sort(np.argsort(others, kind="stable")[:openings])
+    for candidate in candidates.values():
+        candidate.keep(quietest)
     medians = {name: candidates[name].medians_ms for name in names}
-    machine = watch.state(relative_medians(medians))
+    machine = watch.state(relative_medians(medians), other_cores=float(np.mean(others[quietest])))
     measurements = {name: candidates[name].measurement(machine) for name in names}
     ratio = {(a, b): opening_ratio(medians[a], medians[b]) for a in names for b in names if a != b}
     ranks = {a: 1 + sum(ratio[a, b].low > 1 + SAME for b in names if b != a) for a in names}
@@ -143,6 +153,26 @@ def compare_openings(
         ties={a: tuple(b for b in names if b != a and not ratio[a, b].shows_difference) for a in names},
         rounds=openings,
     )
+
+
+def _take_rounds(
+    candidates: dict[str, _Candidate], openings: int, seconds: float, seed: int, progress: bool
+) -> np.ndarray:
+    """Open every candidate once a round until enough rounds were quiet.
+
+    Returns how many cores other programs kept busy in each round. By that rounds are chosen, never by how long
+    the runs took.
+    """
+    rng, names, others, quiet = np.random.default_rng(seed), list(candidates), [], 0
+    with tqdm(total=openings, unit="round", desc="opening", leave=False, disable=not progress) as bar:
+        while len(others) < MOST_TRIES * openings and quiet < openings:
+            watch = Watch()
+            for index in rng.permutation(len(names)):
+                candidates[names[index]].open_and_time(seconds)
+            others.append(watch.other_cores())
+            quiet += others[-1] <= MAX_OTHER_CORES
+            bar.update(quiet - bar.n)
+    return np.array(others)
 
 
 def measure_openings(open_session: Callable[[], Session], **limits: int | float) -> Measurement:
