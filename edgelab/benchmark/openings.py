@@ -160,8 +160,8 @@ def _take_rounds(
 ) -> np.ndarray:
     """Open every candidate once a round until enough rounds were quiet.
 
-    Returns how many cores other programs kept busy in each round. By that rounds are chosen, never by how long
-    the runs took.
+    Returns how many cores other programs kept busy in each round. By that rounds are chosen, never by how
+    long the runs took.
     """
     rng, names, others, quiet = np.random.default_rng(seed), list(candidates), [], 0
     with tqdm(total=openings, unit="round", desc="opening", leave=False, disable=not progress) as bar:
