@@ -28,6 +28,7 @@ def test_layer_outputs_are_what_the_errors_are_made_of(files, patterns):
     images = patterns.test_images[:4]
     paths = files / "float.tflite", files / "int8.tflite"
     layers, frame = verification.layer_outputs(*paths, images), verification.per_layer_error(*paths, images)
+    frame = frame[frame["dtype"].isin(["int8", "uint8"])]  # this model ends with real numbers
     assert [layer.layer for layer in layers] == list(frame["layer"])
     for layer, expected in zip(layers, frame["snr_db"], strict=True):
         assert layer.codes.dtype.kind in "iu" and layer.codes.shape == layer.real.shape
