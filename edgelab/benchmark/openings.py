@@ -49,6 +49,7 @@ class _Candidate:
         self.energies_mj: list[float] = []
         self.energy_note, self.meter_is_there = "", True
         self.last: tuple[Session, tuple[np.ndarray, ...]]
+        self.range_ms: tuple[float, float]
 
     def open_and_time(self, seconds: float) -> None:
         """One opening: warm up, then time runs for so long; at least five."""
@@ -70,7 +71,8 @@ class _Candidate:
             self.last = session, inputs
 
     def keep(self, rounds: np.ndarray) -> None:
-        """Forget all rounds but these."""
+        """Forget all rounds but these, and note how far apart all were."""
+        self.range_ms = float(self.medians_ms.min()), float(self.medians_ms.max())
         self.openings_ms = [self.openings_ms[index] for index in rounds]
         self.energies_mj = [self.energies_mj[index] for index in rounds]
 
@@ -86,7 +88,7 @@ class _Candidate:
             inputs,
             samples,
             np.concatenate(self.warm_up_ms),
-            interval=(0.0, 0.0),  # the openings decide it
+            interval=self.range_ms,
             energy_mj=sum(self.energies_mj) / len(samples) if self.meter_is_there else None,
             energy_note=self.energy_note,
             machine=machine,
