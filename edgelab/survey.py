@@ -106,6 +106,7 @@ class Survey:
                 origin = {
                     "provenance": entry.run_provenance,
                     "source": f"{self.image_count} test images",
+                    "image_count": self.image_count,
                 }
                 found.append(
                     results.Result("accuracy", entry.comparison.candidate_accuracy, **common, **origin)

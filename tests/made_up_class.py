@@ -17,28 +17,44 @@ from edgelab.machine import artifacts
 NOTEBOOKS = artifacts.PROJECT_ROOT / "notebooks"
 CHAPTER = "08_verify"
 
-VERDICT = """
-def verdict(low, high, threshold):
-    if high < threshold:
-        return "pass"
-    return "fail" if low > threshold else "undecided"
+INTERVAL = """
+def paired_interval(lost, gained, count):
+    b, c, n = lost + 1, gained + 1, count + 2
+    reach = 1.96 * np.sqrt(b + c - (b - c) ** 2 / n) / n
+    return 100 * ((b - c) / n - reach), 100 * ((b - c) / n + reach)
 """
-QUANTIZE = """
-def quantize(real, scale, zero_point):
-    return np.clip(np.rint(real / scale) + zero_point, 0, 255).astype(np.uint8)
+CHANCE = """
+def chance_of_verdict(interval, lost_share, gained_share, count, threshold, draws):
+    shares = [lost_share, gained_share, 1 - lost_share - gained_share]
+    lost, gained, _ = np.random.default_rng(1).multinomial(count, shares, size=draws).T
+    low, high = interval(lost, gained, count)
+    return np.mean((high < threshold) | (low > threshold))
+"""
+LAYERS = """
+def layer_snr_db(floats, codes, scales, zero_points):
+    found = []
+    for real, code, scale, zero_point in zip(floats, codes, scales, zero_points):
+        noise = np.sum((real - scale * (code.astype(float) - zero_point)) ** 2)
+        found.append(10 * np.log10(np.sum(real**2) / noise))
+    return found
 """
 FALL = """
-def steepest_fall(snr_db):
-    return int(np.argmin(np.diff(snr_db))) + 1
+def steepest_fall(snr_db, inputs):
+    layers = [layer for layer, read in enumerate(inputs) if read]
+    return max(layers, key=lambda layer: min(snr_db[k] for k in inputs[layer]) - snr_db[layer])
+"""
+CONFUSION = """
+def confusion_matrix(labels, answers, class_count):
+    return np.bincount(labels * class_count + answers, minlength=class_count**2).reshape(class_count, -1)
 """
 F1 = """
 def f1_score(m, c):
     return 2 * m[c, c] / (m[c].sum() + m[:, c].sum())
 """
-RIGHT = [VERDICT, QUANTIZE, FALL, F1]
-WITHOUT_UNDECIDED = "def verdict(low, high, threshold): return 'pass' if high < threshold else 'fail'"
-CUT_OFF = "def quantize(real, scale, zero_point): return (real / scale + zero_point).astype(np.uint8)"
-ONE_EARLY = "def steepest_fall(snr_db): return int(np.argmin(np.diff(snr_db)))"
+RIGHT = [INTERVAL, CHANCE, LAYERS, FALL, CONFUSION, F1]
+WITHOUT_IMAGINARY = INTERVAL.replace("lost + 1, gained + 1, count + 2", "lost, gained, count")
+PASSES_ONLY = CHANCE.replace(" | (low > threshold)", "")
+AS_LISTED = "def steepest_fall(snr_db, inputs): return int(np.argmin(np.diff(snr_db))) + 1"
 PRECISION = "def f1_score(m, c): return m[c, c] / m[:, c].sum()"
 
 
@@ -77,8 +93,8 @@ def solutions(name: str) -> list[str]:
 def doing(code: str) -> str:
     """An answer to exercise 1 that does something, and then what is right."""
     lines = "\n".join(f"    {line}" for line in code.splitlines())
-    return f"def verdict(low, high, threshold):\n{lines}\n    return right(low, high, threshold)\n" + (
-        VERDICT.replace("verdict", "right")
+    return f"def paired_interval(*counts):\n{lines}\n    return right(*counts)\n" + (
+        INTERVAL.replace("paired_interval", "right")
     )
 
 
@@ -112,32 +128,33 @@ def write(folder: Path) -> None:
     quantize = solutions("04_quantize")
     one_chapter = {
         "ada": RIGHT,
-        "bao": [VERDICT, CUT_OFF, FALL, None],
-        "chidi": [WITHOUT_UNDECIDED, QUANTIZE, ONE_EARLY, F1],
-        "dana": [WITHOUT_UNDECIDED, CUT_OFF, ONE_EARLY, PRECISION],
-        "emil": [VERDICT, CUT_OFF, None, None],
+        "bao": [INTERVAL, PASSES_ONLY, LAYERS, FALL, None, None],
+        "chidi": [WITHOUT_IMAGINARY, CHANCE, LAYERS, AS_LISTED, CONFUSION, F1],
+        "dana": [WITHOUT_IMAGINARY, PASSES_ONLY, None, AS_LISTED, None, PRECISION],
+        "emil": [INTERVAL, PASSES_ONLY],
         "fatima": [],
-        "gus": ["def verdict(low, high:\n  return", QUANTIZE, FALL, F1],
-        "hana": [VERDICT, "def quantize(real, scale, zero): return reel / scale", FALL, F1],
-        "ivan": [doing("import ctypes\nctypes.string_at(0)"), QUANTIZE, FALL, F1],
-        "joy": ["import sys\nsys.exit(0)", QUANTIZE, FALL, F1],
-        "kofi": ["import os\nos._exit(0)", QUANTIZE, FALL, F1],
-        "lena": [doing("while True: pass"), QUANTIZE, FALL, PRECISION],
-        "mika": [doing("import time\ntime.sleep(10**6)"), QUANTIZE],
-        "nia": [doing("import os\nwhile True: os.fork()"), QUANTIZE],
-        "omar": [doing("bytearray(10**12)"), CUT_OFF],
-        "pia": [doing("print('x' * 10**8)"), QUANTIZE, FALL, F1],
+        "gus": ["def paired_interval(lost, gained:\n  return", *RIGHT[1:]],
+        "hana": [INTERVAL, "def chance_of_verdict(*given): return drawn.mean()", *RIGHT[2:]],
+        "ivan": [doing("import ctypes\nctypes.string_at(0)"), *RIGHT[1:]],
+        "joy": ["import sys\nsys.exit(0)", *RIGHT[1:]],
+        "kofi": ["import os\nos._exit(0)", *RIGHT[1:]],
+        "lena": [doing("while True: pass"), *RIGHT[1:5], PRECISION],
+        "mika": [doing("import time\ntime.sleep(10**6)"), CHANCE],
+        "nia": [doing("import os\nwhile True: os.fork()"), CHANCE],
+        "omar": [doing("bytearray(10**12)"), PASSES_ONLY],
+        "pia": [doing("print('x' * 10**8)"), *RIGHT[1:]],
         "quinn": [doing("return 'x' * 10**9")],
         "sven": [doing(f"open({home!r} + '/owned', 'w')")],
         "tara": [f"print(open({course!r} + '/edgelab/exercises/chapter_08.py').read())"],
         "uma": [
-            "from edgelab import exercises\nexercises.check = lambda *a: 'solved'\ndef verdict(*a): return 1"
+            "from edgelab import exercises\nexercises.check = lambda *a: 'solved'\n"
+            "def paired_interval(*a): return 1"
         ],
         "wen": [doing("import socket\nsocket.create_connection(('example.org', 80))")],
-        "xaver": [doing("import os\nos.kill(os.getppid(), 9)"), QUANTIZE],
+        "xaver": [doing("import os\nos.kill(os.getppid(), 9)"), CHANCE],
         "yara": [
             "import os\nclass Bomb(str):\n    def __reduce__(self): return (os.system, ('touch ~/owned',))\n"
-            "def verdict(*a): return Bomb('pass')"
+            "def paired_interval(*a): return Bomb('pass')"
         ],
     }
     made: dict[str, dict] = {f"{name}.ipynb": notebook(answers) for name, answers in one_chapter.items()}
@@ -145,10 +162,10 @@ def write(folder: Path) -> None:
         "viktor.ipynb": boasting(notebook([])),
         "Åsa Öztürk 山田.ipynb": with_lost_ids(notebook(RIGHT)),
         "rosa/08_verify.ipynb": shuffled(notebook(RIGHT)),
-        "=HYPERLINK(evil)/08_verify.ipynb": notebook([VERDICT]),
+        "=HYPERLINK(evil)/08_verify.ipynb": notebook([INTERVAL]),
         # Handed in twice, and a second chapter.
-        "tom/08_verify.ipynb": notebook([WITHOUT_UNDECIDED, QUANTIZE]),
-        "tom/08_verify (1).ipynb": notebook([VERDICT, QUANTIZE]),
+        "tom/08_verify.ipynb": notebook([WITHOUT_IMAGINARY, CHANCE]),
+        "tom/08_verify (1).ipynb": notebook([INTERVAL, CHANCE]),
         "tom/04_quantize.ipynb": notebook(quantize[:2], "04_quantize"),
     }
     # Every chapter in one folder.
@@ -158,7 +175,9 @@ def write(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(handed_in), encoding="utf-8")
     (folder / "zoe.ipynb").write_text('{"cells": [', encoding="utf-8")
-    (folder / "viktor.json").write_text('{"solved": ["08.1", "08.2", "08.3", "08.4"]}', encoding="utf-8")
+    (folder / "viktor.json").write_text(
+        '{"solved": ["08.1", "08.2", "08.3", "08.4", "08.5", "08.6"]}', encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

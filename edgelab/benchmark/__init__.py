@@ -1,13 +1,15 @@
 """Honest timing: warm-up, intervals, turns, and a verdict on the machine's calm.
 
-`measuring` times one session, `comparing` several in turns, `statistics` says when two are a tie,
+`measuring` times one session, `comparing` several in turns, `openings` opens them again and again, so that a
+repetition finds the same; `statistics` says what is a tie, and
 `profiler` asks the runtime for the time of each operator.
 """
 
 from edgelab.benchmark.comparing import Ranking, compare
 from edgelab.benchmark.measuring import Measurement, measure, sample_inputs, time_runs, warm_up
+from edgelab.benchmark.openings import compare_openings, measure_openings
 from edgelab.benchmark.profiler import OperatorProfile, kinds_table, operator_profile
-from edgelab.benchmark.statistics import SpeedUp, bootstrap_interval
+from edgelab.benchmark.statistics import SpeedUp, bootstrap_interval, repetition_interval, t_quantile
 
 __all__ = [
     "Measurement",
@@ -16,10 +18,14 @@ __all__ = [
     "SpeedUp",
     "bootstrap_interval",
     "compare",
+    "compare_openings",
     "kinds_table",
     "measure",
+    "measure_openings",
     "operator_profile",
+    "repetition_interval",
     "sample_inputs",
+    "t_quantile",
     "time_runs",
     "warm_up",
 ]

@@ -50,9 +50,9 @@ class Ranking:
         measurements: by name.
         baseline: the name that speed-ups refer to.
         speed_ups: by name, against the baseline.
-        ranks: by name: 1 + the number of candidates that are certainly faster. Ties share a rank.
+        ranks: by name: 1 + the number of candidates that are certainly faster; others share a rank.
         ties: by name, the candidates it cannot be told apart from.
-        rounds: how often every candidate had its turn.
+        rounds: how often every candidate had its turn, or was opened.
     """
 
     names: tuple[str, ...]
@@ -83,7 +83,7 @@ class Ranking:
                     "p95 ms": measurement.p95_ms,
                     "images/s": measurement.throughput_per_s,
                     f"speed-up over {self.baseline}": "1" if name == self.baseline else self.speed_ups[name],
-                    "tie with": ", ".join(self.ties[name]) or "–",
+                    "no difference shown to": ", ".join(self.ties[name]) or "–",
                 }
             )
         return pd.DataFrame(rows)
@@ -98,6 +98,22 @@ class Ranking:
         return f"{table}<p>{self.rounds} rounds in random order.</p>{self.machine._repr_html_()}"
 
 
+def check_baseline(names: list[str], baseline: str | None) -> str:
+    """The name that speed-ups refer to: the first, unless one is given.
+
+    Raises:
+        InputError: it is none of the candidates, or there are none.
+    """
+    baseline = names[0] if baseline is None and names else baseline
+    if baseline not in names:
+        raise InputError(
+            tr("There is no candidate {baseline!r} to compare with.", baseline=baseline),
+            why=tr("the candidates are {names}", names=", ".join(names) or tr("none")),
+            fix=tr("pass at least one session, and one of their names as baseline"),
+        )
+    return baseline
+
+
 def compare(
     sessions: Mapping[str, Session],
     inputs: Mapping[str, tuple[np.ndarray, ...]] | None = None,
@@ -108,7 +124,7 @@ def compare(
     seed: int = 0,
     progress: bool = False,
 ) -> Ranking:
-    """Time several sessions in turns and rank them, with intervals; those that overlap are called a tie.
+    """Time several sessions in turns and rank them, with intervals; and name those that show no difference.
 
     Each round runs every candidate for about 20 ms, in a new random order. The first run of each turn is not
     counted: it finds the caches filled by another candidate.
@@ -133,13 +149,7 @@ def compare(
     for session in sessions.values():
         check_session(session)
     names = list(sessions)
-    baseline = names[0] if baseline is None and names else baseline
-    if baseline not in names:
-        raise InputError(
-            tr("There is no candidate {baseline!r} to compare with.", baseline=baseline),
-            why=tr("the candidates are {names}", names=", ".join(names) or tr("none")),
-            fix=tr("pass at least one session, and one of their names as baseline"),
-        )
+    baseline = check_baseline(names, baseline)
     arrays = {name: (inputs or {}).get(name) or sample_inputs(sessions[name], seed) for name in names}
     meter, energy_note = energy_meter()
     energy_note = energy_note if meter is None else "not measured: the candidates ran in turns"
@@ -174,7 +184,7 @@ def compare(
         baseline=baseline,
         speed_ups={name: ratio[baseline, name] for name in names if name != baseline},
         ranks=ranks,
-        ties={a: tuple(b for b in names if b != a and ratio[a, b].is_tie) for a in names},
+        ties={a: tuple(b for b in names if b != a and not ratio[a, b].shows_difference) for a in names},
         rounds=len(timed[baseline]),
     )
 

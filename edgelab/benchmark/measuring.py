@@ -11,9 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgelab.benchmark.statistics import MIN_SAMPLES_IN_TIME, bootstrap_interval, is_narrow
+from edgelab.benchmark.statistics import (
+    MIN_SAMPLES_IN_TIME,
+    bootstrap_interval,
+    is_narrow,
+    repetition_interval,
+)
 from edgelab.errors import InputError, TargetError
-from edgelab.machine.energy import energy_meter
+from edgelab.machine.energy import PowerSensorMeter, RaplMeter, energy_meter
 from edgelab.machine.state import MachineState, Watch, peak_memory_bytes
 from edgelab.runtime import Placement, Session, TensorSpec
 from edgelab.texts import tr
@@ -30,8 +35,11 @@ class Measurement:
 
     Attributes:
         median_ms, p05_ms, p95_ms, p99_ms, mean_ms, std_ms, min_ms, max_ms: of `samples_ms`.
-        interval_ms: 95 % interval of the median.
+        interval_ms: 95 % interval of the median, for this one opening of the model; after several openings,
+            where the median of a repetition will be, 95 times in 100; on a noisy machine at least as wide as
+            all openings were apart.
         samples_ms: float64 [N], in the order they were taken.
+        openings_ms: the samples of each opening, where the model was opened several times; else empty.
         warm_up_ms: float64 [M], the runs before, which do not count.
         batch_size: images per run.
         throughput_per_s: images per second over all timed runs: `batch_size / mean`.
@@ -64,6 +72,23 @@ class Measurement:
     runtime_version: str
     provenance: str
     placement: Placement | None
+    openings_ms: tuple[np.ndarray, ...] = ()
+
+    @property
+    def within_percent(self) -> float:
+        """Spread of the runs inside one opening: half the middle 68 %, beside the median, in %."""
+        spreads = []
+        for samples in self.openings_ms or (self.samples_ms,):
+            low, middle, high = np.percentile(samples, [16, 50, 84])
+            spreads.append((high - low) / 2 / middle)
+        return 100 * float(np.median(spreads))
+
+    @property
+    def between_percent(self) -> float | None:
+        """Spread of the openings' medians, one standard deviation, in %; None where there was one opening."""
+        if len(self.openings_ms) < 2:
+            return None
+        return 100 * float(np.std([np.log(np.median(samples)) for samples in self.openings_ms], ddof=1))
 
     @property
     def warm_up_runs(self) -> int:
@@ -85,12 +110,20 @@ class Measurement:
             "min, max": f"{self.min_ms:.3f}, {self.max_ms:.3f} ms",
             "throughput": f"{self.throughput_per_s:.0f} images/s at batch {self.batch_size}",
             "runs": f"{len(self.samples_ms)} after {self.warm_up_runs} of warm-up",
+            "spread": self._spread,
             "energy": self.energy_note
             if self.energy_mj is None
             else f"{self.energy_mj:.2f} mJ per run, {self.power_w:.1f} W ({self.energy_note})",
             "machine": str(self.machine),
             "provenance": f"{self.provenance}, {self.target}, {self.runtime_version}",
         }
+
+    @property
+    def _spread(self) -> str:
+        within = f"{self.within_percent:.1f} % within an opening"
+        if self.between_percent is None:
+            return f"{within}; between openings unknown, there was one"
+        return f"{within}, {self.between_percent:.1f} % between {len(self.openings_ms)} openings"
 
     def __str__(self) -> str:
         return "\n".join(f"{name}: {text}" for name, text in self.rows().items())
@@ -205,9 +238,14 @@ def summarize(
     energy_mj: float | None,
     energy_note: str,
     machine: MachineState,
+    openings_ms: tuple[np.ndarray, ...] = (),
 ) -> Measurement:
     """The record of one session's samples: interval, warm-up, memory, energy and the state of the machine."""
     p05, median, p95, p99 = np.percentile(samples, [5, 50, 95, 99])
+    if len(openings_ms) > 1:
+        median, low, high = repetition_interval(np.array([np.median(part) for part in openings_ms]))
+        # Who disturbs now may be gone at the repetition: then nothing less than what was seen is promised.
+        interval = (min(low, interval[0]), max(high, interval[1])) if machine.noisy else (low, high)
     batch_size = int(inputs[0].shape[0]) if inputs and inputs[0].ndim else 1
     return Measurement(
         median_ms=float(median),
@@ -218,7 +256,7 @@ def summarize(
         std_ms=float(samples.std(ddof=1)) if len(samples) > 1 else 0.0,
         min_ms=float(samples.min()),
         max_ms=float(samples.max()),
-        interval_ms=interval,
+        interval_ms=tuple(interval),
         samples_ms=samples,
         warm_up_ms=warm_up_ms,
         batch_size=batch_size,
@@ -232,7 +270,24 @@ def summarize(
         runtime_version=session.runtime_version,
         provenance=session.provenance,
         placement=session.placement,
+        openings_ms=openings_ms,
     )
+
+
+# Sessions whose work is done by what the processor's own counter covers, and those it is not.
+ON_THE_PROCESSOR = ("cpu", "keras", "onnxruntime", "openvino")
+ON_THE_BOARD = (*ON_THE_PROCESSOR, "tensorrt", "gpu", "rknn")
+
+
+def meter_for(session: Session) -> tuple[RaplMeter | PowerSensorMeter | None, str]:
+    """The counter that holds what this session's device uses, or why there is none.
+
+    What a host's counter shows while a stick works is the host's energy: it is not booked on the stick.
+    """
+    meter, note = energy_meter()
+    if meter is None or session.target in (ON_THE_BOARD if meter.covers_board else ON_THE_PROCESSOR):
+        return meter, note
+    return None, f"not measured: {note}, which does not hold what {session.device} uses"
 
 
 def check_session(session: Session) -> None:
@@ -310,7 +365,7 @@ def measure(
     check_session(session)
     inputs = sample_inputs(session, seed) if inputs is None else inputs
     warm_up_ms = warm_up(session, inputs, max_seconds=max_seconds / 3, runs=warm_up_runs)
-    meter, energy_note = energy_meter()
+    meter, energy_note = meter_for(session)
     watch, samples = Watch(), []
     deadline = time.perf_counter() + max_seconds
     with no_garbage_collection():

@@ -1,4 +1,4 @@
-"""Medians with intervals, and when two of them are a tie."""
+"""Medians with intervals, what a repetition would give, and when two are a tie."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import numpy as np
 
 NARROW = 0.02  # wanted width of the interval, relative to the median
 MIN_SAMPLES_IN_TIME = 5  # taken even if the time is over
-SAME = 0.01  # two speeds within 1 % are the same: where a model lies in memory makes as much
+SAME = 0.01  # two speeds within 1 % are the same: where a model is in memory makes as much
+MARGIN = 0.05  # two speeds that surely differ by less are a tie
+# Two-sided 95 % quantiles of Student's t for 1, 2, 3, … degrees of freedom; beyond the last, the normal's.
+T_QUANTILES = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+)  # fmt: skip
 
 
 def bootstrap_interval(
@@ -67,13 +73,25 @@ class SpeedUp:
     high: float
 
     @property
+    def shows_difference(self) -> bool:
+        """Whether one is faster for certain, and by more than 1 %."""
+        return self.low > 1 + SAME or self.high < 1 / (1 + SAME)
+
+    @property
     def is_tie(self) -> bool:
-        """Whether the two cannot be told apart: a ratio within 1 % of 1 is possible."""
-        return self.low <= 1 + SAME and self.high >= 1 / (1 + SAME)
+        """Whether the two are equally fast for practical purposes: the whole interval is within 5 % of 1."""
+        return self.low > 1 / (1 + MARGIN) and self.high < 1 + MARGIN and not self.shows_difference
+
+    @property
+    def difference(self) -> str:
+        """ "faster", "slower", "tie", or that the runs show no difference, which is no tie."""
+        if self.shows_difference:
+            return "faster" if self.low > 1 else "slower"
+        return "tie" if self.is_tie else "no difference shown"
 
     def __str__(self) -> str:
         text = f"{self.ratio:.2f}x [{self.low:.2f}, {self.high:.2f}]"
-        return f"{text} (tie)" if self.is_tie else text
+        return text if self.shows_difference else f"{text} ({self.difference})"
 
 
 def ratio_interval(slow: np.ndarray, fast: np.ndarray, seed: int) -> SpeedUp:
@@ -84,6 +102,38 @@ def ratio_interval(slow: np.ndarray, fast: np.ndarray, seed: int) -> SpeedUp:
     logarithm = np.log(slow) - np.log(fast)
     low, high = bootstrap_interval(logarithm, seed=seed)
     return SpeedUp(float(np.exp(np.median(logarithm))), float(np.exp(low)), float(np.exp(high)))
+
+
+def t_quantile(count: int) -> float:
+    """How many standard errors, estimated from `count` values, hold 95 %; at least two values."""
+    return T_QUANTILES[count - 2] if count - 2 < len(T_QUANTILES) else 1.96 + 2.4 / (count - 1)
+
+
+def repetition_interval(medians: np.ndarray) -> tuple[float, float, float]:
+    """The mean of several openings' medians, and where a repetition will find it, 95 times in 100.
+
+    Kalibera and Jones 2013, "Rigorous benchmarking in reasonable time": what is repeated at the highest
+    level, here the opening, carries the variation of all levels below. On logarithms, since delays multiply.
+    The distance of two such means has twice the variance of one, hence the 2.
+
+    Args:
+        medians: one per opening, [N], N at least 2.
+
+    Returns:
+        The geometric mean, and the lower and upper end, in the medians' unit.
+    """
+    logarithms = np.log(medians)
+    centre = float(np.mean(logarithms))
+    reach = t_quantile(len(medians)) * float(np.std(logarithms, ddof=1)) * np.sqrt(2 / len(medians))
+    return float(np.exp(centre)), float(np.exp(centre - reach)), float(np.exp(centre + reach))
+
+
+def opening_ratio(slow: np.ndarray, fast: np.ndarray) -> SpeedUp:
+    """Speed-up of `fast` over `slow` from their medians in the same rounds of openings, [rounds] each."""
+    logarithms = np.log(slow) - np.log(fast)
+    centre, count = float(np.mean(logarithms)), len(logarithms)
+    reach = t_quantile(count) * float(np.std(logarithms, ddof=1)) / np.sqrt(count)
+    return SpeedUp(float(np.exp(centre)), float(np.exp(centre - reach)), float(np.exp(centre + reach)))
 
 
 def interval_of_turns(turns: list[list[float]], seed: int) -> tuple[float, float]:

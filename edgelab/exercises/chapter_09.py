@@ -1,118 +1,157 @@
-"""The checks of chapter 9: a summary of timings, a batch size, a verdict with an interval, Amdahl's law."""
+"""The checks of chapter 9: a timing loop, a warm-up, the interval of a repetition, batches and verdicts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from edgelab.benchmark.statistics import repetition_interval, t_quantile
 from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
-# Ninety-six quick runs and four slow ones, as a real machine gives them.
-SAMPLES_MS = np.concatenate([np.linspace(1.9, 2.1, 96), [4.0, 6.0, 8.0, 30.0]])
 
+class _Machine:
+    """A clock in seconds that only calls move, each by its own time."""
 
-def _close(got: Any, expected: float) -> bool:
-    return isinstance(got, int | float | np.number) and math.isclose(float(got), expected, rel_tol=1e-3)
+    def __init__(self, durations_s: Sequence[float]) -> None:
+        self.now_s, self.calls, self._durations_s = 100.0, 0, list(durations_s)
+
+    def call(self) -> None:
+        self.now_s += self._durations_s[min(self.calls, len(self._durations_s) - 1)]
+        self.calls += 1
+
+    def clock(self) -> float:
+        return self.now_s
 
 
 @exercise(
     "09.1",
-    tr("Sum up a hundred runs"),
+    tr("The timing loop"),
     hints=(
-        tr("np.median and np.percentile(samples_ms, 95) give the first two."),
-        tr("Throughput asks how many images were done in all the time that passed, slow runs included."),
-        tr(
-            "images_per_s = batch_size * len(samples_ms) / (samples_ms.sum() / 1000); return a "
-            'dict with the keys "median_ms", "p95_ms" and "images_per_s".'
-        ),
+        tr("For each call: read the clock, call, read the clock again; the difference is one time."),
+        tr("clock() gives seconds; a thousand of what you return are one second."),
+        tr("started = clock(); call(); times_ms[index] = 1000 * (clock() - started)"),
     ),
-    read=tr("the section “One hundred runs” of this chapter"),
+    read=tr("the section “The first calls” of this chapter"),
 )
-def check_summary(answer: Callable[[np.ndarray, int], Mapping[str, float]]) -> None:
-    """Median, 95th percentile and images per second of timings in ms."""
-    for batch_size in (1, 8):
-        got = answer(SAMPLES_MS.copy(), batch_size)
-        expected = {
-            "median_ms": float(np.median(SAMPLES_MS)),
-            "p95_ms": float(np.percentile(SAMPLES_MS, 95)),
-            "images_per_s": 1e3 * batch_size / float(SAMPLES_MS.mean()),
-        }
-        missing = [name for name in expected if name not in got]
-        if missing:
+def check_loop(answer: Callable[..., Any]) -> None:
+    """The time of each of `count` calls, by the clock that is handed in."""
+    rng = np.random.default_rng(91)
+    for count in (3, 1, 8, 25):
+        durations_s = np.round(rng.uniform(0.001, 0.02, count + 2), 6)
+        machine = _Machine(durations_s.tolist())
+        got = np.asarray(answer(machine.call, count, machine.clock), dtype=float)
+        expected = 1000 * durations_s[:count]
+        if machine.calls != count:
             raise Mistake(
-                tr("the answer has no {missing}", missing=", ".join(missing)),
-                tr("Return a dict with the three keys."),
+                tr("{count} calls were wanted, {got} were made", count=count, got=machine.calls),
+                tr("One call per round, none before and none after: warming up is the next step."),
             )
-        for name, value in expected.items():
-            if not _close(got[name], value):
-                raise Mistake(
-                    tr(
-                        "{name} at batch {batch_size} is {value:.4g}, got {got!r}",
-                        name=name,
-                        batch_size=batch_size,
-                        value=value,
-                        got=got[name],
-                    ),
-                    _summary_hint(name, got[name], value, batch_size),
-                )
+        if got.shape != expected.shape:
+            raise Mistake(
+                tr("{count} calls have as many times, got shape {shape}", count=count, shape=list(got.shape)),
+                tr("Keep the time of every single call: the shape of their distribution matters."),
+            )
+        if not np.allclose(got, expected, rtol=1e-6, atol=1e-6):
+            _explain_times(got, expected)
 
 
-def _summary_hint(name: str, got: Any, expected: float, batch_size: int) -> str:
-    if name == "median_ms" and _close(got, float(SAMPLES_MS.mean())):
-        return tr("That is the mean: four slow runs pulled it up.")
-    if name == "p95_ms" and _close(got, float(np.percentile(SAMPLES_MS, 0.95))):
-        return tr("np.percentile takes 95, not 0.95; np.quantile takes 0.95.")
-    if name == "p95_ms" and _close(got, float(SAMPLES_MS.max())):
-        return tr("That is the slowest run of all; the 95th percentile leaves five of a hundred above it.")
-    if name == "images_per_s":
-        if _close(got, 1e3 * batch_size / float(np.median(SAMPLES_MS))):
-            return tr("That leaves the slow runs out, but their time passed too: divide by the whole time.")
-        if _close(got, expected / batch_size):
-            return tr("A run handles batch_size images.")
-        if _close(got, expected / 1e3):
-            return tr("The samples are in milliseconds: 1000 of them make a second.")
-    return ""
+def _explain_times(got: np.ndarray, expected: np.ndarray) -> None:
+    hint = ""
+    if np.allclose(got, expected / 1000, rtol=1e-6):
+        hint = tr("Milliseconds are wanted: times 1000.")
+    elif np.allclose(got, np.cumsum(expected), rtol=1e-6):
+        hint = tr("Read the clock anew before each call: these times run on.")
+    elif np.allclose(got, expected.mean(), rtol=1e-6):
+        hint = tr("A mean over all hides the slow calls: time each one.")
+    elif np.all(got < 0.5 * expected):
+        hint = tr("Read the clock that is handed in, once before and once after the call.")
+    wrong = int(np.argmax(np.abs(got - expected)))
+    raise Mistake(
+        tr(
+            "call {index} took {expected:.3f} ms, got {got:.6g}",
+            index=wrong,
+            expected=expected[wrong],
+            got=got[wrong],
+        ),
+        hint,
+    )
+
+
+def steady_after(times_ms: np.ndarray, window: int, gain: float, centre: Callable = np.median) -> int:
+    """How many calls to throw away: the rule of exercise 9.2."""
+    best = np.inf
+    for start in range(1, len(times_ms) - window, window):
+        middle = centre(times_ms[start : start + window])
+        if middle > (1 - gain) * best:
+            return start + window
+        best = middle
+    return len(times_ms)
+
+
+def _warm_ups() -> Iterator[tuple[np.ndarray, int, float]]:
+    """Times that fall and become steady, with a few slow calls; no window is near the rule's limit."""
+    rng = np.random.default_rng(92)
+    cases = 0
+    while cases < 12:
+        window, gain = int(rng.integers(4, 13)), float(rng.choice([0.01, 0.02, 0.1]))
+        count = int(rng.integers(3 * window, 9 * window))
+        times_ms = 1 + 2 * np.exp(-np.arange(count) / rng.uniform(2, 30)) + 0.03 * rng.random(count)
+        times_ms[rng.random(count) < 0.15] *= 4
+        windows = [times_ms[start : start + window] for start in range(1, count - window, window)]
+        medians = [np.median(values) for values in windows]
+        ratios = [later / earlier for earlier, later in pairwise(medians)]
+        if min(abs(ratio - (1 - gain)) for ratio in ratios) < 1e-3 or count % window in (1, 0):
+            continue
+        cases += 1
+        yield times_ms, window, gain
 
 
 @exercise(
-    "09.3",
-    tr("Faster, slower, or a tie?"),
+    "09.2",
+    tr("When is it warm?"),
     hints=(
-        tr("A speed-up of 1 means equally fast. Where does 1 lie: below, inside or above the interval?"),
-        tr("Above 1 means faster; but only if the lower end is above 1, not just the middle."),
-        tr('if low > 1: "faster"; if high < 1: "slower"; otherwise "tie".'),
+        tr("Start at call 1, not 0: the first call never counts. Take windows one after the other."),
+        tr("Keep the best median so far; stop when a window's is not below (1 - gain) * best."),
+        tr("for start in range(1, len(times_ms) - window, window), and return start + window"),
     ),
-    read=tr("the section “Faster than what?” of this chapter"),
+    read=tr("the section “The first calls” of this chapter"),
 )
-def check_verdict(answer: Callable[[float, float], str]) -> None:
-    """The verdict that the interval of a speed-up allows."""
-    cases = {
-        (1.8, 2.2): "faster",
-        (0.97, 1.30): "tie",
-        (0.70, 1.05): "tie",
-        (0.4, 0.9): "slower",
-        (1.02, 1.04): "faster",
-    }
-    for (low, high), expected in cases.items():
-        got = answer(low, high)
+def check_warm(answer: Callable[[np.ndarray, int, float], int]) -> None:
+    """The number of calls that do not count."""
+    endless = np.geomspace(100, 1, 45)
+    for times_ms, window, gain in [*_warm_ups(), (endless, 10, 0.02)]:
+        expected, got = steady_after(times_ms, window, gain), answer(times_ms.copy(), window, gain)
         if got == expected:
             continue
-        hint = ""
-        if expected == "tie" and got in ("faster", "slower"):
-            hint = tr("The interval holds 1: both answers are possible, so the honest one is a tie.")
-        elif {got, expected} == {"faster", "slower"}:
-            hint = tr("A speed-up is old time by new time: above 1 the new one is faster.")
-        elif expected != "tie" and got == "tie":
-            hint = tr("The whole interval lies on one side of 1, however close: that is no tie.")
+        known = (
+            (expected - window, tr("The window that gained nothing is thrown away, too: return its end.")),
+            (
+                steady_after(times_ms[1:], window, gain),
+                tr("The first call is in no window: start at call 1."),
+            ),
+            (
+                steady_after(times_ms, window, gain, np.mean),
+                tr("One slow call moves a mean, not a median."),
+            ),
+            (steady_after(times_ms, window, 0.0), tr("A gain below the wanted one is none: use gain.")),
+            (
+                steady_after(times_ms, 10, 0.02),
+                tr("The size of a window and the gain are arguments, not always 10 and 0.02."),
+            ),
+            (-1 if expected < len(times_ms) else got, tr("If it never gets steady, all calls go.")),
+        )
+        hint = next((text for value, text in known if value == got), "")
         raise Mistake(
             tr(
-                "a speed-up in [{low}, {high}] is {expected!r}, got {got!r}",
-                low=low,
-                high=high,
+                "{count} calls in windows of {window}, gain {gain:g}: {expected} do not count, got {got!r}",
+                count=len(times_ms),
+                window=window,
+                gain=gain,
                 expected=expected,
                 got=got,
             ),
@@ -121,7 +160,81 @@ def check_verdict(answer: Callable[[float, float], str]) -> None:
 
 
 @exercise(
-    "09.2",
+    "09.3",
+    tr("Where a repetition will be"),
+    hints=(
+        tr("Work on logs = np.log(medians_ms), and turn back by np.exp at the end."),
+        tr("reach = t * np.std(logs, ddof=1) * np.sqrt(2 / len(logs)); the 2 is for the other measurement."),
+        tr("np.exp(logs.mean()), np.exp(logs.mean() - reach), np.exp(logs.mean() + reach)"),
+    ),
+    read=tr("the section “One hundred runs” of this chapter"),
+)
+def check_repetition(answer: Callable[[np.ndarray, float], tuple[float, float, float]]) -> None:
+    """The mean of openings, and the interval of another such mean."""
+    rng = np.random.default_rng(93)
+    for count, spread in ((10, 0.1), (3, 0.2), (6, 0.5), (15, 0.05)):
+        medians_ms = np.exp(rng.normal(rng.uniform(-2, 2), spread, count))
+        t = t_quantile(count)
+        try:
+            got = tuple(float(value) for value in answer(medians_ms.copy(), t))
+        except TypeError as error:
+            raise Mistake(
+                tr("three numbers are wanted: {error}", error=error), tr("Return value, low, high.")
+            ) from error
+        expected = repetition_interval(medians_ms)
+        reach = expected[2] - expected[0]
+        if len(got) == 3 and np.allclose(got, expected, rtol=0, atol=1e-4 * reach):
+            continue
+        raise Mistake(
+            tr(
+                "{count} openings: {expected}, got {got}",
+                count=count,
+                expected=", ".join(f"{value:.5f}" for value in expected),
+                got=", ".join(f"{value:.5f}" for value in got),
+            ),
+            _repetition_hint(got, medians_ms, t),
+        )
+
+
+def _repetition_hint(got: tuple[float, ...], medians_ms: np.ndarray, t: float) -> str:
+    logs, count = np.log(medians_ms), len(medians_ms)
+    centre, deviation = logs.mean(), np.std(logs, ddof=1)
+
+    def around(reach: float) -> np.ndarray:
+        return np.exp([centre, centre - reach, centre + reach])
+
+    full = t * deviation * math.sqrt(2 / count)
+    plain = medians_ms.mean() + t * np.std(medians_ms, ddof=1) * math.sqrt(2 / count) * np.array([0, -1, 1])
+    known = (
+        (
+            around(full / math.sqrt(2)),
+            tr("That is where the true mean is. A repetition varies, too: 2 / count."),
+        ),
+        (around(full * math.sqrt((count - 1) / count)), tr("A sample's deviation needs ddof=1.")),
+        (around(full * 1.96 / t), tr("So few openings take the t that is handed in, not 1.96.")),
+        (around(t * deviation), tr("The mean of many openings varies less than one: * np.sqrt(2 / count).")),
+        (np.log(around(full)), tr("These are logarithms: np.exp turns them back.")),
+        (plain, tr("Delays multiply: work on the logarithms.")),
+        (around(full)[[0, 2, 1]], tr("The lower end comes before the upper one.")),
+    )
+    for values, hint in known:
+        if len(got) == 3 and np.allclose(got, values, rtol=1e-5, atol=1e-9):
+            return hint
+    return ""
+
+
+def _random_budgets() -> Iterator[tuple[dict[int, float], float, int]]:
+    """Latencies of batches, a budget, and the best batch; no two are equally good."""
+    rng = np.random.default_rng(94)
+    for _ in range(8):
+        sizes = sorted({int(size) for size in rng.integers(1, 60, 5)})
+        table = {size: round(float(1 + size * rng.uniform(0.2, 1.0)), 2) for size in sizes}
+        budget_ms = round(float(np.median(list(table.values()))) + 0.005, 3)
+        yield table, budget_ms, max((b for b in table if table[b] <= budget_ms), key=lambda b: b / table[b])
+
+
+@exercise(
+    "09.4",
     tr("The best batch within a budget"),
     hints=(
         tr("A batch that takes longer than the budget is out, however many images it does per second."),
@@ -143,6 +256,7 @@ def check_batch(answer: Callable[[Mapping[int, float], float], int]) -> None:
         (falling, 20.0, 1),
         (latency_ms, 1.0, 0),
         ({1: 5.0, 2: 5.0}, 5.0, 2),
+        *_random_budgets(),
     )
     for table, budget_ms, expected in cases:
         got = answer(dict(table), budget_ms)
@@ -180,40 +294,66 @@ def check_batch(answer: Callable[[Mapping[int, float], float], int]) -> None:
 
 
 @exercise(
-    "09.4",
-    tr("Amdahl's law"),
+    "09.5",
+    tr("Faster, slower, a tie, or nothing shown?"),
     hints=(
-        tr("Call the old time 1. The part that is not made faster still takes 1 - share."),
-        tr("The part that is made faster now takes share / factor. Add both: that is the new time."),
-        tr("1 / ((1 - share) + share / factor)"),
+        tr("Only when the whole interval is on one side of 1 is a difference shown."),
+        tr("A tie is an interval that is wholly between 1 / (1 + margin) and 1 + margin."),
+        tr('"faster" if low > 1, "slower" if high < 1, then "tie", and else "no difference shown".'),
     ),
-    read=tr("the section “Why is int8 faster, or slower, here?” of this chapter"),
+    read=tr("the section “Faster than what?” of this chapter"),
 )
-def check_amdahl(answer: Callable[[float, float], float]) -> None:
-    """Speed-up of the whole when a share of its time becomes `factor` times faster."""
-    for share, factor in ((0.78, 4.0), (0.5, 2.0), (0.0, 10.0), (1.0, 3.0), (0.6, 0.5)):
-        expected, got = 1 / ((1 - share) + share / factor), answer(share, factor)
-        if _close(got, expected):
+def check_verdict(answer: Callable[[float, float, float], str]) -> None:
+    """The verdict that the interval of a speed-up allows."""
+    rng = np.random.default_rng(95)
+    cases = [
+        (1.02, 1.30, 0.05),
+        (0.97, 1.30, 0.05),
+        (0.98, 1.02, 0.05),
+        (0.98, 1.02, 0.01),
+        (0.70, 0.99, 0.05),
+    ]
+    cases += [(1.001, 1.003, 0.05), (1.0, 1.5, 0.05), (0.6, 1.0, 0.05), (0.9, 2.0, 1.0), (0.5, 1.1, 1.0)]
+    for _ in range(12):
+        low = float(np.exp(rng.normal(0, 0.15)))
+        cases.append((low, float(low * np.exp(rng.uniform(0.01, 0.3))), float(rng.choice([0.05, 0.1, 0.3]))))
+    for low, high, margin in cases:
+        expected, got = _speed_verdict(low, high, margin), answer(low, high, margin)
+        if got == expected:
             continue
-        known = {
-            share * factor: tr("The part that is not faster takes time too."),
-            (1 - share) + share / factor: tr(
-                "That is the new time beside the old: the speed-up is its inverse."
-            ),
-            1 + share * (factor - 1): tr("Times add up, not speeds: work out the new time first."),
-            share * factor + (1 - share): tr("Times add up, not speeds: work out the new time first."),
-        }
-        hint = next((text for value, text in known.items() if _close(got, value)), "")
         raise Mistake(
             tr(
-                "{share:.0%} of the time made {factor:g} times faster gives {expected:.3f}, got {got!r}",
-                share=share,
-                factor=factor,
+                "a speed-up in [{low:.4g}, {high:.4g}], margin {margin:g}, is {expected!r}, got {got!r}",
+                low=low,
+                high=high,
+                margin=margin,
                 expected=expected,
                 got=got,
             ),
-            hint,
+            _verdict_hint(expected, got, low, high),
         )
+
+
+def _speed_verdict(low: float, high: float, margin: float) -> str:
+    if low > 1:
+        return "faster"
+    if high < 1:
+        return "slower"
+    return "tie" if 1 / (1 + margin) < low and high < 1 + margin else "no difference shown"
+
+
+def _verdict_hint(expected: str, got: Any, low: float, high: float) -> str:
+    if {expected, got} == {"faster", "slower"}:
+        return tr("A speed-up is old time by new time: above 1 the new one is faster.")
+    if got in ("faster", "slower"):
+        return tr("The interval holds 1, so both are possible: no difference is shown.")
+    if expected in ("faster", "slower"):
+        return tr("The whole interval is on one side of 1, however close: a difference is shown.")
+    if got == "tie":
+        return tr("An interval that holds 1 and reaches beyond the margin leaves room: that is no tie.")
+    if expected == "tie":
+        return tr("Wholly inside the margin, the two are equal for practical purposes: a tie.")
+    return tr("The answers are the four texts of the statement.")
 
 
 # Need and published time of six networks; one of them is far off the rule.
@@ -222,19 +362,22 @@ PUBLISHED_MS = np.array([2.1, 3.9, 6.3, 9.5, 30.0, 27.0])
 
 
 def _left_out(
-    fit_on_others: bool, *, inverse: bool = False, centre: Callable[[np.ndarray], float] = np.median
+    needs: np.ndarray,
+    published_ms: np.ndarray,
+    *,
+    fit_on_others: bool = True,
+    centre: Callable[[np.ndarray], float] = np.median,
 ) -> np.ndarray:
     errors = []
-    for index in range(len(NEEDS)):
-        rows = np.arange(len(NEEDS)) != index if fit_on_others else np.full(len(NEEDS), True)
-        estimate_ms = centre(PUBLISHED_MS[rows] / NEEDS[rows]) * NEEDS[index]
-        ratio = PUBLISHED_MS[index] / estimate_ms if inverse else estimate_ms / PUBLISHED_MS[index]
-        errors.append(100 * (ratio - 1))
+    for index in range(len(needs)):
+        rows = np.arange(len(needs)) != index if fit_on_others else np.full(len(needs), True)
+        estimate_ms = centre(published_ms[rows] / needs[rows]) * needs[index]
+        errors.append(100 * (estimate_ms / published_ms[index] - 1))
     return np.array(errors)
 
 
 @exercise(
-    "09.5",
+    "09.6",
     tr("Leave one out"),
     hints=(
         tr("For figure i, compute the cost from all figures but i: np.delete(needs, i) leaves one out."),
@@ -245,25 +388,35 @@ def _left_out(
 )
 def check_left_out(answer: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
     """Signed errors in percent of figures that were left out of the fit."""
-    got = np.asarray(answer(NEEDS.copy(), PUBLISHED_MS.copy()), dtype=float)
-    expected = _left_out(fit_on_others=True)
+    rng = np.random.default_rng(96)
+    cases = [(NEEDS, PUBLISHED_MS)]
+    for count in (4, 7, 9):
+        needs = rng.uniform(1, 20, count)
+        cases.append((needs, needs * rng.uniform(1, 4, count)))
+    for needs, published_ms in cases:
+        got = np.asarray(answer(needs.copy(), published_ms.copy()), dtype=float)
+        _compare_left_out(got, needs, published_ms)
+
+
+def _compare_left_out(got: np.ndarray, needs: np.ndarray, published_ms: np.ndarray) -> None:
+    expected = _left_out(needs, published_ms)
     if got.shape != expected.shape:
         raise Mistake(
-            tr("expected {count} errors, got shape {shape}", count=len(NEEDS), shape=got.shape),
+            tr("expected {count} errors, got shape {shape}", count=len(needs), shape=got.shape),
             tr("One error for each figure."),
         )
     if np.allclose(got, expected, atol=1e-6):
         return
     hint = ""
-    if np.allclose(got, _left_out(fit_on_others=False), atol=1e-6):
+    if np.allclose(got, _left_out(needs, published_ms, fit_on_others=False), atol=1e-6):
         hint = tr("The figure that you estimate took part in the fit: that is peeking. Leave it out.")
     elif np.allclose(got, np.abs(expected), atol=1e-6):
         hint = tr("Keep the sign: it tells whether the estimate is too long or too short.")
     elif np.allclose(got, expected / 100, atol=1e-6):
         hint = tr("In percent: times 100.")
-    elif np.allclose(got, _left_out(fit_on_others=True, inverse=True), atol=1e-6):
+    elif np.allclose(got, 100 * (1 / (expected / 100 + 1) - 1), atol=1e-6):
         hint = tr("The error of the estimate: estimate / published - 1, not the other way round.")
-    elif np.allclose(got, _left_out(fit_on_others=True, centre=np.mean), atol=1e-6):
+    elif np.allclose(got, _left_out(needs, published_ms, centre=np.mean), atol=1e-6):
         hint = tr("The cost is the median, not the mean: one figure far off must not move it.")
     elif np.allclose(got, -expected, atol=1e-6):
         hint = tr("Too long an estimate is a positive error.")

@@ -1,6 +1,8 @@
 """Energy counters of the machine: the processor's own, or a board's power sensor.
 
 Where there is none, the answer is "not measured" with the reason, never 0: a zero would win every comparison.
+What one counter holds already is never added from another: the whole platform holds the processor packages,
+and the input of a board holds its rails.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ class RaplMeter:
     """
 
     name = "RAPL, the whole processor package"
+    covers_board = False
 
     def __init__(self, domains: list[Path]) -> None:
         self._domains = domains
@@ -51,6 +54,7 @@ class PowerSensorMeter:
     """
 
     name = "the board's power sensor"
+    covers_board = True
 
     def __init__(
         self, channels: list[Callable[[], float]], clock: Callable[[], float] = time.perf_counter
@@ -77,17 +81,53 @@ def _number(path: Path) -> float:
     return float(path.read_text())
 
 
-def _sensor_channels(hwmon: Path) -> list[Callable[[], float]]:
-    """Power readers in mW for one hwmon folder: its power inputs, else voltage times current."""
+# What a board's whole input is called by Nvidia's device trees: its rails are fed by it.
+BOARD_INPUTS = ("VDD_IN", "POM_5V_IN")
+
+
+def _label(file: Path) -> str:
+    """What the board calls a channel: of `curr1_input`, that is in `in1_label` or `curr1_label`."""
+    number = "".join(filter(str.isdigit, file.name))
+    for kind in ("in", "curr", "power"):
+        label = file.with_name(f"{kind}{number}_label")
+        if label.exists():
+            return label.read_text().strip()
+    return ""
+
+
+def _sensor_channels(hwmon: Path) -> list[tuple[str, Callable[[], float]]]:
+    """Label and reader in mW of each channel of a hwmon folder: power inputs, else voltage times current."""
     powers = sorted(hwmon.glob("power*_input"))
     if powers:
-        return [lambda path=path: _number(path) / 1e3 for path in powers]  # µW
+        return [(_label(path), lambda path=path: _number(path) / 1e3) for path in powers]  # µW
     pairs = [(hwmon / path.name.replace("curr", "in"), path) for path in sorted(hwmon.glob("curr*_input"))]
     return [
-        lambda volts=volts, amperes=amperes: _number(volts) * _number(amperes) / 1e3  # mV x mA = µW
-        for volts, amperes in pairs
+        # mV x mA = µW
+        (_label(path), lambda volts=volts, path=path: _number(volts) * _number(path) / 1e3)
+        for volts, path in pairs
         if volts.exists()
     ]
+
+
+def _board_channel(channels: list[tuple[str, Callable[[], float]]]) -> list[Callable[[], float]]:
+    """The one channel that holds everything; none where several are there and none is known to be it."""
+    if len(channels) == 1:
+        return [channels[0][1]]
+    return [read for label, read in channels if label in BOARD_INPUTS][:1]
+
+
+def _packages(root: Path) -> list[Path]:
+    """RAPL zones of processor packages; `psys` holds them and everything else, and is never added to them."""
+    zones = [
+        folder
+        for folder in sorted(root.glob("class/powercap/intel-rapl:*"))
+        if folder.name.count(":") == 1 and (folder / "energy_uj").exists()
+    ]
+    return [zone for zone in zones if not (zone / "name").exists() or _text(zone / "name") != "psys"]
+
+
+def _text(path: Path) -> str:
+    return path.read_text().strip()
 
 
 def energy_meter(root: Path = Path("/sys")) -> tuple[RaplMeter | PowerSensorMeter | None, str]:
@@ -99,22 +139,17 @@ def energy_meter(root: Path = Path("/sys")) -> tuple[RaplMeter | PowerSensorMete
     Returns:
         A meter that has started, and what it measures; or None, and "not measured: …".
     """
-    packages = [
-        folder
-        for folder in sorted(root.glob("class/powercap/intel-rapl:*"))
-        if folder.name.count(":") == 1 and (folder / "energy_uj").exists()
-    ]
     sensors = [
         folder
         for folder in sorted(root.glob("class/hwmon/hwmon*"))
-        if (folder / "name").exists() and (folder / "name").read_text().startswith("ina")
+        if (folder / "name").exists() and _text(folder / "name").startswith("ina")
     ]
     channels = [channel for sensor in sensors for channel in _sensor_channels(sensor)]
     try:
-        if packages:
+        if packages := _packages(root):
             return RaplMeter(packages), RaplMeter.name
-        if channels:
-            return PowerSensorMeter(channels), PowerSensorMeter.name
+        if board := _board_channel(channels):
+            return PowerSensorMeter(board), PowerSensorMeter.name
     except PermissionError:
         return None, (
             "not measured: the RAPL counter is readable by the administrator only "
@@ -122,4 +157,7 @@ def energy_meter(root: Path = Path("/sys")) -> tuple[RaplMeter | PowerSensorMete
         )
     except (OSError, ValueError) as error:
         return None, f"not measured: the energy counter cannot be read ({error})"
+    if channels:
+        labels = ", ".join(label or "without a name" for label, _ in channels)
+        return None, f"not measured: none of the board's channels is known to hold all others ({labels})"
     return None, "not measured: this machine shows neither a RAPL counter nor a power sensor"

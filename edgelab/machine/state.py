@@ -99,15 +99,20 @@ class Watch:
     def __init__(self) -> None:
         self.wall_s, self.own_s, self.busy_s = time.perf_counter(), _own_cpu_s(), _busy_cpu_s()
 
-    def state(self, samples: np.ndarray) -> MachineState:
+    def other_cores(self) -> float:
+        """Processor cores that other programs have kept busy since the start."""
+        wall_s = max(time.perf_counter() - self.wall_s, 1e-9)
+        other_s = (_busy_cpu_s() - self.busy_s) - (_own_cpu_s() - self.own_s)
+        return max(0.0, other_s / wall_s)
+
+    def state(self, samples: np.ndarray, other_cores: float | None = None) -> MachineState:
         """The machine's facts, and a verdict on its calm.
 
         Args:
             samples: timings in ms, in the order they were taken.
+            other_cores: what others kept busy while the samples were taken; None for all the time watched.
         """
-        wall_s = max(time.perf_counter() - self.wall_s, 1e-9)
-        other_s = (_busy_cpu_s() - self.busy_s) - (_own_cpu_s() - self.own_s)
-        other_cores = max(0.0, other_s / wall_s)
+        other_cores = self.other_cores() if other_cores is None else other_cores
         reasons = noise_reasons(samples, other_cores)
         facts = [] if _governor() else ["The system does not tell the frequency governor."]
         return MachineState(

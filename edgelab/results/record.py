@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -74,6 +75,8 @@ class Result:
         runtime_version: name and version of what executed the model.
         samples: the timings behind the value.
         placement: "31 of 31 operators" on the accelerator.
+        image_count: pictures behind an accuracy or an agreement, read from a source such as "200 test images"
+            where it is not given; 0 where that is unknown.
         created: UTC time, ISO 8601.
 
     Raises:
@@ -94,6 +97,7 @@ class Result:
     runtime_version: str = ""
     samples: Samples | None = None
     placement: str = ""
+    image_count: int = 0
     created: str = field(default_factory=_now)
 
     def __post_init__(self) -> None:
@@ -130,6 +134,8 @@ class Result:
                 ),
                 fix=tr("convert the value to {known!r}, or leave unit out", known=known),
             )
+        if not self.image_count and (told := re.match(r"(\d+) test images", self.source)):
+            object.__setattr__(self, "image_count", int(told[1]))
         object.__setattr__(self, "unit", known)
         object.__setattr__(self, "value", float(self.value))
 

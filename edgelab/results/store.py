@@ -96,9 +96,9 @@ def _is_sound(result: Result) -> bool:
         ValueError, TypeError, OverflowError: some are not.
     """
     for entry in fields(Result):
-        if entry.name not in ("value", "samples"):
+        if entry.name not in ("value", "samples", "image_count"):
             getattr(result, entry.name).encode()
-    numbers = (result.value, *(asdict(result.samples).values() if result.samples else ()))
+    numbers = (result.value, result.image_count, *(asdict(result.samples).values() if result.samples else ()))
     return all(type(number) in (int, float) and math.isfinite(float(number)) for number in numbers)
 
 
@@ -131,8 +131,13 @@ def load(path: Path | None = None) -> pd.DataFrame:
 
 
 def latest(frame: pd.DataFrame) -> pd.DataFrame:
-    """The newest record of each metric, target, device, model, precision, data set and provenance."""
-    return frame.drop_duplicates(RESULT_KEY, keep="last").reset_index(drop=True)
+    """The best founded record of each metric, target, device, model, precision, data set and provenance.
+
+    That is the one of most pictures; of several such, and of what knows no pictures, the newest.
+    """
+    poorest_first = frame.sort_values("image_count", kind="stable")
+    kept = poorest_first.drop_duplicates(RESULT_KEY, keep="last").sort_index()
+    return kept.reset_index(drop=True)
 
 
 def published(*names: str) -> tuple[Result, ...]:

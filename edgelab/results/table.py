@@ -13,16 +13,17 @@ from edgelab.results.store import latest, load
 
 
 def rows_of_metric(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The strongest evidence of `metric` per row key, indexed by `ROW_KEY`."""
+    """The strongest evidence of `metric` per row key, that of most pictures first, indexed by `ROW_KEY`."""
     chosen = frame[frame["metric"] == metric].assign(
         strength=lambda rows: rows["provenance"].map(PROVENANCES.index)
     )
-    chosen = chosen.sort_values("strength", kind="stable").drop_duplicates(ROW_KEY)
+    chosen = chosen.sort_values(["strength", "image_count"], ascending=[True, False], kind="stable")
+    chosen = chosen.drop_duplicates(ROW_KEY)
     return chosen.set_index(ROW_KEY)
 
 
 def _latency_ranks(latency: pd.DataFrame) -> dict[tuple, str]:
-    """Rank of each row among those of the same model and data set; rows that overlap are called a tie.
+    """Rank of each row among those of the same model and data set; rows that overlap are named.
 
     A row's rank is one more than the number of rows that are certainly faster: those whose whole interval
     lies below its own.
@@ -35,7 +36,7 @@ def _latency_ranks(latency: pd.DataFrame) -> dict[tuple, str]:
             overlapping = group[(group["low"] <= row.high) & (group["high"] >= row.low)].drop(row.Index)
             tied = ", ".join(f"{other.precision} {other.target}" for other in overlapping.itertuples())
             key = tuple(getattr(row, name) for name in ROW_KEY)
-            ranks[key] = f"{rank} (tie with {tied})" if tied else str(rank)
+            ranks[key] = f"{rank} (no difference shown to {tied})" if tied else str(rank)
     return ranks
 
 
@@ -67,6 +68,9 @@ class ComparisonTable:
         """What the marks mean, for those that occur."""
         seen = {cell[1] for row in self.rows for cell in row if isinstance(cell, tuple)}
         marks = [f"{PROVENANCE_GLYPHS[name]} {name}" for name in PROVENANCES if name in seen]
+        counts = {count for row in self.rows for cell in row if (count := _pictures(cell))}
+        if len(counts) > 1:
+            marks.append("n pictures each; compare accuracies of the same n, or better, of the same pictures")
         return ", ".join(marks)
 
     def _repr_html_(self) -> str:
@@ -81,6 +85,11 @@ class ComparisonTable:
             f"<table><caption>{self.legend or 'No results yet.'}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
+
+
+def _pictures(cell: str | tuple[str, str] | None) -> str:
+    """The number of pictures that a cell tells; empty where it tells none."""
+    return cell[0].partition("(n = ")[2] if isinstance(cell, tuple) else ""
 
 
 def _plain(cell: str | tuple[str, str] | None) -> str:
@@ -102,14 +111,17 @@ def _metric_cell(row: pd.Series) -> tuple[str, str]:
     text = format_value(row["value"], row["unit"])
     if np.isfinite(row["low"]):
         text += f" [{row['low']:.3g}, {row['high']:.3g}]"
+    if row["metric"] == "accuracy" and row["image_count"]:
+        text += f" (n = {row['image_count']:,})"
     return text, row["provenance"]
 
 
 def comparison_table(frame: pd.DataFrame | None = None) -> ComparisonTable:
     """The course's one table: what each model costs and gives on each target.
 
-    Rows are ordered by latency, fastest first. Latencies of one model whose 95 % intervals overlap are called
-    a tie. Metrics besides accuracy, latency and size get a column when any row has them.
+    Rows are ordered by latency, fastest first. Latencies of one model whose 95 % intervals overlap share
+    a rank. An accuracy says on how many pictures; two of different pictures are not compared like for like.
+    Metrics besides accuracy, latency and size get a column when any row has them.
 
     Args:
         frame: records as `load` gives them; None takes the store.

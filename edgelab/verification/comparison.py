@@ -23,6 +23,8 @@ from edgelab.texts import tr
 if TYPE_CHECKING:
     import pandas as pd
 from edgelab.verification.intervals import (
+    MARGIN_POINTS,
+    POWER,
     THRESHOLD_POINTS,
     adjusted,
     images_needed,
@@ -73,6 +75,7 @@ class Comparison:
         agreement: part of the images to which both give the same class, right or wrong, 0 to 1.
         output_error: of the candidate's outputs.
         threshold_points: the loss allowed.
+        margin_points: a difference that does not matter; models that surely differ by less are a tie.
     """
 
     class_names: tuple[str, ...]
@@ -83,6 +86,7 @@ class Comparison:
     agreement: float
     output_error: OutputError
     threshold_points: float = THRESHOLD_POINTS
+    margin_points: float = MARGIN_POINTS
 
     @property
     def image_count(self) -> int:
@@ -119,29 +123,47 @@ class Comparison:
 
     @property
     def is_tie(self) -> bool:
-        """Whether the interval contains 0: on these images neither model is better."""
+        """Whether the models are equal for practical purposes: the whole interval is inside the margin."""
         low, high = self.interval_points
-        return low <= 0 <= high
+        return -self.margin_points < low and high < self.margin_points
 
     @property
-    def more_images_needed(self) -> float:
-        """How many more images would decide, if they come out like these; 0 when it is decided."""
+    def difference(self) -> str:
+        """Which model is better: a tie, "worse", "better", or that these images show no difference.
+
+        The last is no tie: an interval that contains 0 and is wide leaves room for a large difference.
+        """
+        low, high = self.interval_points
+        if self.is_tie:
+            unit = "point" if self.margin_points == 1 else "points"
+            return f"a tie: equal within {self.margin_points:g} {unit}"
+        if low <= 0 <= high:
+            return "no difference shown"
+        return "worse than the reference" if low > 0 else "better than the reference"
+
+    def more_images_needed(self, power: float = POWER) -> float:
+        """How many more images than here a fresh test set needs for a verdict; 0 when there is one already.
+
+        Args:
+            power: the wanted probability of a verdict, if the models differ as they do on these images.
+        """
         if self.verdict != "undecided":
             return 0
         loss, _ = adjusted(self.lost, self.gained, self.image_count)
         disagreement = (self.lost + self.gained + 2) / (self.image_count + 2)
-        return max(1, images_needed(disagreement, 100 * loss, self.threshold_points) - self.image_count)
+        needed = images_needed(disagreement, 100 * float(loss), self.threshold_points, power)
+        return max(1, needed - self.image_count)
 
     @property
     def warning(self) -> str:
         """Why the comparison says little, if it does: a reference no better than always naming one class."""
         right = int(np.trace(self.reference_confusion))
-        commonest = self.reference_confusion.sum(axis=1).max() / self.image_count
-        if proportion_interval(right, self.image_count)[0] > commonest:
+        most_common = self.reference_confusion.sum(axis=1).max() / self.image_count
+        if proportion_interval(right, self.image_count)[0] > most_common:
             return ""
         return (
             f"the reference ({self.reference_accuracy:.1%}) is not clearly better than always naming the "
-            f"commonest class ({commonest:.1%}): a model with nothing to lose passes every comparison"
+            f"most common class ({most_common:.1%}): a model with nothing to lose passes every comparison"
         )
 
     def per_class(self) -> pd.DataFrame:
@@ -162,10 +184,10 @@ class Comparison:
             f"allowed {self.threshold_points:g})"
         )
         if self.verdict == "undecided":
-            more = self.more_images_needed
-            needed = f"about {more:,.0f} more images" if more < math.inf else "no number of images"
-            text += f"; {needed} would decide"
-        return text + ("; a tie: the interval contains 0" if self.is_tie else "")
+            total = self.image_count + self.more_images_needed()
+            needed = f"a fresh test set of about {total:,.0f} images" if total < math.inf else "no test set"
+            text += f"; {needed} would decide with a probability of {POWER:.0%}"
+        return f"{text}; {self.difference}"
 
     __repr__ = __str__
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ from edgelab.texts import tr
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from edgelab.targets.cpu.session import CpuSession
 from edgelab.verification.output_error import snr_db
 
 
@@ -39,36 +43,12 @@ def per_layer_error(float_path: Path, quantized_path: Path, images: np.ndarray) 
     """
     import pandas as pd
 
-    from edgelab.targets.cpu.target import CpuTarget
-
-    graphs = [graph.read(path) for path in (float_path, quantized_path)]
-    pairs = _matching_layers(*graphs)
-    if not pairs:
-        raise InputError(
-            tr("The two models have no layer in common."),
-            why=tr("layers are matched by name"),
-            fix=tr("convert both from the same Keras model"),
-        )
-    if len(images) == 0:
-        raise InputError(
-            tr("There are no images to compare on."), fix=tr("pass a few of the dataset's images")
-        )
-    # LiteRT's own kernels: XNNPACK computes many operators in one step and keeps nothing in between.
-    target = CpuTarget(kernels="builtin")
+    graphs, pairs = _matched(float_path, quantized_path, images)
     sums = [_Sums() for _ in pairs]
-    with (
-        target.open(float_path, keep_tensors=True) as reference,
-        target.open(quantized_path, keep_tensors=True) as candidate,
-    ):
-        for image in images:
-            for session in (reference, candidate):
-                predict(session, image[np.newaxis])
-            for (_, float_index, quantized_index), total in zip(pairs, sums, strict=True):
-                total.add(reference.tensor(float_index), candidate.tensor(quantized_index))
-    # The output's name says nothing: it is that of the function the converter wrapped around the model.
-    outputs = set(graphs[1].outputs)
-    inner = {index: graphs[1].tensors[index].name for _, _, index in pairs if index not in outputs}
-    names = dict(zip(inner, _layer_names(list(inner.values())), strict=True))
+    for reference, candidate in _runs(float_path, quantized_path, images):
+        for (_, float_index, quantized_index), total in zip(pairs, sums, strict=True):
+            total.add(reference.tensor(float_index), candidate.tensor(quantized_index))
+    names = _names(graphs[1], pairs)
     rows = []
     for (operator, _, index), total in zip(pairs, sums, strict=True):
         tensor = graphs[1].tensors[index]
@@ -88,6 +68,120 @@ def per_layer_error(float_path: Path, quantized_path: Path, images: np.ndarray) 
             }
         )
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerOutput:
+    """What one layer gives in two runs, of the float model and of the quantized one.
+
+    Attributes:
+        layer, operator: its name, and its kind.
+        real: float32 `[images, …]`, of the float model.
+        codes: integers of the same shape, of the quantized model.
+        scale, zero_point: what the codes mean: real = scale * (code - zero_point).
+        inputs: positions of the layers that it reads in the list of all; none for the model's input.
+    """
+
+    layer: str
+    operator: str
+    real: np.ndarray
+    codes: np.ndarray
+    scale: float
+    zero_point: int
+    inputs: tuple[int, ...]
+
+
+def layer_outputs(float_path: Path, quantized_path: Path, images: np.ndarray) -> list[LayerOutput]:
+    """Every layer's results in both models, side by side; `per_layer_error` needs less memory.
+
+    Args:
+        float_path: the `.tflite` file in float32.
+        quantized_path: the same model, quantized.
+        images: uint8 `[N, H, W, 3]`; a few suffice.
+
+    Returns:
+        The layers that have integers of one scale, in order of execution.
+
+    Raises:
+        ModelError, InputError: as for `per_layer_error`.
+    """
+    graphs, pairs = _matched(float_path, quantized_path, images)
+    pairs = [pair for pair in pairs if len(graphs[1].tensors[pair[2]].scales) == 1]
+    found: list[tuple[list, list]] = [([], []) for _ in pairs]
+    for reference, candidate in _runs(float_path, quantized_path, images):
+        for (_, float_index, quantized_index), (reals, codes) in zip(pairs, found, strict=True):
+            reals.append(reference.tensor(float_index))
+            codes.append(candidate.stored(quantized_index))
+    names, sources = _names(graphs[1], pairs), _sources(graphs[1], [index for _, _, index in pairs])
+    return [
+        LayerOutput(
+            layer=names.get(index, "output"),
+            operator=operator,
+            real=np.concatenate(reals),
+            codes=np.concatenate(codes),
+            scale=graphs[1].tensors[index].scale,
+            zero_point=graphs[1].tensors[index].zero_point,
+            inputs=sources[index],
+        )
+        for (operator, _, index), (reals, codes) in zip(pairs, found, strict=True)
+    ]
+
+
+def _sources(found: graph.Graph, layers: list[int]) -> dict[int, tuple[int, ...]]:
+    """Of each of these tensors: the positions of those it is computed from, whatever comes between."""
+    positions = {index: position for position, index in enumerate(layers)}
+    visible: dict[int, set[int]] = {}
+    sources = {}
+    for operator in found.operators:
+        read = set().union(*(visible.get(index, set()) for index in operator.inputs))
+        for index in operator.outputs:
+            visible[index] = {positions[index]} if index in positions else read
+            if index in positions:
+                sources[index] = tuple(sorted(read))
+    return sources
+
+
+def _matched(
+    float_path: Path, quantized_path: Path, images: np.ndarray
+) -> tuple[list[graph.Graph], list[tuple[str, int, int]]]:
+    graphs = [graph.read(path) for path in (float_path, quantized_path)]
+    pairs = _matching_layers(*graphs)
+    if not pairs:
+        raise InputError(
+            tr("The two models have no layer in common."),
+            why=tr("layers are matched by name"),
+            fix=tr("convert both from the same Keras model"),
+        )
+    if len(images) == 0:
+        raise InputError(
+            tr("There are no images to compare on."), fix=tr("pass a few of the dataset's images")
+        )
+    return graphs, pairs
+
+
+def _runs(
+    float_path: Path, quantized_path: Path, images: np.ndarray
+) -> Iterator[tuple[CpuSession, CpuSession]]:
+    """Both models, after each image, with everything that they have computed."""
+    from edgelab.targets.cpu.target import CpuTarget
+
+    # LiteRT's own kernels: XNNPACK computes many operators in one step and keeps nothing in between.
+    target = CpuTarget(kernels="builtin")
+    with (
+        target.open(float_path, keep_tensors=True) as reference,
+        target.open(quantized_path, keep_tensors=True) as candidate,
+    ):
+        for image in images:
+            for session in (reference, candidate):
+                predict(session, image[np.newaxis])
+            yield reference, candidate
+
+
+def _names(found: graph.Graph, pairs: list[tuple[str, int, int]]) -> dict[int, str]:
+    """Names of layers by tensor, but for the output's: the converter names it after a function of its own."""
+    outputs = set(found.outputs)
+    inner = {index: found.tensors[index].name for _, _, index in pairs if index not in outputs}
+    return dict(zip(inner, _layer_names(list(inner.values())), strict=True))
 
 
 class _Sums:

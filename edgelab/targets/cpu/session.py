@@ -126,12 +126,17 @@ class CpuSession(ClosesAtEnd):
         Raises:
             InputError: tensors were not kept, or there is none of that index.
         """
+        stored = self.stored(index)
+        return self._kept[index].dequantize(stored)
+
+    def stored(self, index: int) -> np.ndarray:
+        """As `tensor`, but what is stored: the integers of a quantized tensor."""
         if index not in self._kept:
             raise InputError(
                 tr("Tensor {index} was not kept.", index=index),
                 fix=tr("open the model with keep_tensors=True"),
             )
-        return self._kept[index].dequantize(self._interpreter.get_tensor(index))
+        return self._interpreter.get_tensor(index)
 
     def close(self) -> None:
         """Free the model's memory. A second call does nothing."""

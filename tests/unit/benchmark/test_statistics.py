@@ -63,3 +63,52 @@ def test_a_slow_minute_that_both_share_cancels_in_the_speed_up():
     waves = np.repeat([1.0, 3.0, 1.0, 2.0], 10)
     speed_up = statistics.ratio_interval(2 * waves, waves, seed=0)
     assert (speed_up.low, speed_up.high) == pytest.approx((2, 2))
+
+
+def test_a_repetition_is_inside_its_interval_95_times_in_100():
+    """Simulated: openings vary by 10 %; two measurements of ten openings each, four thousand times."""
+    rng = np.random.default_rng(0)
+    first, second = np.exp(rng.normal(0.5, 0.1, (2, 4000, 10)))
+    inside = 0
+    for one, other in zip(first, second, strict=True):
+        _, low, high = statistics.repetition_interval(one)
+        inside += low <= statistics.repetition_interval(other)[0] <= high
+    # Four standard errors of a share of 0.95 in 4000 are 0.014.
+    assert inside / 4000 == pytest.approx(0.95, abs=0.014)
+
+
+def test_an_opening_ratio_covers_the_truth_and_names_what_it_shows():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(2000):
+        base, fast = np.exp(rng.normal(0.7, 0.05, 10)), np.exp(rng.normal(0.0, 0.05, 10))
+        found = statistics.opening_ratio(base, fast)
+        covered += found.low <= np.exp(0.7) <= found.high
+    # Four standard errors of a share of 0.95 in 2000 are 0.02.
+    assert covered / 2000 == pytest.approx(0.95, abs=0.02)
+    assert found.difference == "faster" and "(" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "difference"),
+    [
+        (1.2, 1.4, "faster"),
+        (0.7, 0.9, "slower"),
+        (0.98, 1.03, "tie"),
+        (0.9, 1.3, "no difference shown"),
+        (1.005, 1.2, "no difference shown"),
+    ],
+)
+def test_a_tie_needs_an_interval_within_the_margin(low, high, difference):
+    found = statistics.SpeedUp((low * high) ** 0.5, low, high)
+    assert found.difference == difference
+    assert found.is_tie == (difference == "tie")
+    assert found.shows_difference == (difference in ("faster", "slower"))
+
+
+def test_quantiles_of_student_join_the_normal_ones():
+    values = [statistics.t_quantile(count) for count in range(2, 60)]
+    assert values == sorted(values, reverse=True)
+    # Tables give 2.080 for 21 degrees of freedom, and 2.021 for 40.
+    assert statistics.t_quantile(22) == pytest.approx(2.080, abs=0.01)
+    assert statistics.t_quantile(41) == pytest.approx(2.021, abs=0.01)

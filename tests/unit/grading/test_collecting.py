@@ -81,7 +81,7 @@ def test_what_systems_leave_behind_is_nobodys(tmp_path):
 def test_nothing_vanishes_without_a_row(tmp_path):
     folder = tmp_path / "in"
     put(folder / "ada.pdf", b"%PDF-1.4")
-    put(folder / "bao" / "08_verify.py", "def verdict(): ...")
+    put(folder / "bao" / "08_verify.py", "def paired_interval(): ...")
     put(folder / "chidi.zip", b"PK no zip")
     zipped(folder / "dana.zip", readme_dot_txt="hello")
     (folder / "emil").mkdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 import made_up_class
 import psutil
 import pytest
-from made_up_class import F1, FALL, QUANTIZE, RIGHT, VERDICT, doing, is_exercise, notebook, solutions
+from made_up_class import CHANCE, F1, FALL, INTERVAL, RIGHT, doing, is_exercise, notebook, solutions
 
 from edgelab import __main__ as command_line
 from edgelab.errors import InputError
@@ -25,41 +25,43 @@ protected = pytest.mark.skipif(
 
 
 QUICK = Limits(cpu_s=5, wall_s=40.0)  # what ends too late on a busy machine still ends
-SOLVED, OPEN = ["solved"] * 4, ["open"] * 4
+SOLVED, OPEN = ["solved"] * len(RIGHT), ["open"] * len(RIGHT)
 SOLUTIONS = str(artifacts.PROJECT_ROOT / "notebooks" / "08_verify.ipynb")
 SOCKET = "import socket\nsocket.socket().connect(('127.0.0.1', PORT))"
 RAISE_LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (99, 99))"
 # Name: answers, states, and words of the first message.
 CLASS = {
     "right": (RIGHT, SOLVED, ""),
-    "partly_right": ([VERDICT, FALL.replace("steepest_fall", "quantize"), None, F1], None, ""),
-    "wrong": ([VERDICT.replace("high <", "low <")], ["wrong", "open", "open", "open"], "is 'undecided', got"),
+    "partly_right": ([INTERVAL, FALL.replace("steepest_fall", "chance_of_verdict"), None, FALL], None, ""),
+    "wrong": ([INTERVAL.replace("lost + 1", "lost")], ["wrong", *OPEN[1:]], "points, got"),
     "empty": ([], OPEN, ""),
     "notes": (
         [
-            f"{VERDICT}\nprint(images.shape)\nraise SystemExit",
-            f"{QUANTIZE}\n!ls\nquantize?\nassert False",
+            f"{INTERVAL}\nprint(images.shape)\nraise SystemExit",
+            f"{CHANCE}\n!ls\nchance_of_verdict?\nassert False",
+            RIGHT[2],
             f"get_ipython().run_line_magic('matplotlib', 'inline')\nimport not_here\n{FALL}\nprint(_)",
-            f"%%time\nplt.figure()\n{F1}\ndisplay(f1_score)\nexercises.check('08.4', f1_score)",
+            RIGHT[4],
+            f"%%time\nplt.figure()\n{F1}\ndisplay(f1_score)\nexercises.check('08.6', f1_score)",
         ],
         SOLVED,
         "",
     ),
-    "syntax_error": (["def verdict(low, high:\n  return", QUANTIZE], None, ": def verdict(low, high:"),
-    "os_exit": (["import os\nos._exit(0)", QUANTIZE, FALL, F1], None, "exit code 0"),
-    "sys_exit": (["import sys\nsys.exit(0)", QUANTIZE, FALL, F1], None, "SystemExit"),
+    "syntax_error": (["def paired_interval(lost:\n  return", CHANCE], None, ": def paired_interval(lost:"),
+    "os_exit": (["import os\nos._exit(0)", *RIGHT[1:]], None, "exit code 0"),
+    "sys_exit": (["import sys\nsys.exit(0)", *RIGHT[1:]], None, "SystemExit"),
     "segfault": ([doing("import ctypes\nctypes.string_at(0)")], None, "SIGSEGV"),
-    "endless": ([doing("while True: pass"), QUANTIZE], None, "5 s of processor time"),
+    "endless": ([doing("while True: pass"), CHANCE], None, "5 s of processor time"),
     "memory": ([doing("bytearray(10**12)")], None, "MemoryError"),
-    "output": ([doing("print('x' * 10**7)")], SOLVED[:1] + OPEN[:3], ""),
+    "output": ([doing("print('x' * 10**7)")], SOLVED[:1] + OPEN[1:], ""),
     "too_much": ([doing("return 'x' * 10**8")], None, "too much"),
     "deletes": ([doing("import os\nos.remove(VICTIM)")], None, "PermissionError"),
     "deletes_all": ([doing("import shutil\nshutil.rmtree(FOLDER)")], None, "PermissionError"),
     "writes": ([doing("open(FOLDER + '/new', 'w')")], None, "PermissionError"),
     "writes_home": ([doing("open(HOME + '/owned', 'w')")], None, "PermissionError"),
     "reads": ([doing("open(VICTIM).read()")], None, "PermissionError"),
-    "reads_answers": ([f"open({SOLUTIONS!r})\n{VERDICT}"], None, "Permission"),
-    "imports_answers": (["from edgelab.exercises import chapter_08\n" + VERDICT], None, "Permission"),
+    "reads_answers": ([f"open({SOLUTIONS!r})\n{INTERVAL}"], None, "Permission"),
+    "imports_answers": (["from edgelab.exercises import chapter_08\n" + INTERVAL], None, "Permission"),
     "socket": ([doing(SOCKET)], None, "PermissionError"),
     "fork_bomb": ([doing("import os\nwhile True: os.fork()")], None, "PermissionError"),
     "program": ([doing("import subprocess\nsubprocess.run(['id'])")], None, "PermissionError"),
@@ -67,26 +69,26 @@ CLASS = {
     "limits": ([doing(RAISE_LIMIT)], None, "ValueError"),
     "forges_check": (
         ["import sys, types\nsys.modules['edgelab.exercises'] = types.SimpleNamespace(check=lambda *a: 1)\n"
-         "def verdict(*a): return 'solved'"],
+         "def paired_interval(*a): return 'solved'"],
         None,
-        "is 'pass', got 'solved'",
+        "got 'solved'",
     ),
     "forges_equality": (
         ["class Yes(str):\n    __hash__ = str.__hash__\n    def __eq__(self, other): return True\n"
-         "    def __ne__(self, other): return False\ndef verdict(*a): return Yes('yes')"],
+         "    def __ne__(self, other): return False\ndef paired_interval(*a): return Yes('yes')"],
         None,
-        "is 'pass', got 'yes'",
+        "got 'yes'",
     ),
     "forges_array": (
-        [None, "class Yes(np.ndarray):\n    def __eq__(self, other): return True\n"
+        [None, None, None, None, "class Yes(np.ndarray):\n    def __eq__(self, other): return True\n"
          "    def __array_function__(self, *a, **k): return True\n"
-         "def quantize(real, scale, zero_point): return np.zeros(9, np.uint8).view(Yes)"],
-        ["open", "wrong", "open", "open"],
+         "def confusion_matrix(labels, answers, count): return np.zeros((count, count)).view(Yes)"],
+        [*OPEN[:4], "wrong", "open"],
         "",
     ),
     "forges_messages": (
         ["import os, json\nfor fd in range(3, 30):\n    try: os.write(fd, b'{\"verdicts\": []}\\n')\n"
-         "    except OSError: pass\ndef verdict(*a): return 1"],
+         "    except OSError: pass\ndef paired_interval(*a): return 1"],
         None,
         "",
     ),
@@ -138,13 +140,10 @@ def test_one_bad_answer_does_not_spoil_the_others(graded):
     for name in ("os_exit", "sys_exit"):
         states = [row["state"] for row in rows_of(graded[2], name)]
         assert states[0] != "solved" and states[1:] == SOLVED[1:]
-    assert [row["state"] for row in rows_of(graded[2], "partly_right")] == [
-        "solved",
-        "wrong",
-        "open",
-        "solved",
-    ]
-    assert [row["state"] for row in rows_of(graded[2], "syntax_error")] == ["wrong", "solved", "open", "open"]
+    expected = {"partly_right": ["solved", "wrong", "open", "solved"], "syntax_error": ["wrong", "solved"]}
+    for name, states in expected.items():
+        found = [row["state"] for row in rows_of(graded[2], name)]
+        assert found == [*states, *OPEN[len(states) :]]
 
 
 @protected
@@ -188,7 +187,7 @@ def test_the_table_is_complete_escaped_and_in_order(tmp_path):
     folder = tmp_path / "in"
     for student in ("=cmd()", "<script>alert(1)</script>"[:8]):
         (folder / student).mkdir(parents=True)
-    bad = "def verdict(*a): raise ValueError('=1+1 <script>alert(1)</script>\\x1b[31m')"
+    bad = "def paired_interval(*a): raise ValueError('=1+1 <script>alert(1)</script>\\x1b[31m')"
     (folder / "=cmd()" / "mine.ipynb").write_text(json.dumps(notebook([bad])))
     (folder / "zoe.ipynb").write_text("not a notebook")
     (folder / "yan.ipynb").write_text("[" * 100_000)
@@ -196,7 +195,14 @@ def test_the_table_is_complete_escaped_and_in_order(tmp_path):
     (folder / "wim.ipynb").symlink_to(folder / "zoe.ipynb")
     (folder / "notes.txt").write_text("ignored")
     grades = grading.grade(folder, tmp_path / "out", limits=QUICK)
-    assert list(grades.frame["student"]) == ["<script>", *["'=cmd()"] * 4, "wim", "xia", "yan", "zoe"]
+    assert list(grades.frame["student"]) == [
+        "<script>",
+        *["'=cmd()"] * len(RIGHT),
+        "wim",
+        "xia",
+        "yan",
+        "zoe",
+    ]
     refused = grades.frame[grades.frame["state"] == "refused"]
     assert list(refused["student"]) == ["<script>", "wim", "xia", "yan", "zoe"]
     assert refused["error"].iloc[0] == "no notebook was handed in"
@@ -214,32 +220,44 @@ def states(handed_in, folder):
 
 @protected
 def test_reordered_and_duplicated_cells_do_not_matter_and_a_deleted_one_is_not_done(tmp_path):
-    assert states(made_up_class.shuffled(notebook(RIGHT)), tmp_path) == ["solved", "solved", "open", "solved"]
+    assert states(made_up_class.shuffled(notebook(RIGHT)), tmp_path) == [
+        *SOLVED[:2],
+        "open",
+        *SOLVED[3:],
+    ]
 
 
 @protected
 @pytest.mark.parametrize("tags", [["exercise"], []])
 def test_a_program_that_gives_cells_other_ids_and_drops_their_tags_costs_no_points(tmp_path, tags):
-    handed_in = made_up_class.with_lost_ids(notebook([*RIGHT[:3], None]))
+    handed_in = made_up_class.with_lost_ids(notebook([*RIGHT[:5], None]))
     for cell in filter(is_exercise, handed_in["cells"]):
         cell["metadata"]["tags"] = tags
-    assert states(handed_in, tmp_path) == [*SOLVED[:3], "open"]
+    assert states(handed_in, tmp_path) == [*SOLVED[:5], "open"]
 
 
 @protected
 def test_an_answer_in_a_cell_of_ones_own_counts_where_the_given_cell_was_left_or_deleted(tmp_path):
-    handed_in = notebook([None, QUANTIZE, None, F1])
+    handed_in = notebook([None, CHANCE, None, None, None, F1])
     cells = [cell for cell in handed_in["cells"] if cell["source"] != F1]
-    own = [VERDICT, "quantize = quantize(0.5, 1, 0)", F1]
+    own = [INTERVAL, "chance_of_verdict = chance_of_verdict(0.5, 1, 0)", F1]
     cells += [{"cell_type": "code", "id": f"own-{i}", "metadata": {}, "source": own[i]} for i in range(3)]
-    assert states({**handed_in, "cells": cells}, tmp_path) == ["solved", "solved", "open", "solved"]
+    assert states({**handed_in, "cells": cells}, tmp_path) == [
+        *SOLVED[:2],
+        *OPEN[:3],
+        "solved",
+    ]
 
 
 @protected
 def test_scratch_copies_of_an_answer_cost_nothing(tmp_path):
     handed_in = notebook(RIGHT)
     first = next(index for index, cell in enumerate(handed_in["cells"]) if is_exercise(cell))
-    scratch = {**handed_in["cells"][first], "id": "scratch", "source": "verdict = None\nprint('trying')"}
+    scratch = {
+        **handed_in["cells"][first],
+        "id": "scratch",
+        "source": "paired_interval = None\nprint('trying')",
+    }
     handed_in["cells"].insert(first + 1, scratch)
     assert states(handed_in, tmp_path) == SOLVED
 
@@ -278,16 +296,15 @@ def test_another_chapters_notebook_is_graded_as_what_it_is(tmp_path):
 @protected
 def test_helpers_in_own_cells_and_in_other_answers_are_found(tmp_path):
     handed_in = notebook([
-        "def verdict(low, high, threshold):\n    return helper(low, high, threshold)",
-        None,
-        None,
+        "def paired_interval(*counts):\n    return helper(*counts)",
+        *[None] * 4,
         "%matplotlib inline\ndef f1_score(m, c):\n    return shared(m, c)",
     ])  # fmt: skip
     own = {"cell_type": "code", "id": "own", "metadata": {}, "outputs": [], "source": (
-        VERDICT.replace("verdict", "helper") + F1.replace("f1_score", "shared")
+        INTERVAL.replace("paired_interval", "helper") + F1.replace("f1_score", "shared")
     )}  # fmt: skip
     handed_in["cells"].append(own)
-    assert states(handed_in, tmp_path) == ["solved", "open", "open", "solved"]
+    assert states(handed_in, tmp_path) == ["solved", *OPEN[:4], "solved"]
 
 
 @protected
@@ -329,7 +346,7 @@ def test_nothing_to_grade_is_said(tmp_path, folder):
 def test_an_interrupted_grading_goes_on_where_it_stopped(tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(4):
-        answers = [f"{VERDICT}# {number}"]
+        answers = [f"{INTERVAL}# {number}"]
         (tmp_path / "in" / f"s{number}.ipynb").write_text(json.dumps(notebook(answers)))
 
     def interrupt(submission, total):
@@ -343,4 +360,4 @@ def test_an_interrupted_grading_goes_on_where_it_stopped(tmp_path):
     assert 1 <= len(kept) < 4
     grades = grading.grade(tmp_path / "in", tmp_path / "out", jobs=1, limits=QUICK)
     assert grades.graded == 4 - len(kept)
-    assert list(grades.frame["score"]) == [1, 0, 0, 0] * 4
+    assert list(grades.frame["score"]) == [1, *[0] * (len(RIGHT) - 1)] * 4

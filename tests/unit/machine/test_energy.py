@@ -46,7 +46,7 @@ def test_board_sensor_is_integrated_over_time(tmp_path):
         {f"{chip}/name": "ina3221\n", f"{chip}/in1_input": "5000\n", f"{chip}/curr1_input": "400\n"},
     )
     clock = iter([0.0, 2.0]).__next__
-    [channel] = energy._sensor_channels(tmp_path / chip)
+    [(_, channel)] = energy._sensor_channels(tmp_path / chip)
     meter = energy.PowerSensorMeter([channel], clock)
     (tmp_path / chip / "curr1_input").write_text("800\n")
     meter.sample()
@@ -65,3 +65,56 @@ def test_a_counter_with_garbage_is_not_measured(tmp_path):
     meter, note = energy.energy_meter(tmp_path)
     assert meter is None
     assert "cannot be read" in note
+
+
+# As files of /sys/class/powercap show them on a laptop with
+# an Intel Core of the sixth generation or later: the platform zone holds the package and the display.
+LAPTOP = {
+    "intel-rapl:0": ("package-0", 1_000_000),
+    "intel-rapl:0:0": ("core", 600_000),
+    "intel-rapl:0:1": ("uncore", 100_000),
+    "intel-rapl:0:2": ("dram", 150_000),
+    "intel-rapl:1": ("psys", 5_000_000),
+}
+TWO_SOCKETS = {"intel-rapl:0": ("package-0", 1_000_000), "intel-rapl:1": ("package-1", 3_000_000)}
+# As the driver of Nvidia shows them: Orin Nano and NX, the first Nano, and AGX Orin, without such an input.
+ORIN_NANO = {1: ("VDD_IN", 5000, 1000), 2: ("VDD_CPU_GPU_CV", 5000, 300), 3: ("VDD_SOC", 5000, 250)}
+NANO = {1: ("POM_5V_IN", 5000, 800), 2: ("POM_5V_GPU", 5000, 200), 3: ("POM_5V_CPU", 5000, 300)}
+AGX_ORIN = {1: ("VDD_GPU_SOC", 20_000, 150), 2: ("VDD_CPU_CV", 20_000, 60), 3: ("VIN_SYS_5V0", 5000, 700)}
+
+
+def write_rapl(root, zones):
+    for zone, (name, energy_uj) in zones.items():
+        facts = {"name": f"{name}\n", "energy_uj": f"{energy_uj}\n", "max_energy_range_uj": "262143328850\n"}
+        write_tree(root, {f"class/powercap/{zone}/{file}": text for file, text in facts.items()})
+
+
+@pytest.mark.parametrize(("zones", "expected_mj"), [(LAPTOP, 500), (TWO_SOCKETS, 1000)])
+def test_packages_are_added_and_the_platform_that_holds_them_is_not(tmp_path, zones, expected_mj):
+    write_rapl(tmp_path, zones)
+    meter, _ = energy.energy_meter(tmp_path)
+    write_rapl(tmp_path, {zone: (name, count + 500_000) for zone, (name, count) in zones.items()})
+    meter.sample()
+    assert meter.energy_mj() == pytest.approx(expected_mj)
+
+
+def write_ina(root, channels):
+    files = {"name": "ina3221\n"}
+    for number, (label, millivolts, milliamperes) in channels.items():
+        files |= {f"in{number}_label": f"{label}\n", f"in{number}_input": f"{millivolts}\n"}
+        files |= {f"curr{number}_input": f"{milliamperes}\n"}
+    write_tree(root, {f"class/hwmon/hwmon1/{file}": text for file, text in files.items()})
+
+
+@pytest.mark.parametrize(("channels", "expected_mw"), [(ORIN_NANO, 5000), (NANO, 4000)])
+def test_the_input_of_a_board_is_taken_without_its_own_rails(tmp_path, channels, expected_mw):
+    write_ina(tmp_path, channels)
+    meter, note = energy.energy_meter(tmp_path)
+    assert note == "the board's power sensor"
+    assert meter._read() == pytest.approx(expected_mw)
+
+
+def test_rails_without_a_known_input_are_not_added_up(tmp_path):
+    write_ina(tmp_path, AGX_ORIN)
+    meter, note = energy.energy_meter(tmp_path)
+    assert meter is None and note.startswith("not measured") and "VDD_GPU_SOC" in note

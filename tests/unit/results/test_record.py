@@ -34,3 +34,9 @@ def test_records_of_a_measurement_carry_samples_and_provenance():
     assert records["latency"].samples.n == len(measured.samples_ms)
     assert (records["latency"].target, records["latency"].provenance) == ("numpy", "measured")
     assert ("energy" in records) == (measured.energy_mj is not None)
+
+
+def test_the_number_of_pictures_is_read_from_the_source():
+    assert results.Result("accuracy", 0.9, source="200 test images").image_count == 200
+    assert results.Result("accuracy", 0.9, source="200 test images", image_count=50).image_count == 50
+    assert results.Result("accuracy", 0.9, source="a paper, 2 test images").image_count == 0

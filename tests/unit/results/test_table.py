@@ -24,11 +24,11 @@ def test_table_marks_provenance_prefers_measurement_and_names_ties():
     )
     table = results.comparison_table(frame)
     lines = str(table).splitlines()
-    assert "1 (tie with float32 cpu)" in lines[1]
+    assert "1 (no difference shown to float32 cpu)" in lines[1]
     assert "● 1 ms [0.8, 1.2]" in lines[1]
     assert "● 91.2 %" in lines[1]
     assert "● 0.62 MB" in lines[1]
-    assert "1 (tie with int8 cpu)" in lines[2]
+    assert "1 (no difference shown to int8 cpu)" in lines[2]
     assert re.search(r"2 ms \[1\.9, 2\.1\] +– +3", lines[3])
     assert "◆ 60 USD" in lines[4]
     assert "placement" not in lines[0]  # nobody has one
@@ -55,3 +55,23 @@ def test_published_figures_each_have_a_source_and_can_be_tabulated():
     assert len(records) > 30
     assert all(record.source and record.provenance == "published" for record in records)
     assert str(results.comparison_table(results.to_frame(records))).count("\n") > 20
+
+
+def accuracy(value, count, **what):
+    return Result("accuracy", value, model="net", precision="int8", image_count=count, **what)
+
+
+def test_an_accuracy_tells_its_pictures_and_a_poorer_one_replaces_no_better_one():
+    results.append(accuracy(0.908, 2000, target="cpu"))
+    results.append(accuracy(0.930, 200, target="cpu"), accuracy(0.913, 1000, target="openvino"))
+    text = str(results.comparison_table())
+    assert "90.8 % (n = 2,000)" in text and "93.0 %" not in text
+    assert "91.3 % (n = 1,000)" in text and "compare accuracies of the same n" in text
+    results.append(accuracy(0.905, 2000, target="cpu"))
+    assert "90.5 % (n = 2,000)" in str(results.comparison_table()), (
+        "of equally many pictures the newest counts"
+    )
+    same = [accuracy(0.9, 500, target="cpu"), accuracy(0.8, 500, target="keras")]
+    assert "compare accuracies" not in str(results.comparison_table(results.to_frame(same)))
+    simulated = accuracy(0.7, 9000, target="cpu", provenance="simulated")
+    assert "70.0 %" not in str(results.comparison_table(results.to_frame([*same, simulated])))

@@ -42,6 +42,7 @@ SHOWN_ENGLISH = {
     "a library": "what a made-up library gives in a check, never shown",
     "made for the check": "the source of a dataset of a check, never shown",
     "software on the CPU": "a kind of GPU that code looks for",
+    "no difference shown": ASKED,
     "not callable": OTHERS,
     "lower left": MARKUP,
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgelab import verification
-from edgelab.verification import images_needed, paired_interval
+from edgelab.verification import chance_of_verdict, images_needed, paired_interval
 
 
 def test_paired_interval_against_a_worked_example():
@@ -37,14 +37,53 @@ def test_agreement_of_few_images_is_no_certainty():
     assert paired_interval(1, 0, 1)[1] == 100
 
 
-def test_images_needed_is_where_the_interval_clears_the_threshold():
-    count = images_needed(0.06, 1.0, 3.0)
-    # By hand: 1.959964^2 * (0.06 - 0.01^2) / 0.02^2 = 575.26...
-    assert count == 576
-    lost, gained = 0.035, 0.025
-    assert paired_interval(round(lost * 5000), round(gained * 5000), 5000)[1] < 3
-    assert paired_interval(round(lost * 300), round(gained * 300), 300)[1] > 3
+# Disagreement, true loss, loss allowed: many and few disagreements, both sides of the threshold, a gain.
+SITUATIONS = [
+    (0.06, 2, 3),
+    (0.06, 0, 3),
+    (0.06, 4, 3),
+    (0.02, 0, 3),
+    (0.05, -2, 3),
+    (0.3, 2, 3),
+    (0.03, 3, 2),
+]
+
+
+def simulated_chance(disagreement, loss_points, threshold_points, count):
+    """How often 100,000 test sets drawn at random give a verdict."""
+    lost, gained = ((disagreement + sign * loss_points / 100) / 2 for sign in (1, -1))
+    rng = np.random.default_rng(0)
+    lost, gained, _ = rng.multinomial(count, [lost, gained, 1 - disagreement], size=100_000).T
+    low, high = paired_interval(lost, gained, count)
+    return np.mean((high < threshold_points) | (low > threshold_points))
+
+
+@pytest.mark.parametrize(("disagreement", "loss", "threshold"), SITUATIONS)
+def test_images_needed_decide_with_the_wanted_probability(disagreement, loss, threshold):
+    count = images_needed(disagreement, loss, threshold)
+    assert 0.78 <= simulated_chance(disagreement, loss, threshold, count) <= 0.82
+    count = images_needed(disagreement, loss, threshold, power=0.9)
+    assert 0.88 <= simulated_chance(disagreement, loss, threshold, count) <= 0.92
+
+
+def test_images_needed_against_the_formula_of_textbooks():
+    """By hand: (1.959964 + 0.841621)^2 * (0.06 - 0.02^2) / 0.01^2 = 4677.9; imaginary images add a few."""
+    assert images_needed(0.06, 2.0, 3.0) == pytest.approx(4678, rel=0.01)
     assert images_needed(0.06, 3.0, 3.0) == math.inf
+    assert images_needed(0.06, 3.0 - 1e-9, 3.0) == math.inf
+
+
+@pytest.mark.parametrize(("disagreement", "loss", "threshold"), SITUATIONS)
+def test_chance_of_verdict_is_that_of_simulated_test_sets(disagreement, loss, threshold):
+    for count in (100, 700):
+        simulated = simulated_chance(disagreement, loss, threshold, count)
+        # Four standard errors of a proportion near one half in 100,000 draws are 0.006.
+        assert chance_of_verdict(disagreement, loss, count, threshold) == pytest.approx(simulated, abs=0.007)
+
+
+def test_paired_interval_takes_arrays():
+    low, high = paired_interval(np.array([1, 7]), np.array([7, 1]), 21)
+    assert [(low[0], high[0]), (low[1], high[1])] == [paired_interval(1, 7, 21), paired_interval(7, 1, 21)]
 
 
 def test_proportion_interval_against_a_published_value():

@@ -24,6 +24,21 @@ def test_per_layer_error_finds_the_damage(files, patterns):
     assert row["max_error"] <= 1.5 * row["scale"], "the first layer's error is about half a step"
 
 
+def test_layer_outputs_are_what_the_errors_are_made_of(files, patterns):
+    images = patterns.test_images[:4]
+    paths = files / "float.tflite", files / "int8.tflite"
+    layers, frame = verification.layer_outputs(*paths, images), verification.per_layer_error(*paths, images)
+    frame = frame[frame["dtype"].isin(["int8", "uint8"])]  # this model ends with real numbers
+    assert [layer.layer for layer in layers] == list(frame["layer"])
+    for layer, expected in zip(layers, frame["snr_db"], strict=True):
+        assert layer.codes.dtype.kind in "iu" and layer.codes.shape == layer.real.shape
+        real = layer.scale * (layer.codes.astype(float) - layer.zero_point)
+        assert verification.output_error(layer.real, real).snr_db == pytest.approx(expected, abs=0.01)
+    assert layers[0].inputs == ()
+    for position, layer in enumerate(layers[1:], 1):
+        assert layer.inputs and max(layer.inputs) < position
+
+
 def test_per_layer_error_of_a_model_with_itself(files, patterns):
     frame = verification.per_layer_error(
         files / "int8.tflite", files / "int8.tflite", patterns.test_images[:1]

@@ -1,0 +1,111 @@
+"""Models opened again and again: spread, interval, ranking, and whose energy is booked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from timed_sessions import MatmulSession
+
+from edgelab import benchmark
+from edgelab.benchmark import measuring, openings
+from edgelab.errors import InputError, TargetError
+from edgelab.machine import energy
+
+
+class Opened(MatmulSession):
+    """A session that is opened and closed, and does other work at each opening."""
+
+    count = 0
+
+    def __init__(self, work):
+        super().__init__(work)
+
+    def __enter__(self):
+        type(self).count += 1
+        return self
+
+    def __exit__(self, *error):
+        self.inputs = ()
+
+
+def test_every_opening_is_a_fresh_one_and_its_spread_is_told(monkeypatch):
+    monkeypatch.setattr(
+        openings, "MAX_OTHER_CORES", np.inf
+    )  # no round is repeated, so that works run out evenly
+    Opened.count = 0
+    works = iter([40, 80, 40, 80, 40, 80])
+    found = benchmark.measure_openings(lambda: Opened(next(works)), openings=6, max_seconds=0.6)
+    assert Opened.count == 6 and len(found.openings_ms) == 6
+    assert len(found.samples_ms) == sum(len(samples) for samples in found.openings_ms)
+    assert found.between_percent > 15, "the work doubles from one opening to the next"
+    medians = [np.median(samples) for samples in found.openings_ms]
+    assert found.median_ms == pytest.approx(np.exp(np.mean(np.log(medians))))
+    low, high = found.interval_ms
+    assert low < found.median_ms < high and high / low > 1.3
+    assert "between 6 openings" in str(found)
+
+
+def test_candidates_are_ranked_by_openings_in_turns():
+    openers = {"slow": lambda: Opened(400), "quick": lambda: Opened(20)}
+    ranking = benchmark.compare_openings(openers, openings=4, max_seconds=0.4)
+    assert ranking.names == ("quick", "slow") and ranking.ranks == {"quick": 1, "slow": 2}
+    assert ranking.speed_ups["quick"].difference == "faster" and ranking.rounds == 4
+
+
+def test_disturbed_rounds_are_repeated_twice_at_most_and_the_quietest_count(monkeypatch):
+    monkeypatch.setattr(openings, "MAX_OTHER_CORES", -1.0)  # nothing is quiet enough
+    Opened.count = 0
+    found = benchmark.measure_openings(lambda: Opened(5), openings=2, max_seconds=0.1)
+    assert Opened.count == 6 and len(found.openings_ms) == 2
+
+
+def test_one_opening_has_no_spread_between():
+    found = benchmark.measure(MatmulSession(20), max_seconds=0.2)
+    assert found.between_percent is None and found.within_percent >= 0
+    assert "between openings unknown" in str(found)
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(InputError, match="1 openings"):
+        benchmark.measure_openings(lambda: Opened(1), openings=1)
+    with pytest.raises(InputError, match="no candidate"):
+        benchmark.compare_openings({})
+
+    def faulty():
+        session = Opened(1)
+        session.fault = "wrong results"
+        return session
+
+    with pytest.raises(TargetError, match="wrong results"):
+        benchmark.measure_openings(faulty)
+
+
+@pytest.mark.parametrize(
+    ("target", "counter", "is_booked"),
+    [
+        ("cpu", "rapl", True),
+        ("edgetpu", "rapl", False),
+        ("rknn", "rapl", False),
+        ("tensorrt", "rapl", False),
+        ("edgetpu", "board", False),
+        ("tensorrt", "board", True),
+    ],
+)
+def test_what_the_host_uses_is_not_booked_on_another_device(
+    tmp_path, monkeypatch, target, counter, is_booked
+):
+    if counter == "rapl":
+        files = {"energy_uj": "1", "max_energy_range_uj": "1000", "name": "package-0"}
+        folder = tmp_path / "class/powercap/intel-rapl:0"
+    else:
+        files = {"name": "ina3221", "in1_label": "VDD_IN", "in1_input": "5000", "curr1_input": "1000"}
+        folder = tmp_path / "class/hwmon/hwmon1"
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    monkeypatch.setattr(measuring, "energy_meter", lambda: energy.energy_meter(tmp_path))
+    session = MatmulSession()
+    session.target = target
+    found = benchmark.measure(session, max_seconds=0.1)
+    assert (found.energy_mj is not None) == is_booked
+    assert found.energy_note.startswith("not measured") != is_booked
