@@ -8,7 +8,7 @@ import pytest
 from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, WRONG
 
 from edgelab import exercises, models, results, training
-from edgelab.exercises import chapter_02, chapter_03, chapter_04, checking, registry
+from edgelab.exercises import chapter_01, chapter_02, chapter_03, chapter_04, checking, registry
 from edgelab.processor_models import simt
 
 KEYS = tuple(exercises.progress().frame["exercise"])
@@ -55,6 +55,7 @@ def test_the_stub_is_not_done_yet(key):
 @pytest.mark.parametrize("key", KEYS)
 def test_the_solution_in_the_notebook_passes(key):
     imported = {"np": np, "math": math, "Counter": Counter, "cuda": simt.load()[0], "exercises": exercises}
+    imported["TILE"] = chapter_01.TILE
     names = dict(imported)
     exec(STUBS[key], names)
     exec(GIVEN[key], names)
@@ -75,6 +76,12 @@ def test_answers_that_crash_or_are_of_another_kind_are_shown_not_raised(key):
 
     for answer in (crashes, object(), 41.5):
         assert exercises.check(key, answer).state == "wrong"
+
+
+def test_chapter_1_counts_the_fewest_sectors_as_a_kernel_does():
+    for shape in chapter_01.PRODUCTS:
+        counts = chapter_01._wide_product(SOLUTIONS["01.3"], shape)
+        assert counts.sectors == chapter_01.fewest_sectors(*shape)
 
 
 def test_chapter_2_takes_its_boards_from_the_published_table():
