@@ -110,7 +110,11 @@ PRODUCTS = ((8, 8, 8), (16, 16, 8), (19, 13, 21), (5, 3, 11))
 
 
 def _product(
-    answer: Callable[..., None], shape: tuple[int, int, int], threads: tuple[int, int], blocks: tuple[int, int]
+    answer: Callable[..., None],
+    shape: tuple[int, int, int],
+    threads: tuple[int, int],
+    blocks: tuple[int, int],
+    help_with: str,
 ) -> counted.Counts:
     """Run a matrix product on small whole numbers, which float32 adds without rounding.
 
@@ -129,7 +133,7 @@ def _product(
             tr("The grid is larger than c: only a thread whose row and column lie in c may load and store."),
         ) from None
     if not np.array_equal(c, a @ b):
-        raise _wrong_product(shape, c, a @ b)
+        raise _wrong_product(shape, c, a @ b, help_with)
     if counts.stores > c.size:
         raise Mistake(
             tr("{stores} numbers were stored for {size} results", stores=counts.stores, size=c.size),
@@ -146,7 +150,9 @@ def _sizes(shape: tuple[int, int, int]) -> dict[str, int]:
     return dict(zip(("rows", "depth", "columns"), shape, strict=True))
 
 
-def _wrong_product(shape: tuple[int, int, int], c: np.ndarray, expected: np.ndarray) -> Mistake:
+def _wrong_product(
+    shape: tuple[int, int, int], c: np.ndarray, expected: np.ndarray, help_with: str
+) -> Mistake:
     row, column = (int(place) for place in np.argwhere(~(c == expected))[0])
     what_differs = tr(
         "{rows} x {depth} by {depth} x {columns}: c[{row}, {column}] is {expected:g}, got {found:g}",
@@ -156,17 +162,18 @@ def _wrong_product(shape: tuple[int, int, int], c: np.ndarray, expected: np.ndar
         expected=expected[row, column],
         found=c[row, column],
     )
-    if np.isnan(c).all():
-        return Mistake(what_differs, tr("No result is a number: was c written, and all that was read, too?"))
     if c.shape == expected.T.shape and np.array_equal(c, expected.T):
         return Mistake(what_differs, tr("That is the result with rows and columns exchanged."))
-    return Mistake(what_differs)
+    return Mistake(what_differs, help_with)
 
 
 def _wide_product(answer: Callable[..., None], shape: tuple[int, int, int]) -> counted.Counts:
     """With blocks enough for either order: x may be the row or the column."""
     longest = max(shape[0], shape[2])
-    return _product(answer, shape, WIDE, _blocks_for(longest, longest, WIDE))
+    help_with = tr(
+        "Multiply row `row` of a with column `col` of b over the whole depth, a.shape[1]; store the sum in c."
+    )
+    return _product(answer, shape, WIDE, _blocks_for(longest, longest, WIDE), help_with)
 
 
 def _check_loads(counts: counted.Counts, shape: tuple[int, int, int]) -> None:
@@ -262,10 +269,8 @@ def check_tiled(answer: Callable[..., None]) -> None:
         tr("Whole tiles are right. Where a tile hangs over the edge, write zeros: they add nothing."),
     )
     for shape, hint in zip(PRODUCTS, help_with, strict=True):
-        try:
-            counts = _product(answer, shape, (TILE, TILE), _blocks_for(shape[2], shape[0], (TILE, TILE)))
-        except Mistake as mistake:
-            raise Mistake(mistake.what_differs, mistake.hint or hint) from None
+        blocks = _blocks_for(shape[2], shape[0], (TILE, TILE))
+        counts = _product(answer, shape, (TILE, TILE), blocks, hint)
         _check_tiled_loads(counts, shape)
 
 
