@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, WRONG
 
-from edgelab import exercises, models, results, training
-from edgelab.exercises import chapter_01, chapter_02, chapter_03, chapter_04, checking, registry
+from edgelab import exercises, models, training
+from edgelab.exercises import chapter_01, chapter_03, chapter_04, checking, registry
 from edgelab.processor_models import simt
 
 KEYS = tuple(exercises.progress().frame["exercise"])
@@ -82,12 +82,6 @@ def test_chapter_1_counts_the_fewest_sectors_as_a_kernel_does():
     for shape in chapter_01.PRODUCTS:
         counts = chapter_01._wide_product(SOLUTIONS["01.3"], shape)
         assert counts.sectors == chapter_01.fewest_sectors(*shape)
-
-
-def test_chapter_2_takes_its_boards_from_the_published_table():
-    figures = {(record.device, record.metric): record.value for record in results.published("boards")}
-    for board, (price, tops) in chapter_02.BOARDS.items():
-        assert (figures[board, "price"], figures[board, "peak_compute"]) == (price, tops)
 
 
 @pytest.mark.slow
