@@ -31,9 +31,9 @@ LISTINGS = (
     tr("Step 1: who is on the bus?"),
     hints=(
         tr("Go through listing.splitlines(); leave out the lines that do not hold ' ID '."),
-        tr("line.split(' ID ', 1)[1] is what follows the first ' ID '; its first word is the identity."),
+        tr("line.split(' ID ')[1] is what follows the first ' ID '; its first word is the identity."),
         tr(
-            "[line.split(' ID ', 1)[1].split()[0].lower() for line in listing.splitlines() if ' ID ' in line]"
+            "[line.split(' ID ')[1].split()[0].lower() for line in listing.splitlines() if ' ID ' in line]"
         ),
     ),
     read=tr("the section “Find an accelerator, layer by layer”"),

@@ -4,7 +4,7 @@ import re
 
 
 def usb_ids(listing):
-    return [line.split(" ID ", 1)[1].split()[0].lower() for line in listing.splitlines() if " ID " in line]
+    return [line.split(" ID ")[1].split()[0].lower() for line in listing.splitlines() if " ID " in line]
 
 
 def library_path(listing, name):
