@@ -315,7 +315,7 @@ def _native_row(name: str, probe: str, why: str, fix: str) -> Finding:
 
 def vulkan() -> Finding:
     """Vulkan devices, software ones included."""
-    why = tr("LiteRT's GPU path on Linux and Windows speaks WebGPU over Vulkan")
+    why = tr("LiteRT's GPU path speaks WebGPU over Vulkan on Linux, over Direct3D or Vulkan on Windows")
     if sys.platform == "darwin":
         return Finding("Vulkan", OK, tr("not needed: a Mac uses Metal"), why)
     fix = tr(

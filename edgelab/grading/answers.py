@@ -83,6 +83,10 @@ class Function:
         """The function as a GPU kernel: `function[blocks, threads](…)`."""
         return lambda *args: self._sandbox.call(self._number, args, {}, launch=launch)
 
+    def counted(self, blocks: Any, threads: Any, *args: Any) -> Any:
+        """The function as a GPU kernel whose loads, stores and sectors are counted, as `counted.run` does."""
+        return self._sandbox.call(self._number, args, {}, launch=(blocks, threads), count=True)
+
 
 class Sandbox:
     """The process of one answer. Use it as a context manager: at the end nothing of it is left.
@@ -227,7 +231,9 @@ class Sandbox:
         self._deadline = time.monotonic() + self._limits.wall_s
         return self._value(self._receive())
 
-    def call(self, number: int, args: tuple, kwargs: dict[str, Any], *, launch: Any = None) -> Any:
+    def call(
+        self, number: int, args: tuple, kwargs: dict[str, Any], *, launch: Any = None, count: bool = False
+    ) -> Any:
         """Call one of the student's functions; arguments changed in place are changed here too."""
         encoded = [self._encoded(argument) for argument in args]
         message = {
@@ -237,6 +243,7 @@ class Sandbox:
         }
         if launch is not None:
             message["launch"] = list(launch) if isinstance(launch, tuple) else [launch]
+            message["count"] = count
         self._send(message)
         while "callback" in (reply := self._receive()):
             self._send(self._called_back(reply))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -108,7 +109,7 @@ class Server:
         arguments = [self._decoded(argument) for argument in request["args"]]
         before = [_image(argument) for argument in arguments]
         if request.get("launch"):
-            function = _kernel(function)[tuple(request["launch"])]
+            function = _launched(function, request["launch"], count=request["count"])
         result = function(*arguments, **{key: self._decoded(v) for key, v in request["kwargs"].items()})
         changed = {
             index: argument
@@ -125,10 +126,13 @@ def _image(argument: Any) -> bytes | None:
     return wire.to_line({"": wire.encode(argument, lambda function: 0)})
 
 
-def _kernel(function: Callable) -> Any:
-    from edgelab.processor_models import simt
+def _launched(function: Callable, launch: list[Any], *, count: bool) -> Callable:
+    from edgelab.processor_models import counted, simt
 
-    return function if hasattr(function, "__getitem__") else simt.load()[0].jit(function)
+    if count:
+        return lambda *arguments: astuple(counted.run(function, *launch, *arguments))
+    kernel = function if hasattr(function, "__getitem__") else simt.load()[0].jit(function)
+    return kernel[tuple(launch)]
 
 
 def prepare(statements: list[str], namespace: dict[str, Any]) -> None:

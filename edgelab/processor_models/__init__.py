@@ -1,1 +1,1 @@
-"""Models of processors: a warp in lockstep, the roofline, what a network asks of a device."""
+"""Models of processors: warps in lockstep, counted kernels, the roofline, what a network asks of a device."""

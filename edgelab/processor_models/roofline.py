@@ -1,4 +1,4 @@
-"""This computer's roofline: how fast it computes, how fast it moves data, and which of the two limits.
+"""This computer's roofline: how fast BLAS computes, how fast data moves, and which of the two limits.
 
 Williams, Waterman, Patterson 2009, "Roofline: an insightful visual performance model", CACM 52(4): a task
 that does `I` operations per byte it moves cannot exceed `min(peak, I * bandwidth)` operations per second.
@@ -39,11 +39,15 @@ LARGEST_ARRAY_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class Roofline:
-    """What one computer can do at best, float32.
+    """What one computer reached at best, float32.
+
+    The arithmetic is that of numpy's BLAS, which a processor may exceed: kernels of other libraries can be
+    faster. It bounds nothing in int8, where instructions for dot products do up to four times as much.
 
     Attributes:
-        peak_gflops: arithmetic of all threads, 10⁹ operations per second; a multiply-add counts as two.
-        peak_gflops_one_thread: arithmetic of one thread.
+        peak_gflops: the fastest matrix product on all threads, 10⁹ operations per second; a multiply-add
+            counts as two.
+        peak_gflops_one_thread: the fastest matrix product on one thread.
         bandwidth_gb_s: memory traffic of all threads together, 10⁹ bytes per second.
         bandwidth_gb_s_one_thread: memory traffic of one thread.
         threads: how many threads "all" are.
@@ -65,7 +69,7 @@ class Roofline:
         return self.peak_gflops / self.bandwidth_gb_s
 
     def attainable_gflops(self, flop_per_byte: float | np.ndarray) -> float | np.ndarray:
-        """The most that a task of this arithmetic intensity can reach, in 10⁹ operations per second.
+        """What a float32 task of this arithmetic intensity can reach, in 10⁹ operations per second.
 
         Raises:
             InputError: an intensity that is not above zero.
@@ -87,7 +91,7 @@ class Roofline:
 
     def _repr_html_(self) -> str:
         rows = (
-            ("peak arithmetic, float32 (GFLOP/s)", self.peak_gflops_one_thread, self.peak_gflops),
+            ("fastest matrix product, float32 (GFLOP/s)", self.peak_gflops_one_thread, self.peak_gflops),
             ("memory bandwidth (GB/s)", self.bandwidth_gb_s_one_thread, self.bandwidth_gb_s),
         )
         body = "".join(
@@ -224,7 +228,7 @@ def triad_gb_s(threads: int = 1, *, array_bytes: int = SMALLEST_ARRAY_BYTES, sec
 
 
 def measure_roofline(seconds: float = 2.0, *, progress: bool = False) -> Roofline:
-    """Measure this computer's peak arithmetic and memory bandwidth, float32, on one thread and on all.
+    """Measure this computer's fastest matrix product and memory bandwidth, float32, on one thread and on all.
 
     Args:
         seconds: time allowance for the four measurements together, without their set-up.

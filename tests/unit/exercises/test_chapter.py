@@ -10,8 +10,8 @@ import pytest
 from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, SURVIVORS, WRONG
 from mutation import mutants
 
-from edgelab import exercises, models, results, training
-from edgelab.exercises import chapter_02, chapter_03, chapter_04, checking, registry
+from edgelab import exercises, models, training
+from edgelab.exercises import chapter_01, chapter_03, chapter_04, checking, registry
 from edgelab.processor_models import simt
 
 MOST_SURVIVORS = 0.05  # of the changes
@@ -60,6 +60,7 @@ def test_the_stub_is_not_done_yet(key):
 def answer_of(key, solution):
     """What the student's kernel holds after the stub and a solution cell."""
     imported = {"np": np, "math": math, "Counter": Counter, "cuda": simt.load()[0], "exercises": exercises}
+    imported["TILE"] = chapter_01.TILE
     names = dict(imported)
     exec(STUBS[key], names)
     exec(solution, names)
@@ -129,10 +130,10 @@ def test_answers_that_crash_or_are_of_another_kind_are_shown_not_raised(key):
         assert exercises.check(key, answer).state == "wrong"
 
 
-def test_chapter_2_takes_its_boards_from_the_published_table():
-    figures = {(record.device, record.metric): record.value for record in results.published("boards")}
-    for board, (price, tops) in chapter_02.BOARDS.items():
-        assert (figures[board, "price"], figures[board, "peak_compute"]) == (price, tops)
+def test_chapter_1_counts_the_fewest_sectors_as_a_kernel_does():
+    for shape in chapter_01.PRODUCTS:
+        counts = chapter_01._wide_product(SOLUTIONS["01.3"], shape)
+        assert counts.sectors == chapter_01.fewest_sectors(*shape)
 
 
 @pytest.mark.slow
