@@ -129,7 +129,12 @@ def _product(
         counts = counted.run(answer, blocks, threads, a, b, c)
     except IndexError:
         raise Mistake(
-            tr("a {rows} x {depth} by {depth} x {columns} product went outside its arrays", **_sizes(shape)),
+            tr(
+                "a {rows} x {depth} by {depth} x {columns} product went outside its arrays",
+                rows=rows,
+                depth=depth,
+                columns=columns,
+            ),
             tr("The grid is larger than c: only a thread whose row and column lie in c may load and store."),
         ) from None
     if not np.array_equal(c, a @ b):
@@ -146,17 +151,16 @@ def _blocks_for(across: int, down: int, threads: tuple[int, int]) -> tuple[int, 
     return math.ceil(across / threads[0]), math.ceil(down / threads[1])
 
 
-def _sizes(shape: tuple[int, int, int]) -> dict[str, int]:
-    return dict(zip(("rows", "depth", "columns"), shape, strict=True))
-
-
 def _wrong_product(
     shape: tuple[int, int, int], c: np.ndarray, expected: np.ndarray, help_with: str
 ) -> Mistake:
+    rows, depth, columns = shape
     row, column = (int(place) for place in np.argwhere(~(c == expected))[0])
     what_differs = tr(
         "{rows} x {depth} by {depth} x {columns}: c[{row}, {column}] is {expected:g}, got {found:g}",
-        **_sizes(shape),
+        rows=rows,
+        depth=depth,
+        columns=columns,
         row=row,
         column=column,
         expected=expected[row, column],
