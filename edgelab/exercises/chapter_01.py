@@ -327,7 +327,7 @@ def check_utilisation(answer: Callable[[int, int, int], float]) -> None:
             hint = tr("No more than all cells can be busy.")
         raise Mistake(
             tr(
-                "{depth} x {outputs} weights fill {expected:.4g} of a {size} x {size} array, got {got:.4g}",
+                "{depth} x {outputs} weights fill {expected:.8g} of a {size} x {size} array, got {got:.8g}",
                 depth=depth,
                 outputs=outputs,
                 expected=expected,
@@ -377,8 +377,8 @@ def check_intensity(answer: Callable[[int, int, int, int], float]) -> None:
         hint = next((text for value, text in hints.items() if math.isclose(got, value, rel_tol=1e-6)), "")
         raise Mistake(
             tr(
-                "batch {batch}, {inputs} inputs, {outputs} outputs, {bytes_each} bytes each: {expected:.5g} "
-                "operations per byte, got {got:.5g}",
+                "batch {batch}, {inputs} inputs, {outputs} outputs, {bytes_each} bytes each: {expected:.8g} "
+                "operations per byte, got {got:.8g}",
                 batch=batch,
                 inputs=inputs,
                 outputs=outputs,
