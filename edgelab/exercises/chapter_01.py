@@ -129,7 +129,12 @@ def _product(
         counts = counted.run(answer, blocks, threads, a, b, c)
     except IndexError:
         raise Mistake(
-            tr("a {rows} x {depth} by {depth} x {columns} product went outside its arrays", **_sizes(shape)),
+            tr(
+                "a {rows} x {depth} by {depth} x {columns} product went outside its arrays",
+                rows=rows,
+                depth=depth,
+                columns=columns,
+            ),
             tr("The grid is larger than c: only a thread whose row and column lie in c may load and store."),
         ) from None
     if not np.array_equal(c, a @ b):
@@ -146,17 +151,16 @@ def _blocks_for(across: int, down: int, threads: tuple[int, int]) -> tuple[int, 
     return math.ceil(across / threads[0]), math.ceil(down / threads[1])
 
 
-def _sizes(shape: tuple[int, int, int]) -> dict[str, int]:
-    return dict(zip(("rows", "depth", "columns"), shape, strict=True))
-
-
 def _wrong_product(
     shape: tuple[int, int, int], c: np.ndarray, expected: np.ndarray, help_with: str
 ) -> Mistake:
+    rows, depth, columns = shape
     row, column = (int(place) for place in np.argwhere(~(c == expected))[0])
     what_differs = tr(
         "{rows} x {depth} by {depth} x {columns}: c[{row}, {column}] is {expected:g}, got {found:g}",
-        **_sizes(shape),
+        rows=rows,
+        depth=depth,
+        columns=columns,
         row=row,
         column=column,
         expected=expected[row, column],
@@ -323,7 +327,7 @@ def check_utilisation(answer: Callable[[int, int, int], float]) -> None:
             hint = tr("No more than all cells can be busy.")
         raise Mistake(
             tr(
-                "{depth} x {outputs} weights fill {expected:.4g} of a {size} x {size} array, got {got:.4g}",
+                "{depth} x {outputs} weights fill {expected:.8g} of a {size} x {size} array, got {got:.8g}",
                 depth=depth,
                 outputs=outputs,
                 expected=expected,
@@ -373,8 +377,8 @@ def check_intensity(answer: Callable[[int, int, int, int], float]) -> None:
         hint = next((text for value, text in hints.items() if math.isclose(got, value, rel_tol=1e-6)), "")
         raise Mistake(
             tr(
-                "batch {batch}, {inputs} inputs, {outputs} outputs, {bytes_each} bytes each: {expected:.5g} "
-                "operations per byte, got {got:.5g}",
+                "batch {batch}, {inputs} inputs, {outputs} outputs, {bytes_each} bytes each: {expected:.8g} "
+                "operations per byte, got {got:.8g}",
                 batch=batch,
                 inputs=inputs,
                 outputs=outputs,

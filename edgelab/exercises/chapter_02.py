@@ -32,9 +32,7 @@ LISTINGS = (
     hints=(
         tr("Go through listing.splitlines(); leave out the lines that do not hold ' ID '."),
         tr("line.split(' ID ')[1] is what follows the first ' ID '; its first word is the identity."),
-        tr(
-            "[line.split(' ID ')[1].split()[0].lower() for line in listing.splitlines() if ' ID ' in line]"
-        ),
+        tr("[line.split(' ID ')[1].split()[0].lower() for line in listing.splitlines() if ' ID ' in line]"),
     ),
     read=tr("the section “Find an accelerator, layer by layer”"),
 )

@@ -32,11 +32,7 @@ OTHERS = "what another program prints"
 MARKUP = "HTML, SVG or the name of a style"
 SHOWN_ENGLISH = {
     "Coral USB Accelerator ": NAMES,
-    "Jetson Nano": NAMES,
-    "Jetson Orin Nano Super": NAMES,
     "ONNX Runtime ": NAMES,
-    "RK3588 board": ASKED,
-    "Raspberry Pi 4 + Coral USB Accelerator": NAMES,
     "libnvinfer ": NAMES,
     "tensorrt ": NAMES,
     "a library": "what a made-up library gives in a check, never shown",
@@ -47,8 +43,9 @@ SHOWN_ENGLISH = {
     "lower left": MARKUP,
 }
 PATTERNS = {
-    r"\(\w+, \w+\)$": ASKED,
-    r"Bus 00\d ": OTHERS,
+    r"\(\w+, \w+\)$|missing: \w+$": ASKED,
+    r"Bus 00\d |unable to initialize libusb|\d+ libs found in cache": OTHERS,
+    r"Pillow==|ai_edge_litert==|# environment of": OTHERS,
     r"Operator +Count|Mapped to Edge TPU": OTHERS,
     r"Selected adapter|Warning: |No .*adapters": OTHERS,
     r"vkCreateInstance": OTHERS,

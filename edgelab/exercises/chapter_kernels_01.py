@@ -1,6 +1,6 @@
 """The matrix products of chapter 1 as the course writes them, for as long as a student's own are not right.
 
-Importing this loads numba.
+Importing this loads numba. It is among the exercises since it holds solutions: students get it folded up.
 """
 
 from __future__ import annotations
