@@ -1,7 +1,8 @@
 """Every exercise: right answers pass, stubs are not done yet, each mistake gets the help that answers it."""
 
 import math
-from collections import Counter
+import threading
+from collections import Counter, deque
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ def test_the_stub_is_not_done_yet(key):
 @pytest.mark.parametrize("key", KEYS)
 def test_the_solution_in_the_notebook_passes(key):
     imported = {"np": np, "math": math, "Counter": Counter, "cuda": simt.load()[0], "exercises": exercises}
+    imported |= {"deque": deque, "threading": threading}
     names = dict(imported)
     exec(STUBS[key], names)
     exec(GIVEN[key], names)
