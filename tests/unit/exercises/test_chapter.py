@@ -1,14 +1,10 @@
 """Every exercise: right answers pass, stubs are not done yet, each mistake gets the help that answers it."""
 
 import math
-<<<<<<< HEAD
 import signal
-from collections import Counter
-from contextlib import contextmanager
-=======
 import threading
 from collections import Counter, deque
->>>>>>> lessons-e
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -64,12 +60,8 @@ def test_the_stub_is_not_done_yet(key):
 
 def answer_of(key, solution):
     """What the student's kernel holds after the stub and a solution cell."""
-    imported = {"np": np, "math": math, "Counter": Counter, "cuda": simt.load()[0], "exercises": exercises}
-<<<<<<< HEAD
-    imported["TILE"] = chapter_01.TILE
-=======
-    imported |= {"deque": deque, "threading": threading}
->>>>>>> lessons-e
+    imported = {"np": np, "math": math, "Counter": Counter, "deque": deque, "threading": threading}
+    imported |= {"cuda": simt.load()[0], "TILE": chapter_01.TILE, "exercises": exercises}
     names = dict(imported)
     exec(STUBS[key], names)
     exec(solution, names)
