@@ -387,3 +387,16 @@ WRONG = (
     ("01.7", lambda e, f: np.sqrt(np.mean((f - e) ** 2)) <= 1e-5 * np.sqrt(np.mean(e**2)), "0.09 %"),
     ("01.7", lambda e, f: np.sqrt(np.mean((f - e) ** 2)) < 1e-3 * np.sqrt(np.mean(e**2)), "at most"),
 )
+
+SURVIVORS = [
+    (
+        "01.4",
+        "left[y, x] = a[row, start + x] if row < a.shape[0] and start + x < a.shape[1] else 1.0",
+        "where one tile hangs over, the other does too, and its 0 makes the product 0",
+    ),
+    (
+        "01.4",
+        "right[y, x] = b[start + y, col] if col < b.shape[1] and start + y < b.shape[0] else 1.0",
+        "where one tile hangs over, the other does too, and its 0 makes the product 0",
+    ),
+]

@@ -296,3 +296,11 @@ WRONG = (
     ("05.5", lambda sizes, room: streamed(sizes, 8 * 2**20), "second argument"),
     ("05.5", lambda sizes, room: [size if size > room else 0 for size in sizes], "only the rest"),
 )
+
+SURVIVORS = [
+    (
+        "05.2",
+        "for place, (operator, reason) in enumerate(zip(operators, reasons, strict=False)):",
+        "both lists are always of one length",
+    ),
+]

@@ -335,3 +335,11 @@ WRONG = (
     ("08.6", lambda m, c: np.trace(m) / m.sum(), "all classes together"),
     ("08.6", lambda m, c: 100 * f1(m, c), "not a percentage"),
 )
+
+SURVIVORS = [
+    (
+        "08.2",
+        "shares = [lost_share, gained_share, 1 - lost_share + gained_share]",
+        "numpy takes what the other shares leave for the last one, whatever it says",
+    ),
+]

@@ -356,3 +356,11 @@ WRONG = (
     ("09.6", lambda needs, times: left_out_errors(needs, times).mean(), "One error for each"),
     ("09.6", with_the_mean, "median"),
 )
+
+SURVIVORS = [
+    (
+        "09.2",
+        "if median >= (1 - gain) * best:",
+        "a gain of exactly that much is both: medians of times never hit it",
+    ),
+]
