@@ -7,9 +7,9 @@ in the vendor's simulator. What cannot run says why; what runs is compared with 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,12 @@ from edgelab import benchmark, estimate, results, targets
 from edgelab.errors import EdgelabError
 from edgelab.pipeline import Pipeline
 from edgelab.runtime import Session, predict
-from edgelab.targets.base import Target
+from edgelab.targets.base import Compiled, Target
 from edgelab.verification import THRESHOLD_POINTS, Comparison, compare_outputs, divergence
 
 IMAGE_COUNT = 200
 SECONDS_EACH = 0.5  # of timing, per target
+OPENINGS = 4  # of each target: its spread between openings belongs to its latency
 IMAGES_FOR_CUTS = 8
 # Both are tried on a GPU: it takes either, and gets one of them wrong on some drivers.
 MODES = {"gpu": ("float32", "int8")}
@@ -203,28 +204,27 @@ def run(
     tasks = [("cpu", "int8"), *((name, mode) for name in names for mode in MODES.get(name, (None,)))]
     images, labels = chain.dataset.test_images[:image_count], chain.dataset.test_labels[:image_count]
     entries: list[Entry] = []
-    with ExitStack() as open_sessions, tqdm(total=len(tasks), disable=not progress, leave=False) as bar:
-        sessions: dict[int, Session] = {}
+    openers: dict[str, Callable[[], Session]] = {}
+    with tqdm(total=len(tasks), disable=not progress, leave=False) as bar:
         reference = None
         for name, mode in tasks:
             bar.set_description(f"trying {name}")
             target = targets.get(name)
-            entry, session = _try_target(chain, target, mode or target.takes, mode or "int8")
+            entry, made = _compiled(chain, target, mode or target.takes, mode or "int8")
+            entry, session = _opened(target, entry, made)
             if session is not None:
-                open_sessions.enter_context(session)
-                entry, outputs = _judge(chain, target, entry, session, images, labels, reference)
-                reference = outputs if reference is None else reference
-                if entry.comparison and not entry.is_wrong and _can_be_timed(session):
-                    sessions[len(entries)] = session
+                with session:
+                    entry, outputs = _judge(chain, target, entry, session, images, labels, reference)
+                    reference = outputs if reference is None else reference
+                    if entry.comparison and not entry.is_wrong and _can_be_timed(session):
+                        openers[str(len(entries))] = partial(target.open, made)
             entries.append(entry)
             bar.update()
         bar.set_description("timing")
-        ranking = benchmark.compare(
-            {str(index): session for index, session in sessions.items()},
-            max_seconds=SECONDS_EACH,
-            seed=chain.seed,
+        ranking = benchmark.compare_openings(
+            openers, openings=OPENINGS, max_seconds=SECONDS_EACH, seed=chain.seed
         )
-    for index in sessions:
+    for index in map(int, openers):
         timed = ranking.measurements[str(index)]
         [latency, *_] = results.from_measurement(timed, **_identity(chain, entries[index]))
         entries[index] = replace(entries[index], latency=latency)
@@ -236,8 +236,8 @@ def _identity(chain: Pipeline, entry: Entry) -> dict[str, str]:
     return {"model": chain.model_name, "precision": entry.precision, "dataset": chain.dataset.name}
 
 
-def _try_target(chain: Pipeline, target: Target, mode: str, precision: str) -> tuple[Entry, Session | None]:
-    """Compile and open as far as it goes; the entry tells how far, and why no further."""
+def _compiled(chain: Pipeline, target: Target, mode: str, precision: str) -> tuple[Entry, Compiled | None]:
+    """Compile, where the compiler is here; what was made is None where it cannot run here."""
     found = target.probe()
     chip = estimate.DEVICES[DEVICES[target.name]].chip if target.name in DEVICES else ""
     entry = Entry(target.name, precision, chip, note="" if found.can_run else found.fix or found.detail)
@@ -258,8 +258,16 @@ def _try_target(chain: Pipeline, target: Target, mode: str, precision: str) -> t
                 **_identity(chain, entry),
             )
             entry = replace(entry, latency=latency)
-        if not found.can_run:
-            return entry, None
+    except EdgelabError as error:
+        return replace(entry, note=str(error)), None
+    return entry, made if found.can_run else None
+
+
+def _opened(target: Target, entry: Entry, made: Compiled | None) -> tuple[Entry, Session | None]:
+    """Open what was made; the entry tells what it runs on, or why it does not."""
+    if made is None:
+        return entry, None
+    try:
         session = target.open(made)
     except EdgelabError as error:
         return replace(entry, note=str(error)), None

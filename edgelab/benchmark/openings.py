@@ -36,7 +36,7 @@ from edgelab.texts import tr
 OPENINGS = 10
 MOST_SECONDS = 3.0  # of timed runs, per candidate
 MOST_RUNS = 200  # of one opening
-MOST_TRIES = 3  # rounds tried for each that counts, while other programs disturb
+MOST_TRIES = 2  # rounds tried for each that counts, while other programs disturb
 
 
 class _Candidate:
@@ -108,8 +108,8 @@ def compare_openings(
     """Open, warm up, time and close each candidate again and again, in turns, and rank them.
 
     The order is random in each round. A round in which other programs kept more than a quarter of a core
-    busy is repeated, up to twice; when that does not help, the quietest rounds count, and the machine is
-    called noisy.
+    busy is repeated, as often as there are openings at most; when that does not help, the quietest rounds
+    count, and the machine is called noisy.
 
     Args:
         openers: functions that open a session, by name: `lambda: targets.get("cpu").open(path)`.
