@@ -57,6 +57,6 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.record_minutes:
         execution.record_minutes(finished)
-    print(f"\n{results.comparison_table()}\n\n{finished.summary}")
+    print(f"\n{results.comparison_table().brief()}\n\n{finished.summary}")
     print(f"Open {options.build / 'index.html'}")
     return 0 if finished.passed else 1

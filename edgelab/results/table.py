@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,11 @@ import pandas as pd
 
 from edgelab.results.record import MAIN_METRICS, PROVENANCE_GLYPHS, PROVENANCES, ROW_KEY, format_value
 from edgelab.results.store import latest, load
+
+# What a terminal shows of the table, and what it leaves out of a number: interval and count of pictures.
+BRIEF_COLUMNS = ("model", "precision", "target", "device", *MAIN_METRICS)
+DETAILS = re.compile(r" (\[.*|\(n = .*)")
+LEAST_WIDTH = 8
 
 
 def rows_of_metric(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -53,13 +60,29 @@ class ComparisonTable:
     columns: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = [self.columns, *([_plain(cell) for cell in row] for row in self.rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        ]
-        return "\n".join([*text, self.legend])
+        return "\n".join([*_aligned([self.columns, *map(_plain_row, self.rows)]), self.legend])
+
+    def brief(self, width: int = 100) -> str:
+        """The columns that matter most, without intervals, for a terminal.
+
+        Args:
+            width: characters in a line; names of models and devices are cut to keep within it.
+        """
+        shown = [place for place, name in enumerate(self.columns) if name in BRIEF_COLUMNS]
+        lines = [[row[place] for place in shown] for row in (self.columns, *map(_plain_row, self.rows))]
+        lines = [[DETAILS.sub("", cell) for cell in line] for line in lines]
+        too_wide = max(map(len, _aligned(lines))) - width
+        for name in ("device", "model"):
+            if too_wide > 0 and name in self.columns:
+                place = shown.index(self.columns.index(name))
+                longest = max(len(line[place]) for line in lines)
+                kept = max(LEAST_WIDTH, longest - too_wide)
+                lines = [
+                    [_cut(cell, kept) if at == place else cell for at, cell in enumerate(line)]
+                    for line in lines
+                ]
+                too_wide -= longest - kept
+        return "\n".join([*_aligned(lines), self.legend.partition(", n pictures")[0]])
 
     __repr__ = __str__
 
@@ -90,6 +113,20 @@ class ComparisonTable:
 def _pictures(cell: str | tuple[str, str] | None) -> str:
     """The number of pictures that a cell tells; empty where it tells none."""
     return cell[0].partition("(n = ")[2] if isinstance(cell, tuple) else ""
+
+
+def _plain_row(row: tuple) -> list[str]:
+    return [_plain(cell) for cell in row]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return ["  ".join(line).rstrip() for line in padded]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _plain(cell: str | tuple[str, str] | None) -> str:

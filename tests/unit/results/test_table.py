@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from latency_records import latency
 
@@ -75,3 +76,17 @@ def test_an_accuracy_tells_its_pictures_and_a_poorer_one_replaces_no_better_one(
     assert "compare accuracies" not in str(results.comparison_table(results.to_frame(same)))
     simulated = accuracy(0.7, 9000, target="cpu", provenance="simulated")
     assert "70.0 %" not in str(results.comparison_table(results.to_frame([*same, simulated])))
+
+
+def test_in_a_terminal_it_is_at_most_a_hundred_characters_wide():
+    device = "Some accelerator with a very long name, revision 2, in a board of another maker"
+    model = "mobilenet_v2_of_chapter_3_with_a_long_name"
+    rows = [latency(1.25, 0.05, target="cpu", precision="int8")]
+    rows.append(Result("accuracy", 0.918, target="cpu", precision="int8", image_count=2000))
+    table = results.comparison_table(
+        results.to_frame([replace(row, model=model, device=device) for row in rows])
+    )
+    lines = table.brief().splitlines()
+    assert max(map(len, lines)) <= 100 < max(map(len, str(table).splitlines()))
+    assert "1.25 ms" in lines[1] and "91.8 %" in lines[1] and "[" not in lines[1] and "…" in lines[1]
+    assert lines[-1] == "● measured"
