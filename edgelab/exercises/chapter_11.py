@@ -81,7 +81,7 @@ KERNELS = ((1, 1, 8, 3), (1, 1, 12, 5), (3, 2, 4, 2), (1, 1, 32, 1))
     tr("Two of four"),
     hints=(
         tr("Four neighbours lie along axis 2: reshape it into groups of 4, then rank within each group."),
-        tr("kernel.reshape(height, width, -1, 4, outputs) has the groups; argsort along axis 3."),
+        tr("kernel.reshape(height, width, inputs // 4, 4, outputs) has the groups; argsort along axis 3."),
         tr("argsort twice gives the rank of each of the four, 0 to 3: those of rank 2 and 3 stay."),
     ),
     read=tr("the section “Two of four” of this chapter"),
@@ -140,7 +140,7 @@ MOST_ERROR = 1.1  # times that of twenty rounds of k-means
 def check_clustered(answer: Callable[..., np.ndarray]) -> None:
     """The weights, each replaced by one of few values, chosen by k-means."""
     for seed, (shape, count) in enumerate(CLUSTERS):
-        weights = _weights(20 + seed, *shape)
+        weights = 0.3 + _weights(20 + seed, *shape)  # mirrored centres would not do
         got = np.asarray(answer(weights.copy(), count), np.float64)
         what = tr("{size} weights, {count} values", size=weights.size, count=count)
         if got.shape != weights.shape:

@@ -148,7 +148,7 @@ WRONG = (
     ("11.1", lambda w, share: np.abs(w) > share * np.abs(w).max(), "not of their largest value"),
     ("11.1", lambda w, share: w * smallest_mask(w, share), "not the weights themselves"),
     ("11.1", lambda w, share: smallest_mask(w, share).ravel(), "so it has their shape"),
-    ("11.1", lambda w, share: smallest_mask(w, 0.25), "part of the number of weights"),
+    ("11.1", lambda w, share: smallest_mask(w, 0.25), "not of their largest value"),
     ("11.2", lambda k: ~two_of_four_mask(k), "the two large ones"),
     ("11.2", lambda k: two_of_four_mask(k - k.min()), "compare absolute values"),
     ("11.2", lambda k: np.abs(k) > 0.1, "so half of the kernel"),
@@ -159,7 +159,7 @@ WRONG = (
     ("11.3", lambda w, count: clustered(w, count, rounds=1), "at least 20 rounds"),
     ("11.3", lambda w, count: clustered(w, 16), "there are count centres"),
     ("11.3", lambda w, count: np.unique(clustered(w, count)), "the shape stays"),
-    ("11.3", lambda w, count: clustered(w, count) / np.zeros(w.shape), "leave an empty centre"),
+    ("11.3", lambda w, count: np.where(w > 0.2, np.nan, clustered(w, count)), "leave an empty centre"),
     ("11.3", lambda w, count: w, "there are count centres"),
     ("11.3", lambda w, count: np.roll(clustered(w, count), 1, axis=2), "not their nearest"),
     ("11.4", changed("project", lambda arrays, kept: arrays), "all its channels still"),
@@ -172,4 +172,4 @@ WRONG = (
     ("11.4", width_decides, "another axis"),
 )
 
-SURVIVORS = (("11.3", "    for _ in range(31):", "more rounds than are needed do no harm"),)
+SURVIVORS = (("11.3", "for _ in range(31):", "more rounds than are needed do no harm"),)
