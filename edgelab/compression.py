@@ -7,6 +7,7 @@ clusters are chosen by functions of one kernel, so that a lesson can pass its ow
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -255,7 +256,7 @@ def fine_tuned(
     }
     parts = {
         "weights": hashlib.sha256(b"".join(values.tobytes() for values in weights)).hexdigest(),
-        "network": training.architecture(model),
+        "network": json.dumps(model.get_config(), default=str),  # to_json tells whether it was compiled, too
         "data": dataset.fingerprint,
         "settings": settings,
         "test_count": test_count,
