@@ -14,6 +14,7 @@ __all__ = [  # noqa: RUF022 - in the order data flows
     "datasets",
     "models",
     "training",
+    "compression",
     "graph",
     "quantization",
     "targets",

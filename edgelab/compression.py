@@ -1,0 +1,337 @@
+"""Make a trained network smaller: zeros, fewer distinct weights, fewer channels, and a short fine-tuning.
+
+TensorFlow's own toolkit for this, TF-MOT, refuses Keras 3; each method is a few lines of NumPy. Masks and
+clusters are chosen by functions of one kernel, so that a lesson can pass its own in their place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgelab import training
+from edgelab.errors import InputError
+from edgelab.machine import artifacts
+from edgelab.texts import tr
+
+if TYPE_CHECKING:
+    import keras
+
+    from edgelab.datasets import Dataset
+
+SCORES = ("norm", "gamma", "random")
+# The weights of a block whose channels are cut: for each layer, the arrays of `get_weights`.
+BLOCK_LAYERS = ("expand", "expand_bn", "depthwise", "depthwise_bn", "project")
+
+
+def smallest_mask(weights: np.ndarray, share: float) -> np.ndarray:
+    """Which weights stay: False for the given share of them, those nearest to zero.
+
+    Args:
+        weights: of any shape.
+        share: 0 to 1; this part of the weights, rounded to a whole number, is taken out.
+
+    Returns:
+        Booleans of the shape of `weights`.
+    """
+    mask = np.ones(weights.size, bool)
+    order = np.argsort(np.abs(weights), axis=None)
+    mask[order[: round(share * weights.size)]] = False
+    return mask.reshape(weights.shape)
+
+
+def two_of_four_mask(kernel: np.ndarray) -> np.ndarray:
+    """Which weights stay when, of every four neighbouring input channels, the two largest do.
+
+    The pattern of NVIDIA's sparse tensor cores: Mishra et al. 2021, "Accelerating sparse deep neural
+    networks".
+
+    Args:
+        kernel: `[height, width, inputs, outputs]`, inputs a multiple of 4.
+    """
+    groups = np.abs(kernel).reshape(*kernel.shape[:2], -1, 4, kernel.shape[3])
+    ranks = groups.argsort(axis=3).argsort(axis=3)
+    return (ranks >= 2).reshape(kernel.shape)
+
+
+def clustered(weights: np.ndarray, count: int = 16, rounds: int = 30) -> np.ndarray:
+    """The weights, each replaced by the nearest of at most `count` values that k-means found.
+
+    Han et al. 2015, "Deep compression": centres begin evenly spaced, which keeps the few large weights.
+    """
+    flat = weights.ravel()
+    centres = np.linspace(flat.min(), flat.max(), count)
+    for _ in range(rounds):
+        nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, flat)
+        sums, members = np.bincount(nearest, flat, count), np.bincount(nearest, minlength=count)
+        centres = np.where(members > 0, sums / np.maximum(members, 1), centres)
+    nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, flat)
+    return centres[nearest].reshape(weights.shape).astype(weights.dtype)
+
+
+def cut_block(block: Mapping[str, list[np.ndarray]], kept: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """The weights of an inverted residual with only the `kept` of its expanded channels.
+
+    A channel is an output of the expansion, a channel of both normalisations and of the depthwise
+    convolution, and an input of the projection; where one of them kept it, shapes would not fit.
+
+    Args:
+        block: for each of `BLOCK_LAYERS`, its arrays: kernels `[height, width, inputs, outputs]`, the
+            depthwise one `[height, width, channels, 1]`, and four vectors `[channels]` for a normalisation.
+        kept: numbers of the channels that stay.
+    """
+    return {
+        "expand": [block["expand"][0][..., kept]],
+        "expand_bn": [values[kept] for values in block["expand_bn"]],
+        "depthwise": [block["depthwise"][0][:, :, kept]],
+        "depthwise_bn": [values[kept] for values in block["depthwise_bn"]],
+        "project": [block["project"][0][:, :, kept]],
+    }
+
+
+def pointwise_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The 1x1 convolutions, in which nearly all weights of a MobileNetV2 are."""
+    return [layer for layer in model.layers if getattr(layer, "kernel_size", None) == (1, 1)]
+
+
+def changed_kernels(model: keras.Model, change: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
+    """For each 1x1 convolution, by name, what `change` makes of its kernel."""
+    return {layer.name: change(layer.kernel.numpy()) for layer in pointwise_layers(model)}
+
+
+def block_weights(model: keras.Model, name: str) -> dict[str, list[np.ndarray]]:
+    """The arrays of one inverted residual, such as "stage3_1", as `cut_block` takes them."""
+    return {layer: model.get_layer(f"{name}_{layer}").get_weights() for layer in BLOCK_LAYERS}
+
+
+def block_names(model: keras.Model) -> list[str]:
+    """The blocks that have an expansion, first to last."""
+    ending = "_expand"
+    return [layer.name.removesuffix(ending) for layer in model.layers if layer.name.endswith(ending)]
+
+
+def chosen_channels(
+    model: keras.Model, share: float, by: str = "norm", seed: int = 0
+) -> dict[str, np.ndarray]:
+    """For each block, the numbers of the expanded channels that stay, in rising order.
+
+    Args:
+        model: a MobileNetV2 of `edgelab.models`.
+        share: the part of the channels that goes, 0 to less than 1. A multiple of 8 stays, and at least 8.
+        by: "norm" keeps the channels with the largest sum of absolute weights into the projection, times the
+            gain before it; "gamma" those with the largest gain of the depthwise normalisation (Liu et al.
+            2017, "Network slimming"); "random" any.
+        seed: of the random choice.
+
+    Raises:
+        InputError: an unknown way to choose.
+    """
+    if by not in SCORES:
+        raise InputError(
+            tr("Channels cannot be chosen by {by!r}.", by=by),
+            fix=tr("use one of {scores}", scores=", ".join(SCORES)),
+        )
+    rng = np.random.default_rng(seed)
+    kept = {}
+    for name in block_names(model):
+        block = block_weights(model, name)
+        gain = np.abs(block["depthwise_bn"][0])
+        norm = gain * np.abs(block["project"][0]).sum(axis=(0, 1, 3))
+        score = {"norm": norm, "gamma": gain, "random": rng.random(len(gain))}[by]
+        stay = max(8, round(len(gain) * (1 - share) / 8) * 8)
+        kept[name] = np.sort(np.argsort(-score, kind="stable")[:stay])
+    return kept
+
+
+def without_channels(
+    model: keras.Model, kept: Mapping[str, np.ndarray], cut: Callable[..., dict] = cut_block
+) -> keras.Model:
+    """A smaller network of the same structure: `model` with only the `kept` expanded channels of each block.
+
+    Args:
+        model: a MobileNetV2 of `edgelab.models`, trained.
+        kept: from `chosen_channels`.
+        cut: what cuts the arrays of one block.
+    """
+    import keras
+
+    config = model.get_config()
+    for layer in config["layers"]:
+        layer.pop("build_config", None)  # it holds the old shapes
+        block = layer["config"]["name"].removesuffix("_expand")
+        if layer["config"]["name"] == f"{block}_expand":
+            layer["config"]["filters"] = len(kept[block])
+    small = keras.Model.from_config(config)
+    small.set_weights(weights_without(model, kept, cut))
+    return small
+
+
+def weights_without(
+    model: keras.Model, kept: Mapping[str, np.ndarray], cut: Callable[..., dict] = cut_block
+) -> list[np.ndarray]:
+    """The arrays of `without_channels` alone, for a network of that shape that is there already."""
+    arrays = {layer.name: layer.get_weights() for layer in model.layers}
+    for name, channels in kept.items():
+        smaller = cut(block_weights(model, name), channels)
+        arrays |= {f"{name}_{layer}": values for layer, values in smaller.items()}
+    return [values for layer in model.layers for values in arrays[layer.name]]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A network before and after a short training.
+
+    Attributes:
+        weights: after it, as `get_weights` gives them.
+        right_before, right_after: for each test picture, whether the answer was right.
+        duration_s: of the training, when it was done.
+    """
+
+    weights: list[np.ndarray]
+    right_before: np.ndarray
+    right_after: np.ndarray
+    duration_s: float
+
+    @property
+    def accuracy_before(self) -> float:
+        """Share of the test pictures that were right before, 0 to 1."""
+        return float(self.right_before.mean())
+
+    @property
+    def accuracy_after(self) -> float:
+        """Share of the test pictures that are right after, 0 to 1."""
+        return float(self.right_after.mean())
+
+
+def fine_tuned(
+    model: keras.Model,
+    weights: list[np.ndarray],
+    dataset: Dataset,
+    *,
+    keep: str = "all",
+    picture_count: int = 480,
+    epochs: int = 2,
+    learning_rate: float = 0.01,
+    test_count: int = 1000,
+    seed: int = 0,
+) -> Tuned:
+    """A short training on a few pictures, from the cache when nothing changed.
+
+    One `model` serves all weights of its shape: TensorFlow then traces its step once, which takes longer
+    than the training itself.
+
+    Args:
+        model: the network; afterwards it holds the result.
+        weights: where to begin, as `get_weights` gives them.
+        dataset: its training pictures are used, and for the two accuracies its test pictures.
+        keep: "zeros": the 1x1 kernels' zeros stay zero; "clusters": what has the same value in a kernel goes
+            on having the same; "all": nothing is held.
+        picture_count: pictures of an epoch.
+        epochs: passes over them.
+        learning_rate: of momentum SGD, the same in every step.
+        test_count: test pictures, the first ones.
+        seed: of which pictures, and their order.
+
+    Raises:
+        InputError: an unknown `keep`.
+    """
+    if keep not in HOLDERS:
+        raise InputError(
+            tr("Nothing is known to keep as {keep!r}.", keep=keep),
+            fix=tr("use one of {known}", known=", ".join(HOLDERS)),
+        )
+    settings = {
+        "keep": keep,
+        "picture_count": picture_count,
+        "epochs": epochs,
+        "rate": learning_rate,
+        "seed": seed,
+    }
+    parts = {
+        "weights": hashlib.sha256(b"".join(values.tobytes() for values in weights)).hexdigest(),
+        "network": json.dumps(model.get_config(), default=str),  # to_json tells whether it was compiled, too
+        "data": dataset.fingerprint,
+        "settings": settings,
+        "test_count": test_count,
+    }
+
+    def build(path: Path) -> None:
+        model.set_weights(weights)
+        before = _right(model, dataset, test_count)
+        started = time.perf_counter()
+        _fit(model, dataset, **settings)
+        duration_s = time.perf_counter() - started
+        after = _right(model, dataset, test_count)
+        with path.open("wb") as file:
+            np.savez(file, *model.get_weights(), before=before, after=after, duration_s=duration_s)
+
+    path = artifacts.cached("compressed", f"fine_tuned_{keep}", ".npz", parts, build)
+    with np.load(path) as found:
+        arrays = [found[f"arr_{number}"] for number in range(len(weights))]
+        tuned = Tuned(arrays, found["before"], found["after"], float(found["duration_s"]))
+    model.set_weights(tuned.weights)
+    return tuned
+
+
+def _right(model: keras.Model, dataset: Dataset, count: int) -> np.ndarray:
+    pixels = dataset.test_images[:count].astype(np.float32)
+    answers = model.predict(pixels, batch_size=250, verbose=0).argmax(axis=1)
+    return answers == dataset.test_labels[:count]
+
+
+def _fit(
+    model: keras.Model,
+    dataset: Dataset,
+    *,
+    keep: str,
+    picture_count: int,
+    epochs: int,
+    rate: float,
+    seed: int,
+) -> None:
+    import keras
+
+    chosen = np.random.default_rng(seed).permutation(len(dataset.train_images))[:picture_count]
+    images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
+    batches = training.input_pipeline(images, labels, batch_size=32, augment=True, seed=seed)
+    if not getattr(model, "compiled", False):
+        model.compile(keras.optimizers.SGD(rate, momentum=0.9), "sparse_categorical_crossentropy")
+    for variable in model.optimizer.variables:
+        variable.assign(np.zeros(variable.shape))  # no momentum is left of the training before
+    model.optimizer.learning_rate = rate
+    holders = [(layer, HOLDERS[keep](layer.kernel.numpy())) for layer in pointwise_layers(model)]
+
+    def hold(batch: int, logs: dict) -> None:
+        for layer, held in holders:
+            layer.kernel.assign(held(layer.kernel.numpy()))
+
+    callbacks = [] if keep == "all" else [keras.callbacks.LambdaCallback(on_train_batch_end=hold)]
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+
+def _zeros_stay(kernel: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    mask = kernel != 0
+    return lambda values: values * mask
+
+
+def _clusters_stay(kernel: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Each weight takes the mean of its cluster, so that the centre moves by the mean of their gradients."""
+    members = np.unique(kernel, return_inverse=True)[1].ravel()
+    counts = np.bincount(members)
+
+    def held(values: np.ndarray) -> np.ndarray:
+        means = np.bincount(members, values.ravel()) / counts
+        return means[members].reshape(values.shape).astype(values.dtype)
+
+    return held
+
+
+# What is done to a kernel after each step, made from the kernel before the first.
+HOLDERS = {"all": lambda kernel: lambda values: values, "zeros": _zeros_stay, "clusters": _clusters_stay}
