@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgelab.exercises import chapter_kernels_01 as products
+from edgelab.exercises import chapter_01_kernels as products
 from edgelab.processor_models import counted, simt
 
 SHAPE = (19, 13, 21)  # neither blocks nor tiles divide it
