@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -286,6 +287,48 @@ def _offer_hint(queue: list[int], frame: int, capacity: int) -> str:
     if len(queue) == capacity and queue[0] == 0:
         return tr("The frame before was dropped; take the oldest one: popleft(), not pop().")
     return ""
+
+
+def channel(capacity: int) -> tuple[Callable[[Any], int], Callable[[], Any], Callable[[], None]]:
+    """put, get and close of a queue between two threads; what is full drops its oldest frame."""
+    frames: deque[Any] = deque()
+    changed = threading.Condition()
+    is_closed = False
+
+    def put(frame: Any) -> int:
+        dropped = 0
+        with changed:
+            while len(frames) >= capacity:
+                frames.popleft()
+                dropped += 1
+            frames.append(frame)
+            changed.notify()
+        return dropped
+
+    def get() -> Any:
+        with changed:
+            while not frames and not is_closed:
+                changed.wait()
+            return frames.popleft() if frames else None
+
+    def close() -> None:
+        nonlocal is_closed
+        with changed:
+            is_closed = True
+            changed.notify_all()
+
+    return put, get, close
+
+
+def stage(
+    get: Callable[[], Any], work: Callable[[Any], Any], put: Callable[[Any], Any], close: Callable[[], None]
+) -> None:
+    """Take, work, hand on until nothing comes any more; then tell those behind, whatever has happened."""
+    try:
+        while (frame := get()) is not None:
+            put(work(frame))
+    finally:
+        close()
 
 
 @exercise(

@@ -3,17 +3,59 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from edgelab.exercises import c_source
 from edgelab.exercises.registry import Mistake, exercise
 from edgelab.graph import Graph, Operator, Tensor
-from edgelab.targets.micro import planning
 from edgelab.texts import tr
 
-Block = planning.Block
+Block = tuple[int, int, int]  # bytes, first and last operator
+
+
+def lifetimes(model: Graph) -> dict[int, tuple[int, int]]:
+    """The first and the last operator that need each activation, by the tensor's index."""
+    first: dict[int, int] = dict.fromkeys(model.inputs, 0)
+    last: dict[int, int] = {}
+    for operator in model.operators:
+        for index in (*operator.inputs, *operator.outputs):
+            if index >= 0 and not model.tensors[index].is_constant:
+                first[index] = first.get(index, operator.index)
+                last[index] = operator.index
+    last |= dict.fromkeys(model.outputs, model.operators[-1].index)
+    return {index: (first[index], last[index]) for index in last}
+
+
+def peak_bytes(blocks: Iterable[Block]) -> int:
+    """Bytes of the blocks that are alive at the busiest operator: no plan needs less."""
+    blocks = list(blocks)
+    return max(sum(size for size, first, last in blocks if first <= now <= last) for _, now, _ in blocks)
+
+
+def lowest_offset(size: int, taken: Iterable[tuple[int, int]]) -> int:
+    """The lowest offset at which `size` bytes overlap nothing that is taken, as (offset, bytes)."""
+    start = 0
+    for offset, length in sorted(taken):
+        if start + size <= offset:
+            break
+        start = max(start, offset + length)
+    return start
+
+
+def plan(blocks: Sequence[Block]) -> list[int]:
+    """An offset for each block, the largest first; of equal ones the earlier, where TFLM takes the later."""
+    placed: dict[int, int] = {}
+    for number in sorted(range(len(blocks)), key=lambda number: -blocks[number][0]):
+        size, first, last = blocks[number]
+        taken = [
+            (offset, blocks[other][0])
+            for other, offset in placed.items()
+            if blocks[other][1] <= last and first <= blocks[other][2]
+        ]
+        placed[number] = lowest_offset(size, taken)
+    return [placed[number] for number in range(len(blocks))]
 
 
 def _graph(seed: int, count: int = 7) -> Graph:
@@ -69,7 +111,7 @@ def check_lifetimes(answer: Callable[[Graph], Mapping[int, Sequence[int]]]) -> N
                 tr("Return {index: (first, last), ...}."),
             )
         spans = {int(index): tuple(int(position) for position in span) for index, span in got.items()}
-        expected = planning.lifetimes(model)
+        expected = lifetimes(model)
         for index in sorted(spans.keys() | expected.keys()):
             if spans.get(index) != expected.get(index):
                 raise Mistake(
@@ -127,7 +169,7 @@ LIVES = (EXAMPLE, [(100, 0, 3), (500, 0, 1), (400, 1, 2), (50, 2, 3)], [(10, 0, 
 def check_peak(answer: Callable[[Sequence[Block]], int]) -> None:
     """Bytes of the tensors alive at the busiest operator."""
     for blocks in (*LIVES, *(_blocks(seed, 6 + seed) for seed in range(6))):
-        got, expected = answer(list(blocks)), planning.peak_bytes(blocks)
+        got, expected = answer(list(blocks)), peak_bytes(blocks)
         if got == expected:
             continue
         count = max(last for _, _, last in blocks) + 1
@@ -185,7 +227,7 @@ PLACES: tuple[tuple[int, list[tuple[int, int]]], ...] = (
 def check_place(answer: Callable[[int, Sequence[tuple[int, int]]], int]) -> None:
     """The lowest offset at which a block overlaps nothing."""
     for size, taken in (*PLACES, *map(_taken, range(60))):
-        got, expected = answer(size, list(taken)), planning.lowest_offset(size, taken)
+        got, expected = answer(size, list(taken)), lowest_offset(size, taken)
         if got == expected:
             continue
         raise Mistake(
@@ -236,7 +278,7 @@ def _place_hint(size: int, taken: Sequence[tuple[int, int]], got: object, expect
 def check_plan(answer: Callable[..., Sequence[int]]) -> None:
     """Offsets without overlap, in an arena no larger than that of the greedy plan."""
     for blocks in (*(_blocks(100 + seed, 5 + seed // 2) for seed in range(16)), *LIVES):
-        got = answer(list(blocks), planning.lowest_offset)
+        got = answer(list(blocks), lowest_offset)
         offsets = [int(offset) for offset in got]
         if len(offsets) != len(blocks):
             raise Mistake(
@@ -244,7 +286,7 @@ def check_plan(answer: Callable[..., Sequence[int]]) -> None:
                 tr("Return a list: the offset of block 0, of block 1, and so on."),
             )
         _refuse_overlap(blocks, offsets)
-        allowed = _arena_bytes(blocks, planning.plan(blocks))
+        allowed = _arena_bytes(blocks, plan(blocks))
         needed = _arena_bytes(blocks, offsets)
         if needed > allowed:
             raise Mistake(

@@ -1,4 +1,4 @@
-"""A queue between threads and a stage of a pipeline, as chapter 10 asks for them, and their checks."""
+"""A queue between threads and a stage of a pipeline, of exercises 10.5 and 10.6, tried out."""
 
 from __future__ import annotations
 
@@ -11,49 +11,6 @@ from typing import Any
 
 from edgelab.exercises.registry import Mistake
 from edgelab.texts import tr
-
-
-def channel(capacity: int) -> tuple[Callable[[Any], int], Callable[[], Any], Callable[[], None]]:
-    """put, get and close of a queue between two threads; what is full drops its oldest frame."""
-    frames: deque[Any] = deque()
-    changed = threading.Condition()
-    is_closed = False
-
-    def put(frame: Any) -> int:
-        dropped = 0
-        with changed:
-            while len(frames) >= capacity:
-                frames.popleft()
-                dropped += 1
-            frames.append(frame)
-            changed.notify()
-        return dropped
-
-    def get() -> Any:
-        with changed:
-            while not frames and not is_closed:
-                changed.wait()
-            return frames.popleft() if frames else None
-
-    def close() -> None:
-        nonlocal is_closed
-        with changed:
-            is_closed = True
-            changed.notify_all()
-
-    return put, get, close
-
-
-def stage(
-    get: Callable[[], Any], work: Callable[[Any], Any], put: Callable[[Any], Any], close: Callable[[], None]
-) -> None:
-    """Take, work, hand on until nothing comes any more; then tell those behind, whatever has happened."""
-    try:
-        while (frame := get()) is not None:
-            put(work(frame))
-    finally:
-        close()
-
 
 PATIENCE_S = 5.0  # a right answer takes milliseconds, also on a busy machine
 NEVER = object()
