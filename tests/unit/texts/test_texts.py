@@ -35,6 +35,7 @@ SHOWN_ENGLISH = {
     "ONNX Runtime ": NAMES,
     "libnvinfer ": NAMES,
     "tensorrt ": NAMES,
+    "broken frame": "the error that a check raises and catches, never shown",
     "a library": "what a made-up library gives in a check, never shown",
     "made for the check": "the source of a dataset of a check, never shown",
     "software on the CPU": "a kind of GPU that code looks for",
@@ -49,6 +50,7 @@ PATTERNS = {
     r"Operator +Count|Mapped to Edge TPU": OTHERS,
     r"Selected adapter|Warning: |No .*adapters": OTHERS,
     r"vkCreateInstance": OTHERS,
+    r"\^\[ \\t\]\*#\[": "a pattern, which nobody reads",
     r"<\w|;?\w+[-:]\w+.*[;\"=]|\" |l5 5l": MARKUP,
     r"(NVIDIA|TensorFlow|LiteRT|Edge TPU|RKNN|Operating|Real) ?\w*$": LOOKED_UP,
 }
