@@ -131,8 +131,8 @@ def _check_length(name: str, count: int, text: str, array: re.Match[str]) -> Non
 def _plain(text: str) -> str:
     """C without comments and preprocessor lines; what `#define` names is put in."""
     text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
-    macros = re.findall(r"^[ \t]*#[ \t]*define[ \t]+(\w+)[ \t]+(.+)$", text, re.MULTILINE)
-    text = re.sub(r"^[ \t]*#.*$", "", text, flags=re.MULTILINE)
+    macros = re.findall(r"^[^\S\n]*#[^\S\n]*define[^\S\n]+(\w+)[^\S\n]+(.+)$", text, re.MULTILINE)
+    text = re.sub(r"^[^\S\n]*#.*$", "", text, flags=re.MULTILINE)
     for name, body in dict(macros).items():
         text = re.sub(rf"\b{name}\b", lambda _, body=body: body, text)
     return text

@@ -144,11 +144,11 @@ def check_stage(answer: Callable[..., None]) -> None:
         waiting, told = deque([*frames, None]), []
         answer(
             lambda waiting=waiting, told=told: waiting.popleft() if waiting else told.append("get"),
-            lambda frame: ("made_of", frame),
+            lambda frame: ("made", frame),
             lambda frame, told=told: told.append(tuple(frame)),
             lambda told=told: told.append("close"),
         )
-        expected = [*(("made_of", frame) for frame in frames), "close"]
+        expected = [*(("made", frame) for frame in frames), "close"]
         if told != expected:
             raise Mistake(
                 tr("frames {frames}: {expected}, got {told}", frames=frames, expected=expected, told=told),
@@ -172,12 +172,12 @@ def _check_failing_stage(answer: Callable[..., None]) -> None:
     told: list[str] = []
 
     def fail(frame: Any) -> None:
-        raise _Broken("broken frame")
+        raise _Broken("unworkable")
 
     try:
         answer(lambda: 1, fail, lambda frame: told.append("put"), lambda: told.append("close"))
     except Exception as error:
-        if "broken frame" not in str(error):
+        if "unworkable" not in str(error):
             raise
     else:
         told.append("hidden")
