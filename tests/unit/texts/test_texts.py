@@ -35,7 +35,6 @@ SHOWN_ENGLISH = {
     "ONNX Runtime ": NAMES,
     "libnvinfer ": NAMES,
     "tensorrt ": NAMES,
-    "broken frame": "the error that a check raises and catches, never shown",
     "a library": "what a made-up library gives in a check, never shown",
     "made for the check": "the source of a dataset of a check, never shown",
     "software on the CPU": "a kind of GPU that code looks for",
