@@ -31,71 +31,6 @@ SCORES = ("norm", "gamma", "random")
 BLOCK_LAYERS = ("expand", "expand_bn", "depthwise", "depthwise_bn", "project")
 
 
-def smallest_mask(weights: np.ndarray, share: float) -> np.ndarray:
-    """Which weights stay: False for the given share of them, those nearest to zero.
-
-    Args:
-        weights: of any shape.
-        share: 0 to 1; this part of the weights, rounded to a whole number, is taken out.
-
-    Returns:
-        Booleans of the shape of `weights`.
-    """
-    mask = np.ones(weights.size, bool)
-    order = np.argsort(np.abs(weights), axis=None)
-    mask[order[: round(share * weights.size)]] = False
-    return mask.reshape(weights.shape)
-
-
-def two_of_four_mask(kernel: np.ndarray) -> np.ndarray:
-    """Which weights stay when, of every four neighbouring input channels, the two largest do.
-
-    The pattern of NVIDIA's sparse tensor cores: Mishra et al. 2021, "Accelerating sparse deep neural
-    networks".
-
-    Args:
-        kernel: `[height, width, inputs, outputs]`, inputs a multiple of 4.
-    """
-    groups = np.abs(kernel).reshape(*kernel.shape[:2], -1, 4, kernel.shape[3])
-    ranks = groups.argsort(axis=3).argsort(axis=3)
-    return (ranks >= 2).reshape(kernel.shape)
-
-
-def clustered(weights: np.ndarray, count: int = 16, rounds: int = 30) -> np.ndarray:
-    """The weights, each replaced by the nearest of at most `count` values that k-means found.
-
-    Han et al. 2015, "Deep compression": centres begin evenly spaced, which keeps the few large weights.
-    """
-    flat = weights.ravel()
-    centres = np.linspace(flat.min(), flat.max(), count)
-    for _ in range(rounds):
-        nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, flat)
-        sums, members = np.bincount(nearest, flat, count), np.bincount(nearest, minlength=count)
-        centres = np.where(members > 0, sums / np.maximum(members, 1), centres)
-    nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, flat)
-    return centres[nearest].reshape(weights.shape).astype(weights.dtype)
-
-
-def cut_block(block: Mapping[str, list[np.ndarray]], kept: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """The weights of an inverted residual with only the `kept` of its expanded channels.
-
-    A channel is an output of the expansion, a channel of both normalisations and of the depthwise
-    convolution, and an input of the projection; where one of them kept it, shapes would not fit.
-
-    Args:
-        block: for each of `BLOCK_LAYERS`, its arrays: kernels `[height, width, inputs, outputs]`, the
-            depthwise one `[height, width, channels, 1]`, and four vectors `[channels]` for a normalisation.
-        kept: numbers of the channels that stay.
-    """
-    return {
-        "expand": [block["expand"][0][..., kept]],
-        "expand_bn": [values[kept] for values in block["expand_bn"]],
-        "depthwise": [block["depthwise"][0][:, :, kept]],
-        "depthwise_bn": [values[kept] for values in block["depthwise_bn"]],
-        "project": [block["project"][0][:, :, kept]],
-    }
-
-
 def pointwise_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The 1x1 convolutions, in which nearly all weights of a MobileNetV2 are."""
     return [layer for layer in model.layers if getattr(layer, "kernel_size", None) == (1, 1)]
@@ -107,7 +42,7 @@ def changed_kernels(model: keras.Model, change: Callable[[np.ndarray], np.ndarra
 
 
 def block_weights(model: keras.Model, name: str) -> dict[str, list[np.ndarray]]:
-    """The arrays of one inverted residual, such as "stage3_1", as `cut_block` takes them."""
+    """The arrays of one inverted residual, such as "stage3_1", for each of `BLOCK_LAYERS`."""
     return {layer: model.get_layer(f"{name}_{layer}").get_weights() for layer in BLOCK_LAYERS}
 
 
@@ -151,14 +86,15 @@ def chosen_channels(
 
 
 def without_channels(
-    model: keras.Model, kept: Mapping[str, np.ndarray], cut: Callable[..., dict] = cut_block
+    model: keras.Model, kept: Mapping[str, np.ndarray], cut: Callable[..., dict]
 ) -> keras.Model:
     """A smaller network of the same structure: `model` with only the `kept` expanded channels of each block.
 
     Args:
         model: a MobileNetV2 of `edgelab.models`, trained.
         kept: from `chosen_channels`.
-        cut: what cuts the arrays of one block.
+        cut: takes the arrays of one block, as `block_weights` gives them, and the numbers of the channels that
+            stay; gives the arrays of the smaller block.
     """
     import keras
 
@@ -174,7 +110,7 @@ def without_channels(
 
 
 def weights_without(
-    model: keras.Model, kept: Mapping[str, np.ndarray], cut: Callable[..., dict] = cut_block
+    model: keras.Model, kept: Mapping[str, np.ndarray], cut: Callable[..., dict]
 ) -> list[np.ndarray]:
     """The arrays of `without_channels` alone, for a network of that shape that is there already."""
     arrays = {layer.name: layer.get_weights() for layer in model.layers}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,6 +11,71 @@ from edgelab.texts import tr
 
 # Shape of a kernel, and the share of its weights that goes: a whole number of them each time.
 MASKS = (((1, 1, 8, 4), 0.25), ((1, 1, 16, 5), 0.8), ((3, 3, 2, 10), 0.5), ((40,), 0.9), ((1, 1, 4, 4), 0.0))
+
+
+def smallest_mask(weights: np.ndarray, share: float) -> np.ndarray:
+    """Which weights stay: False for the given share of them, those nearest to zero.
+
+    Args:
+        weights: of any shape.
+        share: 0 to 1; this part of the weights, rounded to a whole number, is taken out.
+
+    Returns:
+        Booleans of the shape of `weights`.
+    """
+    mask = np.ones(weights.size, bool)
+    order = np.argsort(np.abs(weights), axis=None)
+    mask[order[: round(share * weights.size)]] = False
+    return mask.reshape(weights.shape)
+
+
+def two_of_four_mask(kernel: np.ndarray) -> np.ndarray:
+    """Which weights stay when, of every four neighbouring input channels, the two largest do.
+
+    The pattern of NVIDIA's sparse tensor cores: Mishra et al. 2021, "Accelerating sparse deep neural
+    networks".
+
+    Args:
+        kernel: `[height, width, inputs, outputs]`, inputs a multiple of 4.
+    """
+    groups = np.abs(kernel).reshape(*kernel.shape[:2], -1, 4, kernel.shape[3])
+    ranks = groups.argsort(axis=3).argsort(axis=3)
+    return (ranks >= 2).reshape(kernel.shape)
+
+
+def clustered(weights: np.ndarray, count: int = 16, rounds: int = 30) -> np.ndarray:
+    """The weights, each replaced by the nearest of at most `count` values that k-means found.
+
+    Han et al. 2015, "Deep compression": centres begin evenly spaced, which keeps the few large weights.
+    """
+    flat = weights.ravel()
+    centres = np.linspace(flat.min(), flat.max(), count)
+    for _ in range(rounds):
+        nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, flat)
+        sums, members = np.bincount(nearest, flat, count), np.bincount(nearest, minlength=count)
+        centres = np.where(members > 0, sums / np.maximum(members, 1), centres)
+    nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, flat)
+    return centres[nearest].reshape(weights.shape).astype(weights.dtype)
+
+
+def cut_block(block: Mapping[str, list[np.ndarray]], kept: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """The weights of an inverted residual with only the `kept` of its expanded channels.
+
+    A channel is an output of the expansion, a channel of both normalisations and of the depthwise
+    convolution, and an input of the projection; where one of them kept it, shapes would not fit.
+
+    Args:
+        block: for each of `BLOCK_LAYERS`, its arrays: kernels `[height, width, inputs, outputs]`, the
+            depthwise one `[height, width, channels, 1]`, and four vectors `[channels]` for a normalisation.
+        kept: numbers of the channels that stay.
+    """
+    return {
+        "expand": [block["expand"][0][..., kept]],
+        "expand_bn": [values[kept] for values in block["expand_bn"]],
+        "depthwise": [block["depthwise"][0][:, :, kept]],
+        "depthwise_bn": [values[kept] for values in block["depthwise_bn"]],
+        "project": [block["project"][0][:, :, kept]],
+    }
 
 
 def _weights(seed: int, *shape: int) -> np.ndarray:

@@ -3,6 +3,7 @@ import pytest
 
 from edgelab import compression, models
 from edgelab.errors import InputError
+from edgelab.exercises import chapter_11
 
 
 def kernel(*shape):
@@ -26,18 +27,18 @@ def network():
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
 def test_a_mask_takes_out_the_smallest_and_no_other(share):
     weights = kernel(1, 1, 10, 10)
-    mask = compression.smallest_mask(weights, share)
+    mask = chapter_11.smallest_mask(weights, share)
     assert mask.shape == weights.shape and np.count_nonzero(~mask) == round(100 * share)
     assert share in (0.0, 1.0) or np.abs(weights[~mask]).max() <= np.abs(weights[mask]).min()
 
 
 def test_equal_weights_are_taken_out_by_number():
-    assert np.count_nonzero(compression.smallest_mask(np.ones(10), 0.3)) == 7
+    assert np.count_nonzero(chapter_11.smallest_mask(np.ones(10), 0.3)) == 7
 
 
 def test_two_of_every_four_inputs_stay_the_larger_ones():
     weights = kernel(1, 1, 12, 5)
-    mask = compression.two_of_four_mask(weights)
+    mask = chapter_11.two_of_four_mask(weights)
     for output in range(5):
         for first in range(0, 12, 4):
             four = np.abs(weights[0, 0, first : first + 4, output])
@@ -47,7 +48,7 @@ def test_two_of_every_four_inputs_stay_the_larger_ones():
 
 def test_clusters_are_few_and_nearer_than_even_steps():
     weights = kernel(1, 1, 40, 50)
-    found = compression.clustered(weights, 16)
+    found = chapter_11.clustered(weights, 16)
     assert found.dtype == weights.dtype and len(np.unique(found)) <= 16
     even = np.linspace(weights.min(), weights.max(), 16)
     nearest = even[np.abs(weights[..., np.newaxis] - even).argmin(axis=-1)]
@@ -56,7 +57,7 @@ def test_clusters_are_few_and_nearer_than_even_steps():
 
 def test_few_distinct_weights_are_their_own_clusters():
     weights = np.array([-1.0, 0.0, 0.0, 1.0])
-    np.testing.assert_array_equal(compression.clustered(weights, 3), weights)
+    np.testing.assert_array_equal(chapter_11.clustered(weights, 3), weights)
 
 
 @pytest.mark.slow
@@ -89,7 +90,7 @@ def test_a_channel_without_effect_can_leave_and_nothing_changes(network):
         values = np.zeros(layer.kernel.shape, np.float32)
         values[:, :, channels] = layer.kernel.numpy()[:, :, channels]
         layer.kernel.assign(values)
-    narrow = compression.without_channels(wide, kept)
+    narrow = compression.without_channels(wide, kept, chapter_11.cut_block)
     pixels = np.random.default_rng(2).uniform(0, 255, (5, 16, 16, 3)).astype(np.float32)
     np.testing.assert_allclose(narrow(pixels), wide(pixels), atol=1e-5)
     assert narrow.count_params() < wide.count_params()
@@ -107,8 +108,8 @@ def test_fine_tuning_moves_weights_and_holds_what_it_must(shapes, keep, tmp_path
         keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(shapes.class_count, activation="softmax"),
     ])  # fmt: skip
     change = {
-        "zeros": lambda values: values * compression.smallest_mask(values, 0.5),
-        "clusters": lambda values: compression.clustered(values, 3),
+        "zeros": lambda values: values * chapter_11.smallest_mask(values, 0.5),
+        "clusters": lambda values: chapter_11.clustered(values, 3),
     }[keep]
     [(_, start)] = compression.changed_kernels(model, change).items()
     model.get_layer("narrow").kernel.assign(start)
