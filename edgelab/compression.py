@@ -93,8 +93,8 @@ def without_channels(
     Args:
         model: a MobileNetV2 of `edgelab.models`, trained.
         kept: from `chosen_channels`.
-        cut: takes the arrays of one block, as `block_weights` gives them, and the numbers of the channels that
-            stay; gives the arrays of the smaller block.
+        cut: takes the arrays of one block, as `block_weights` gives them, and the numbers of the channels
+            that stay; gives the arrays of the smaller block.
     """
     import keras
 
