@@ -22,7 +22,8 @@ from edgelab.machine import artifacts
 ROOT = Path(__file__).resolve().parent.parent
 # Where a word stays plain: code, links, headings, formulas, HTML, and an exercise's statement.
 UNTOUCHED = re.compile(
-    r"```.*?```|`[^`\n]+`|\[[^\]]*\]\([^)]*\)|\$\$.*?\$\$|\$[^$\n]+\$|<[^>]+>|^### Exercise.*|^#.*?$",
+    r"```.*?```|^(?: {4}|\t).*?$|`[^`\n]+`|\[[^\]]*\]\([^)]*\)|\$\$.*?\$\$|\$[^$\n]+\$|<[^>]+>"
+    r"|^### Exercise.*|^#.*?$",
     re.DOTALL | re.MULTILINE,
 )
 # Phrases in which a term means something else.

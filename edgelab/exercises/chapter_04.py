@@ -135,7 +135,7 @@ def _compare_codes(codes: np.ndarray, steps: np.ndarray, scale: float, zero_poin
     )
     if not hint and not wrong[inside].any():
         hint = tr(
-            "Beyond the range a code is that of the range's end: clip before the cast, which wraps around."
+            "Beyond the range a code is that of the range's end: clip before the cast, which may wrap around."
         )
     place = first_place(wrong)
     raise Mistake(

@@ -339,7 +339,7 @@ def _slips_of_requantize(
         ),
         (
             (twice + zero_point).astype(np.int8),
-            tr("Clip to -128 and 127 before the cast, which wraps around."),
+            tr("Clip to -128 and 127 before the cast, which may wrap around."),
         ),
         (codes(twice), tr("The output's zero point is added at the end: it is missing.")),
         (codes(twice - zero_point), tr("The output's zero point is added, not subtracted.")),

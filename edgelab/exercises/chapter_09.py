@@ -350,7 +350,7 @@ def _verdict_hint(expected: str, got: Any, low: float, high: float) -> str:
     if expected in ("faster", "slower"):
         return tr("The whole interval is on one side of 1, however close: a difference is shown.")
     if got == "tie":
-        return tr("An interval that holds 1 and reaches beyond the margin leaves room: that is no tie.")
+        return tr("An interval that holds 1 and reaches the margin or beyond leaves room: that is no tie.")
     if expected == "tie":
         return tr("Wholly inside the margin, the two are equal for practical purposes: a tie.")
     return tr("The answers are the four texts of the statement.")
