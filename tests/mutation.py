@@ -37,7 +37,7 @@ class Mutant:
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """Each operator and each constant of some code changed, one at a time.
+    """Each operator (but `not`) and each constant of some code changed, one at a time.
 
     Args:
         source: Python, such as a solution cell.
@@ -81,8 +81,13 @@ def _changes(node: ast.AST):
             lambda place, value=value: setattr(place, "value", value) for value in _other_values(node.value)
         ]
     if isinstance(node, ast.Compare):
-        kinds = [table[type(node.ops[0])] for table in (OPERATORS, BOUNDARIES) if type(node.ops[0]) in table]
-        return [lambda place, kind=kind: place.ops.__setitem__(0, kind()) for kind in kinds]
+        changes = [
+            (at, table[type(op)])
+            for at, op in enumerate(node.ops)
+            for table in (OPERATORS, BOUNDARIES)
+            if type(op) in table
+        ]
+        return [lambda place, at=at, kind=kind: place.ops.__setitem__(at, kind()) for at, kind in changes]
     kind = OPERATORS.get(type(node.op))
     return [lambda place: setattr(place, "op", kind())] if kind else []
 

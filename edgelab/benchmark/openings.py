@@ -75,6 +75,7 @@ class _Candidate:
         self.range_ms = float(self.medians_ms.min()), float(self.medians_ms.max())
         self.openings_ms = [self.openings_ms[index] for index in rounds]
         self.energies_mj = [self.energies_mj[index] for index in rounds]
+        self.warm_up_ms = [self.warm_up_ms[index] for index in rounds]
 
     @property
     def medians_ms(self) -> np.ndarray:

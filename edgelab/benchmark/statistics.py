@@ -11,7 +11,8 @@ NARROW = 0.02  # wanted width of the interval, relative to the median
 MIN_SAMPLES_IN_TIME = 5  # taken even if the time is over
 SAME = 0.01  # two speeds within 1 % are the same: where a model is in memory makes as much
 MARGIN = 0.05  # two speeds that surely differ by less are a tie
-# Two-sided 95 % quantiles of Student's t for 1, 2, 3, … degrees of freedom; beyond the last, the normal's.
+# Two-sided 95 % quantiles of Student's t for 1, 2, 3, … degrees of freedom; beyond the last, the
+# normal's and a small correction.
 T_QUANTILES = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,

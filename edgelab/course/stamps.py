@@ -22,6 +22,9 @@ from edgelab.course import dependencies
 from edgelab.machine import artifacts, hardware
 from edgelab.targets import matrix
 
+# What chapter 21 looks at: a model of the user's, pictures and labels for it.
+OF_ONES_OWN = ("EDGELAB_MODEL", "EDGELAB_IMAGES", "EDGELAB_LABELS")
+
 
 @dataclass(frozen=True)
 class Remembered:
@@ -44,6 +47,9 @@ def settings(profile: str, dataset: str) -> dict[str, str]:
         found["EDGELAB_DATASET"] = str(Path(dataset).absolute())
     if data := os.environ.get("EDGELAB_DATA"):
         found["EDGELAB_DATA"] = str(Path(data).absolute())
+    for name in OF_ONES_OWN:
+        if given := os.environ.get(name):
+            found[name] = str(Path(given).absolute())
     return found
 
 
@@ -60,7 +66,7 @@ def path(source: Path, settings: Mapping[str, str], *, earlier: Iterable[Path]) 
         earlier=[dependencies.code_of(path) for path in earlier],
         edgelab=_digest(dependencies.files_behind(source)),
         files=_digest(_data_files()),
-        pictures=_pictures(settings["EDGELAB_DATASET"]),
+        pictures=[_files(settings.get(name, "")) for name in ("EDGELAB_DATASET", *OF_ONES_OWN)],
         settings=dict(settings),
         machine=_machine(),
     )
@@ -110,11 +116,11 @@ def _data_files() -> list[Path]:
     return [path for path in files if path.is_file() and path != display.MINUTES_FILE]
 
 
-def _pictures(dataset: str) -> list[tuple[str, int, int]]:
-    """Path, size and time of every file of the user's own data; empty for a built-in set."""
-    if not dataset or not Path(dataset).exists():
+def _files(given: str) -> list[tuple[str, int, int]]:
+    """Path, size and time of every file of the user's own; empty for a built-in set."""
+    if not given or not Path(given).exists():
         return []
-    root = Path(dataset)
+    root = Path(given)
     facts = []
     for path in [root] if root.is_file() else sorted(root.rglob("*")):
         if path.is_file():

@@ -88,8 +88,18 @@ def peak_ms(network: str, device_name: str) -> float:
 
 
 def family(network: str) -> str:
-    """The family of a network in the table of layers, such as "yolov5" of "yolov5s_seg"."""
-    return next(name for name in FAMILIES if network.startswith(name))
+    """The family of a network in the table of layers, such as "yolov5" of "yolov5s_seg".
+
+    Raises:
+        InputError: it is of none: a new network in the table.
+    """
+    found = next((name for name in FAMILIES if network.startswith(name)), None)
+    if found is None:
+        raise InputError(
+            tr("The network {network!r} is of no known family.", network=network),
+            fix=tr("add its family to FAMILIES in edgelab/estimate/figures.py"),
+        )
+    return found
 
 
 def cable_gb_per_s(network: str, device: Device, published_ms: float) -> float:

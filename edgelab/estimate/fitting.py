@@ -66,7 +66,7 @@ def _least_squares(needs: np.ndarray, known_ms: np.ndarray, times_ms: np.ndarray
 
     Each round solves plain least squares, weighted so that it approaches that of the logarithms:
     (a - b)² / (a b) ≈ log(a / b)². A cost that would be negative is zero: every choice of costs is tried and
-    the best kept; of four costs there are fifteen.
+    the best kept; of five costs there are thirty-one.
 
     Args:
         needs: float64 [figures, costs], what each network needs.

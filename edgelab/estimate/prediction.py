@@ -34,7 +34,7 @@ class Estimate:
     Attributes:
         device: what it is for.
         latency_ms: of one inference, batch 1.
-        low_ms, high_ms: its interval; `coverage` of the published figures lay inside theirs.
+        low_ms, high_ms: its interval, which holds a new network's figure with a chance of `coverage`.
         coverage: 0 to 1.
         placement: operators on the accelerator, and why the others are not.
         parts: ms of compute, memory, weights, transfer, host, cpu.
@@ -74,9 +74,8 @@ class Estimate:
     @property
     def interval(self) -> str:
         """The interval in words."""
-        return (
-            f"{self.low_ms:.3g} to {self.high_ms:.3g} ms ({self.coverage:.0%} of figures left out lay inside)"
-        )
+        chance = f"the figure of a network left out lies inside with a chance of {self.coverage:.0%}"
+        return f"{self.low_ms:.3g} to {self.high_ms:.3g} ms ({chance})"
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {ms:.3g}" for name, ms in self.parts.items() if ms)

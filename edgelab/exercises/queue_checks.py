@@ -35,6 +35,10 @@ def _within_patience(function: Callable[..., Any], *arguments: Any) -> Any:
     return results[0] if results else NEVER
 
 
+def _put_all(put: Callable[[Any], int], frames: Sequence[Any]) -> list[int]:
+    return [put(frame) for frame in frames]
+
+
 def check_channel(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> None:
     """put, get and close: bounded, in order, oldest dropped, and nobody waits for ever."""
     for capacity in (1, 2, 5):
@@ -42,7 +46,12 @@ def check_channel(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> None
         if not isinstance(made, tuple | list) or len(made) != 3 or not all(map(callable, made)):
             raise Mistake(tr("three functions are expected: put, get, close"), tr("return put, get, close"))
         put, get, close = made
-        dropped = [put(frame) for frame in range(7)]
+        dropped = _within_patience(_put_all, put, range(7))
+        if dropped is NEVER:
+            raise Mistake(
+                tr("put never returns on a full queue"),
+                tr("put never waits: it drops the oldest frame, as in exercise 10.4."),
+            )
         expected = [int(number >= capacity) for number in range(7)]
         if dropped != expected or any(isinstance(count, bool) for count in dropped):
             raise Mistake(
@@ -55,8 +64,8 @@ def check_channel(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> None
                 tr("put returns how many frames were dropped by this call: make room as in exercise 10.4."),
             )
         _check_taken(get, [range(7)[-capacity]], capacity)
-        put("last")
-        close()
+        _within_patience(put, "last")
+        _within_patience(close)
         _check_taken(get, [*range(7)[7 - capacity + 1 :], "last", None, None], capacity)
     if isinstance(answer, types.FunctionType):  # a grader calls into another process, one call at a time
         _check_waiting(answer)
@@ -142,12 +151,18 @@ def check_stage(answer: Callable[..., None]) -> None:
     rng = random.Random(106)
     for frames in ([], [0, "", 5], [rng.randint(0, 3) for _ in range(9)]):
         waiting, told = deque([*frames, None]), []
-        answer(
-            lambda waiting=waiting, told=told: waiting.popleft() if waiting else told.append("get"),
+        ended = _within_patience(
+            answer,
+            lambda waiting=waiting: waiting.popleft() if waiting else None,
             lambda frame: ("made", frame),
-            lambda frame, told=told: told.append(tuple(frame)),
+            lambda frame, told=told: told.append(tuple(frame) if isinstance(frame, tuple | list) else frame),
             lambda told=told: told.append("close"),
         )
+        if ended is NEVER:
+            raise Mistake(
+                tr("the stage never ends, though get returned None"),
+                tr("A frame may be 0 or empty; only None is the end: is not None."),
+            )
         expected = [*(("made", frame) for frame in frames), "close"]
         if told != expected:
             raise Mistake(
@@ -174,13 +189,20 @@ def _check_failing_stage(answer: Callable[..., None]) -> None:
     def fail(frame: Any) -> None:
         raise _Broken("unworkable")
 
+    waiting = deque([1, 2])
+    given = (
+        lambda: waiting.popleft() if waiting else None,
+        fail,
+        lambda frame: told.append("put"),
+        lambda: told.append("close"),
+    )
     try:
-        answer(lambda: 1, fail, lambda frame: told.append("put"), lambda: told.append("close"))
+        ended = _within_patience(answer, *given)
     except Exception as error:
         if "unworkable" not in str(error):
             raise
     else:
-        told.append("hidden")
+        told.append("endless" if ended is NEVER else "hidden")
     if told != ["close"]:
         raise Mistake(
             tr("work fails on the first frame: {expected}, got {told}", expected=["close"], told=told),

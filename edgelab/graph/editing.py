@@ -1,4 +1,4 @@
-"""Changed copies of a model: other values, fewer operators."""
+"""Changed copies of a model: other values, fewer operators, or two more in front."""
 
 from __future__ import annotations
 
@@ -203,7 +203,8 @@ def with_scaled_input(model: bytes, mean: Sequence[float], std: Sequence[float])
         )
     channels = given.shape[-1] if given.shape else 1
     constants = [np.asarray(values, np.float32).ravel() for values in (mean, std)]
-    if any(len(values) not in (1, channels) for values in constants) or not constants[1].all():
+    is_sound = np.isfinite(np.concatenate(constants)).all() and constants[1].all()
+    if any(len(values) not in (1, channels) for values in constants) or not is_sound:
         raise InputError(
             tr("mean and std: expected 1 or {count} numbers each, deviations other than 0.", count=channels),
             fix=tr("give the numbers that the model was trained with"),

@@ -8,7 +8,7 @@ from edgelab import targets
 from edgelab.errors import EdgelabError
 from edgelab.report.smells import Smell, named, real_range
 from edgelab.report.subject import Pictures, Subject
-from edgelab.report.trials import quantized_input
+from edgelab.report.trials import inputs_for
 from edgelab.texts import tr
 
 MOST_PICTURES = 8
@@ -57,7 +57,7 @@ def _shares(subject: Subject, items: np.ndarray) -> dict[int, float]:
     at_end, values = dict.fromkeys(looked_at, 0), dict.fromkeys(looked_at, 0)
     with targets.get("cpu", kernels="builtin").open(subject.main, keep_tensors=True) as session:
         for item in items:
-            session.run(quantized_input(session.inputs[0], item[np.newaxis]))
+            session.run(*inputs_for(session, item))
             for index, (tensor, ends) in looked_at.items():
                 result = session.tensor(tensor)
                 at_end[index] += int(np.isin(result, ends).sum())

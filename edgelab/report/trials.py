@@ -118,6 +118,16 @@ def quantized_input(spec: TensorSpec, items: np.ndarray) -> np.ndarray:
     return spec.quantize(items.astype(np.float32))
 
 
+def inputs_for(session: Session, item: np.ndarray) -> list[np.ndarray]:
+    """One item as the first input, as often as the batch is large, and zeros for the other inputs."""
+    spec, others = session.inputs[0], session.inputs[1:]
+    values = np.repeat(
+        quantized_input(spec, item[np.newaxis]), max(1, spec.shape[0]) if spec.shape else 1, axis=0
+    )
+    values = values if spec.shape else np.asarray(values.ravel()[0])
+    return [values, *(np.zeros([max(1, size) for size in other.shape], other.dtype) for other in others)]
+
+
 def outputs_of(session: Session, items: np.ndarray) -> np.ndarray:
     """The first output for each item, as real numbers, `[N, values]`.
 
@@ -127,15 +137,9 @@ def outputs_of(session: Session, items: np.ndarray) -> np.ndarray:
     """
     if not session.inputs:
         return session.outputs[0].dequantize(session.run()[0]).reshape(1, -1)
-    spec, others = session.inputs[0], session.inputs[1:]
-    rest = [np.zeros([max(1, size) for size in other.shape], other.dtype) for other in others]
-    batch = max(1, spec.shape[0]) if spec.shape else 1
     rows = []
     for item in items:
-        values = np.repeat(quantized_input(spec, item[np.newaxis]), batch, axis=0)
-        if not spec.shape:
-            values = np.asarray(values.ravel()[0])
-        output = session.run(values, *rest)[0]
+        output = session.run(*inputs_for(session, item))[0]
         rows.append(session.outputs[0].dequantize(output).ravel() if output.dtype != object else np.zeros(1))
     if len({row.size for row in rows}) > 1:
         raise ModelError(

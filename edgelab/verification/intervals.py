@@ -63,7 +63,7 @@ def chance_of_verdict(
     shares = [max(0.0, disagreement + sign * loss_points / 100) / 2 for sign in (1, -1)]
     lost, gained = (
         np.arange(
-            max(0, int(mean - 7 * math.sqrt(mean) - 7)), min(count, int(mean + 7 * math.sqrt(mean) + 9))
+            max(0, int(mean - 7 * math.sqrt(mean) - 7)), min(count, int(mean + 7 * math.sqrt(mean) + 8)) + 1
         )
         for mean in (count * share for share in shares)
     )

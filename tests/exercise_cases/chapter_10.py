@@ -307,6 +307,18 @@ def stage_without_finally(get, work, put, close):
     close()
 
 
+def channel_that_blocks(capacity):
+    waiting = queues.Queue(capacity)
+    return waiting.put, waiting.get, lambda: waiting.put(None)
+
+
+def stage_that_skips(get, work, put, close):
+    while (frame := get()) is not None:
+        with contextlib.suppress(Exception):
+            put(work(frame))
+    close()
+
+
 def stage_that_hides(get, work, put, close):
     with contextlib.suppress(Exception):
         stage_without_finally(get, work, put, lambda: None)
@@ -471,9 +483,11 @@ WRONG = (
     ("10.5", lambda capacity: channel(capacity, wake="notify"), "notify_all"),
     ("10.5", lambda capacity: (*channel(capacity)[:2], lambda: None), "it must not wait"),
     ("10.5", sleeps_with_the_lock, "lets go of the lock"),
+    ("10.5", channel_that_blocks, "put never waits"),
     ("10.6", lambda get, work, put, close: [put(work(frame)) for frame in iter(get, None)], "Nobody tells"),
     ("10.6", stage_without_finally, "in a finally"),
     ("10.6", stage_that_hides, "Do not catch the exception"),
+    ("10.6", stage_that_skips, "Do not catch the exception"),
     ("10.6", lambda get, work, put, close: stage(lambda: get() or None, work, put, close), "is not None"),
     (
         "10.6",

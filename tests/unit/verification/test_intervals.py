@@ -91,3 +91,9 @@ def test_proportion_interval_against_a_published_value():
     assert verification.proportion_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert verification.proportion_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
     assert verification.proportion_interval(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+
+
+@pytest.mark.parametrize(("count", "chance"), [(4, 0.656), (5, 0.919), (8, 0.995)])
+def test_the_chance_of_a_verdict_counts_also_the_last_image(count, chance):
+    """Nine of ten images lost: added up by hand over all counts."""
+    assert verification.chance_of_verdict(0.9, 90, count) == pytest.approx(chance, abs=1e-3)
