@@ -13,6 +13,7 @@ from edgelab.exercises.registry import Mistake
 from edgelab.texts import tr
 
 PATIENCE_S = 5.0  # a right answer takes milliseconds, also on a busy machine
+SETTLED_S = 0.5  # threads that were woken have done what they will do
 NEVER = object()
 
 
@@ -117,6 +118,7 @@ def _check_waiting(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> Non
             tr("Wait with changed.wait(): it lets go of the lock; sleeping inside `with` does not."),
         )
     _wait_for(lambda: len(results) == 1)
+    _wait_for(lambda: len(results) > 1, SETTLED_S)  # whoever was woken for nothing must not come back
     if results != ["frame"]:
         raise Mistake(
             tr("three threads wait in get, one frame is put: they got {got}", got=results),
@@ -133,10 +135,10 @@ def _check_waiting(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> Non
         )
 
 
-def _wait_for(is_done: Callable[[], bool]) -> None:
-    """Until it is done, or patience ends."""
+def _wait_for(is_done: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
+    """Until it is done, or the time is over."""
     tick = threading.Event()
-    for _ in range(int(PATIENCE_S / 0.01)):
+    for _ in range(int(limit_s / 0.01)):
         if is_done():
             return
         tick.wait(0.01)

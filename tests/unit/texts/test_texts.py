@@ -49,7 +49,6 @@ PATTERNS = {
     r"Operator +Count|Mapped to Edge TPU": OTHERS,
     r"Selected adapter|Warning: |No .*adapters": OTHERS,
     r"vkCreateInstance": OTHERS,
-    r"\^\[ \\t\]\*#\[": "a pattern, which nobody reads",
     r"<\w|;?\w+[-:]\w+.*[;\"=]|\" |l5 5l": MARKUP,
     r"(NVIDIA|TensorFlow|LiteRT|Edge TPU|RKNN|Operating|Real) ?\w*$": LOOKED_UP,
 }
