@@ -262,7 +262,7 @@ def test_a_guess_is_taken_from_its_slider_and_compared(open_chapter):
     page.keyboard.press("Shift+Enter")
     page.wait_for_timeout(500)
     wait_until_idle(page)
-    assert "Your guess:" in compared.locator(".jp-OutputArea").inner_text()
+    assert "You guessed " in compared.locator(".jp-OutputArea").inner_text()
 
 
 def test_the_video_demo_draws_frames(open_chapter):
