@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import random
 import threading
 import types
@@ -30,10 +32,19 @@ def _within_patience(function: Callable[..., Any], *arguments: Any) -> Any:
 
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
-    thread.join(PATIENCE_S)
+    try:
+        thread.join(PATIENCE_S)
+    finally:
+        _end(thread)
     if errors:
         raise errors[0]
     return results[0] if results else NEVER
+
+
+def _end(thread: threading.Thread) -> None:
+    """Stop an answer that runs for ever, or it goes on to fill the memory; one that sleeps does no harm."""
+    if thread.ident is not None and thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
 
 
 def _put_all(put: Callable[[Any], int], frames: Sequence[Any]) -> list[int]:
@@ -103,10 +114,24 @@ def _check_waiting(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> Non
     """Threads that wait in get: woken by put, and all of them by close."""
     put, get, close = answer(2)
     results: list[Any] = []
-    threads = [threading.Thread(target=lambda: results.append(get()), daemon=True) for _ in range(3)]
+
+    def wait() -> None:
+        with contextlib.suppress(SystemExit):
+            results.append(get())
+
+    threads = [threading.Thread(target=wait, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
-    threads[0].join(0.2)
+    try:
+        _check_woken(put, close, results)
+    finally:
+        for thread in threads:
+            _end(thread)
+
+
+def _check_woken(put: Callable[[Any], int], close: Callable[[], None], results: list[Any]) -> None:
+    """Three threads wait in get, and results is what they got."""
+    _wait_for(lambda: bool(results), 0.2)
     if results:
         raise Mistake(
             tr("get on an empty queue returned {got!r} at once", got=results[0]),

@@ -3,6 +3,7 @@
 import math
 import signal
 import threading
+import time
 from collections import Counter, deque
 from contextlib import contextmanager
 
@@ -135,6 +136,22 @@ def test_chapter_1_counts_the_fewest_sectors_as_a_kernel_does():
     for shape in chapter_01.PRODUCTS:
         counts = chapter_01._wide_product(SOLUTIONS["01.3"], shape)
         assert counts.sectors == chapter_01.fewest_sectors(*shape)
+
+
+def test_an_answer_that_runs_for_ever_is_ended():
+    counted = deque([0], maxlen=1)
+
+    def endless(get, work, put, close):
+        while True:
+            counted.append(counted[-1] + 1)
+
+    before = set(threading.enumerate())
+    assert exercises.check("10.6", endless).state == "wrong"
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    reached = counted[-1]
+    time.sleep(0.05)
+    assert counted[-1] == reached > 0
 
 
 @pytest.mark.slow
