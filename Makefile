@@ -84,6 +84,7 @@ strip: setup
 # `make test FAST=1` is for a developer's loop: style, unit tests without the targets' compilers, two chapters.
 # `make test ALONE=08,10` (or ALONE=all) also runs these chapters, each alone from an empty folder;
 # with EDGELAB_INTERRUPTED=03,09 these are stopped while they run (EDGELAB_SEED chooses the moments).
+# EDGELAB_TEST_KEPT=FOLDER keeps between runs what follows from content alone: models, chapters that passed.
 ALONE ?=
 FAST ?=
 # A test that waits leaves its processor to another.
@@ -98,9 +99,12 @@ test: lint
 	  $(MAKE) --no-print-directory $$part || status=1; done; exit $$status
 
 # From an empty artifacts folder, into which the other tests look, too.
-IN_ARTIFACTS = EDGELAB_ARTIFACTS="$(CURDIR)/build/test-artifacts" EDGELAB_TEST_ARTIFACTS="$(CURDIR)/build/test-artifacts"
+MADE = $(CURDIR)/build/test-artifacts
+IN_ARTIFACTS = EDGELAB_ARTIFACTS="$(MADE)" EDGELAB_TEST_ARTIFACTS="$(MADE)"
 test-chapters:
-	$(IN_ARTIFACTS) $(PYTEST) --nbval-lax --nbval-cell-timeout=1800 $(CHAPTERS)
+	untried=$$("$(RUN)" tests/kept.py begin "$(MADE)" $(CHAPTERS)) && \
+	  if [ "$$untried" ]; then $(IN_ARTIFACTS) $(PYTEST) --nbval-lax --nbval-cell-timeout=1800 $$untried; fi && \
+	  "$(RUN)" tests/kept.py end "$(MADE)" $$untried
 
 test-package:
 	$(PYTEST) $(PACKAGE)

@@ -47,7 +47,7 @@ def second_run(shared_folder) -> SecondRun:
     folder = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
     if not folder:
         pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS, after executing every notebook into it")
-    return run_again_once(Path(folder), shared_folder / "second run")
+    return run_again_once(Path(folder), shared_folder)
 
 
 @pytest.fixture(scope="session")

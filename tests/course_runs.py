@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import figure_rules
 import filelock
+import kept
 
 # Two at once, about equally long, the longest first.
 HALVES = ("09,04,12,16,21,07,00", "06,11,03,10,01,08,05,02")
@@ -58,7 +61,7 @@ def run_course(
 def watching_figures(folder: Path) -> dict[str, str]:
     """Settings with which every kernel judges the figures that it shows, and notes findings in `folder`."""
     startup = folder / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
+    startup.mkdir(parents=True, exist_ok=True)
     code = f"__import__('figure_rules').watch({str(folder)!r})"
     (startup / "00_figures.py").write_text(code, encoding="utf-8")
     return {"IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(Path(__file__).parent)}
@@ -69,21 +72,34 @@ def models_in(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.suffix in {".keras", ".tflite"}}
 
 
-def run_again_once(artifacts: Path, folder: Path) -> SecondRun:
-    """Run the course again into `folder`, unless another process of this test run has done so."""
-    folder.mkdir(exist_ok=True)
-    record = folder / "run.json"
-    with filelock.FileLock(folder / "lock"):
+def run_again_once(artifacts: Path, shared: Path) -> SecondRun:
+    """Run the course again, unless another process of this test run has done so.
+
+    Args:
+        artifacts: what the first pass has left.
+        shared: a folder of this test run, in which it is noted. Chapters and figures go there, too, or to
+            where those of an earlier test run are kept: what has not changed since is not executed again.
+    """
+    record = shared / "second run.json"
+    folder = _kept_folder() or shared / "second run"
+    with filelock.FileLock(shared / "second run.lock"):
         if not record.exists():
             record.write_text(json.dumps(_run_again(artifacts, folder)), encoding="utf-8")
-        kept = json.loads(record.read_text(encoding="utf-8"))
-    outputs = tuple((code, text) for code, text in kept["outputs"])
-    return SecondRun(folder, outputs, tuple(kept["whole"]), frozenset(kept["models_before"]))
+        noted = json.loads(record.read_text(encoding="utf-8"))
+    outputs = tuple((code, text) for code, text in noted["outputs"])
+    return SecondRun(folder, outputs, tuple(noted["whole"]), frozenset(noted["models_before"]))
+
+
+def _kept_folder() -> Path | None:
+    """Named after the judge of its figures."""
+    folder = kept.folder()
+    judge = hashlib.sha256(Path(figure_rules.__file__).read_bytes()).hexdigest()[:8]
+    return folder / f"second run {judge}" if folder else None
 
 
 def _run_again(artifacts: Path, folder: Path) -> dict:
     before = sorted(models_in(artifacts))
-    (folder / "figures").mkdir()
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
     settings = watching_figures(folder / "figures")
 
     def run(*arguments: str) -> tuple[int, str]:

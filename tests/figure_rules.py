@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -69,6 +68,7 @@ def watch(folder: str) -> None:
     def header(notebook: str) -> None:
         nonlocal chapter
         chapter = notebook
+        (Path(folder) / f"{chapter}.jsonl").unlink(missing_ok=True)
         show_header(notebook)
 
     def figure(fig: Figure, alt: str, caption: str = "") -> None:
@@ -77,7 +77,7 @@ def watch(folder: str) -> None:
             found = findings(fig)
         except Exception as error:  # the chapter must not notice
             found = [f"not judged: {error!r}"]
-        with (Path(folder) / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+        with (Path(folder) / f"{chapter}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"chapter": chapter, "alt": alt, "findings": found}) + "\n")
 
     display.figure, display.header = figure, header

@@ -215,7 +215,7 @@ def run_chapter(
     if not source.exists():
         return ChapterRun(**facts, status="missing", error=f"There is no {source.name} in notebooks/.")
     settings = stamps.settings(profile, dataset)
-    stamp = stamps.path(source, settings, earlier=_before(source))
+    stamp = stamps.path(source, settings, earlier=before(source))
     out = build_dir / "notebooks" / source.name
     title = f"{chapter['number']} {chapter['title']}"
     remembered = None if again else stamps.remembered(stamp, out, build_dir)
@@ -240,8 +240,12 @@ def run_chapter(
     return run
 
 
-def _before(source: Path) -> list[Path]:
-    """The chapters before this one, which takes what they leave."""
+def before(source: Path) -> list[Path]:
+    """The chapters before this one, which takes what they leave.
+
+    Args:
+        source: a notebook.
+    """
     return [path for path in sorted(NOTEBOOKS_DIR.glob("*.ipynb")) if path.name < source.name]
 
 

@@ -24,6 +24,8 @@ from edgelab.targets import matrix
 
 # What chapter 21 looks at: a model of the user's, pictures and labels for it.
 OF_ONES_OWN = ("EDGELAB_MODEL", "EDGELAB_IMAGES", "EDGELAB_LABELS")
+# Folders that may stand anywhere: what is in them counts.
+WHEREABOUTS = ("EDGELAB_ARTIFACTS", "EDGELAB_DATA")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def path(source: Path, settings: Mapping[str, str], *, earlier: Iterable[Path]) 
         edgelab=_digest(dependencies.files_behind(source)),
         files=_digest(_data_files()),
         pictures=[_files(settings.get(name, "")) for name in ("EDGELAB_DATASET", *OF_ONES_OWN)],
-        settings=dict(settings),
+        real_data=_names(settings.get("EDGELAB_DATA", "")),
+        settings={name: value for name, value in settings.items() if name not in WHEREABOUTS},
         machine=_machine(),
     )
     return artifacts.artifacts_dir() / "executed" / f"{source.stem}-{key}.json"
@@ -126,6 +129,13 @@ def _files(given: str) -> list[tuple[str, int, int]]:
         if path.is_file():
             facts.append((str(path.relative_to(root)), path.stat().st_size, path.stat().st_mtime_ns))
     return facts
+
+
+@cache
+def _names(folder: str) -> list[tuple[str, int]]:
+    """Path and size of every file in a folder that is only read."""
+    paths = sorted(Path(folder).rglob("*")) if folder else []
+    return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths if path.is_file()]
 
 
 def _digest(files: Iterable[Path]) -> bytes:

@@ -4,8 +4,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import accessibility
+import kept
 import pytest
 
+RULES = Path(accessibility.__file__).read_bytes()
 NARROWEST = 375  # pixels: a small telephone
 
 
@@ -28,7 +30,8 @@ def test_axe_finds_nothing_and_narrow_screens_need_no_sideways_scrolling(show, p
     findings = []
     for path in pages:
         page = show(path)
-        findings += [(path.name, *found) for found in accessibility.findings(page)]
+        found = kept.nothing_found(lambda page=page: accessibility.findings(page), RULES, path.read_bytes())
+        findings += [(path.name, *one) for one in found]
         page.set_viewport_size({"width": NARROWEST, "height": 800})
         width = page.evaluate("document.documentElement.scrollWidth")
         findings += [(path.name, f"{width} pixels wide")] if width > NARROWEST else []

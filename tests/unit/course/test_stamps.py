@@ -71,6 +71,17 @@ def test_the_users_own_pictures_count(chapters, tmp_path, change):
     assert stamp(chapters, EDGELAB_DATASET=str(folder)) != before
 
 
+def test_real_data_counts_by_what_it_holds_and_folders_may_stand_anywhere(chapters, tmp_path):
+    found = []
+    for name, content in (("here", b"1"), ("there", b"1"), ("changed", b"12")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip.mp4").write_bytes(content)
+        found.append(
+            stamp(chapters, EDGELAB_DATA=str(tmp_path / name), EDGELAB_ARTIFACTS=str(tmp_path / "a" / name))
+        )
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A copy of the package's sources, to be changed."""
