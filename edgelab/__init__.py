@@ -24,6 +24,7 @@ __all__ = [  # noqa: RUF022 - in the order data flows
     "estimate",
     "pipeline",
     "survey",
+    "report",
     "video",
     "display",
     "exercises",

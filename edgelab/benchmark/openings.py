@@ -116,7 +116,8 @@ def compare_openings(
         openers: functions that open a session, by name: `lambda: targets.get("cpu").open(path)`.
         baseline: whose speed the others are compared with; None takes the first.
         openings: of each candidate, at least two.
-        max_seconds: of timed runs per candidate, over all openings; warm-up may take as long again.
+        max_seconds: of timed runs per candidate, over all openings that count; warm-up may take as
+            long again, and rounds that are repeated come on top.
         seed: of inputs and order.
         progress: show a progress bar.
 

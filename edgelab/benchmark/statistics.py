@@ -65,7 +65,7 @@ class SpeedUp:
     """How many times as fast as the baseline, with its 95 % interval.
 
     Attributes:
-        ratio: old time by new time, median over the rounds.
+        ratio: old time by new time: the median over rounds, or the geometric mean over openings.
         low, high: 95 % interval of the ratio.
     """
 
@@ -106,7 +106,13 @@ def ratio_interval(slow: np.ndarray, fast: np.ndarray, seed: int) -> SpeedUp:
 
 
 def t_quantile(count: int) -> float:
-    """How many standard errors, estimated from `count` values, hold 95 %; at least two values."""
+    """How many standard errors, estimated from `count` values, hold 95 %; at least two values.
+
+    Raises:
+        ValueError: of fewer, nothing is known of the spread.
+    """
+    if count < 2:
+        raise ValueError(f"the spread of {count} value(s) is not known")
     return T_QUANTILES[count - 2] if count - 2 < len(T_QUANTILES) else 1.96 + 2.4 / (count - 1)
 
 

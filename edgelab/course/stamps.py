@@ -24,6 +24,8 @@ from edgelab.targets import matrix
 
 # What chapter 21 looks at: a model of the user's, pictures and labels for it.
 OF_ONES_OWN = ("EDGELAB_MODEL", "EDGELAB_IMAGES", "EDGELAB_LABELS")
+# The map of the course, the table of progress, and reports name other chapters.
+TELLS_OF_OTHERS = ("course_map", "exercises.progress(", "report")
 # Folders that may stand anywhere: what is in them counts.
 WHEREABOUTS = ("EDGELAB_ARTIFACTS", "EDGELAB_DATA")
 
@@ -68,6 +70,7 @@ def path(source: Path, settings: Mapping[str, str], *, earlier: Iterable[Path]) 
         earlier=[dependencies.code_of(path) for path in earlier],
         edgelab=_digest(dependencies.files_behind(source)),
         files=_digest(_data_files()),
+        course=_of_the_course(source),
         pictures=[_files(settings.get(name, "")) for name in ("EDGELAB_DATASET", *OF_ONES_OWN)],
         real_data=_names(settings.get("EDGELAB_DATA", "")),
         settings={name: value for name, value in settings.items() if name not in WHEREABOUTS},
@@ -113,10 +116,22 @@ def _page_key(page: Path) -> str:
 
 
 def _data_files() -> list[Path]:
-    """Published figures, samples and requirements; not the minutes that a run itself records."""
+    """Published figures, samples and requirements.
+
+    Not the list of chapters, of which each shows its own part, nor the minutes that a run itself records.
+    """
     root = artifacts.PROJECT_ROOT
     files = [path for folder in ("data", "requirements") for path in sorted((root / folder).rglob("*"))]
-    return [path for path in files if path.is_file() and path != display.MINUTES_FILE]
+    return [
+        path for path in files if path.is_file() and path not in (display.COURSE_FILE, display.MINUTES_FILE)
+    ]
+
+
+def _of_the_course(source: Path) -> list[dict[str, str]]:
+    """What a chapter shows of the list of chapters: its own entry, or all where it tells of others."""
+    code = dependencies.code_of(source)
+    tells_of_others = any(word in code for word in TELLS_OF_OTHERS)
+    return [one for one in display.chapters() if tells_of_others or one["notebook"] == source.name]
 
 
 def _files(given: str) -> list[tuple[str, int, int]]:

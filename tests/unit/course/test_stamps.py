@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from edgelab import display
 from edgelab.course import dependencies, stamps
 
 SETTINGS = {"EDGELAB_PROFILE": "fast", "EDGELAB_DATASET": ""}
@@ -69,6 +70,24 @@ def test_the_users_own_pictures_count(chapters, tmp_path, change):
     else:
         os.utime(picture, (2, 2))
     assert stamp(chapters, EDGELAB_DATASET=str(folder)) != before
+
+
+@pytest.mark.parametrize(
+    ("code", "changed", "counts"),
+    [("1", "72_second", True), ("1", "71_first", False), ("exercises.progress()", "71_first", True)],
+)
+def test_of_the_list_of_chapters_its_own_entry_counts(chapters, tmp_path, monkeypatch, code, changed, counts):
+    listed = {name: {"notebook": f"{name}.ipynb", "title": "as it was"} for name in ("71_first", "72_second")}
+    monkeypatch.setattr(display, "COURSE_FILE", tmp_path / "course.json")
+    write(chapters[1], new_code_cell(code))
+
+    def key():
+        (tmp_path / "course.json").write_text(json.dumps({"chapters": list(listed.values())}))
+        return stamp(chapters)
+
+    before = key()
+    listed[changed]["title"] = "another"
+    assert (key() != before) == counts
 
 
 def test_real_data_counts_by_what_it_holds_and_folders_may_stand_anywhere(chapters, tmp_path):
