@@ -22,7 +22,7 @@ from pathlib import Path
 
 LONGEST_KEPT_S = 30 * 24 * 3600
 PASSED = "passed"
-MEASURED = ("results",)
+OF_A_RUN = ("results", "progress.json")  # measured, and solved
 
 
 def folder() -> Path | None:
@@ -44,7 +44,7 @@ def begin(artifacts: Path, notebooks: Iterable[Path]) -> list[Path]:
     given = list(notebooks)
     untried = [path for path in given if not _is_noted(_chapter_key(path))]
     if kept := folder():
-        without = MEASURED if len(untried) == len(given) else ()
+        without = OF_A_RUN if len(untried) == len(given) else ()
         _copy_missing(kept / "artifacts", artifacts, without)
     return untried
 
@@ -54,8 +54,8 @@ def end(artifacts: Path, notebooks: Iterable[Path]) -> None:
     for path in notebooks:
         _note(_chapter_key(path))
     if kept := folder():
-        for name in MEASURED:
-            shutil.rmtree(kept / "artifacts" / name, ignore_errors=True)
+        for path in (kept / "artifacts" / name for name in OF_A_RUN):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         _copy_missing(artifacts, kept / "artifacts", ("unfinished",))
         for path in kept.rglob("*"):
             if path.is_file() and path.stat().st_mtime < time.time() - LONGEST_KEPT_S:

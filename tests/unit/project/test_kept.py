@@ -37,12 +37,13 @@ def test_a_chapter_is_tried_again_only_when_its_content_has_changed(folder, chap
 def test_models_are_lent_and_measurements_only_where_a_chapter_need_not_run(folder, chapters, tmp_path):
     write(tmp_path / "a", "models/net.keras")
     write(tmp_path / "a", "results/results.jsonl")
+    write(tmp_path / "a", "progress.json")
     write(tmp_path / "a", "unfinished/half.keras")
     kept.end(tmp_path / "a", chapters)
     write(tmp_path / "b", "models/net.keras", "its own")
     kept.begin(tmp_path / "b", chapters)
     names = {path.name for path in (tmp_path / "b").rglob("*") if path.is_file()}
-    assert names == {"net.keras", "results.jsonl"}
+    assert names == {"net.keras", "results.jsonl", "progress.json"}
     assert (tmp_path / "b" / "models" / "net.keras").read_text() == "its own"
     for chapter in chapters:
         chapter.write_text("changed")
