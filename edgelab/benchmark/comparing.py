@@ -177,6 +177,24 @@ def compare(
         for name in names
     }
     ratio = {(a, b): ratio_interval(medians[a], medians[b], seed) for a in names for b in names if a != b}
+    return ranked(measurements, ratio, baseline, rounds=len(timed[baseline]))
+
+
+def ranked(
+    measurements: Mapping[str, Measurement],
+    ratio: Mapping[tuple[str, str], SpeedUp],
+    baseline: str,
+    rounds: int,
+) -> Ranking:
+    """Candidates by how many others are surely faster, then by their medians.
+
+    Args:
+        measurements: of each candidate.
+        ratio: time of the first by that of the second, for each ordered pair.
+        baseline: whose speed the others are compared with.
+        rounds: in which all were timed.
+    """
+    names = list(measurements)
     ranks = {a: 1 + sum(ratio[a, b].low > 1 + SAME for b in names if b != a) for a in names}
     return Ranking(
         names=tuple(sorted(names, key=lambda name: (ranks[name], measurements[name].median_ms))),
@@ -185,7 +203,7 @@ def compare(
         speed_ups={name: ratio[baseline, name] for name in names if name != baseline},
         ranks=ranks,
         ties={a: tuple(b for b in names if b != a and not ratio[a, b].shows_difference) for a in names},
-        rounds=len(timed[baseline]),
+        rounds=rounds,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from tqdm.auto import tqdm
 
-from edgelab.benchmark.comparing import Ranking, check_baseline
+from edgelab.benchmark.comparing import Ranking, check_baseline, ranked
 from edgelab.benchmark.measuring import (
     CHUNK_MS,
     WARM_UP_WINDOW,
@@ -27,7 +27,7 @@ from edgelab.benchmark.measuring import (
     time_runs,
     warm_up,
 )
-from edgelab.benchmark.statistics import SAME, opening_ratio, relative_medians
+from edgelab.benchmark.statistics import opening_ratio, relative_medians
 from edgelab.errors import InputError
 from edgelab.machine.state import MAX_OTHER_CORES, MachineState, Watch
 from edgelab.runtime import Session
@@ -147,16 +147,7 @@ def compare_openings(
     machine = watch.state(relative_medians(medians), other_cores=float(np.mean(others[quietest])))
     measurements = {name: candidates[name].measurement(machine) for name in names}
     ratio = {(a, b): opening_ratio(medians[a], medians[b]) for a in names for b in names if a != b}
-    ranks = {a: 1 + sum(ratio[a, b].low > 1 + SAME for b in names if b != a) for a in names}
-    return Ranking(
-        names=tuple(sorted(names, key=lambda name: (ranks[name], measurements[name].median_ms))),
-        measurements=measurements,
-        baseline=baseline,
-        speed_ups={name: ratio[baseline, name] for name in names if name != baseline},
-        ranks=ranks,
-        ties={a: tuple(b for b in names if b != a and not ratio[a, b].shows_difference) for a in names},
-        rounds=openings,
-    )
+    return ranked(measurements, ratio, baseline, rounds=openings)
 
 
 def _take_rounds(

@@ -4,9 +4,11 @@ import json
 import re
 import sys
 
+import nbformat
 import pytest
 
 from edgelab import display
+from edgelab.course import core_path
 from edgelab.machine import artifacts
 
 ROOT = artifacts.PROJECT_ROOT
@@ -46,6 +48,17 @@ def test_the_time_plan_fills_the_lesson_with_the_chapters_own_sections_in_order(
     assert names == taught
     for column, lesson in ((1, 45), (2, 90)):
         assert sum(int(row[column]) for row in rows if row[column] != "–") == lesson
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_short_lesson_follows_the_core_path(chapter):
+    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4).cells
+    deeper = {
+        cell.source.splitlines()[0].removeprefix("## ")
+        for cell in cells
+        if cell.cell_type == "markdown" and cell.source.startswith("## ") and core_path.is_deeper(cell)
+    }
+    assert {name for name, short, _ in ROW.findall(text(chapter)) if name in deeper and short != "–"} == set()
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
