@@ -1,8 +1,8 @@
-"""The checks of chapter 11: which weights become zero, two of four, clusters, channels of a block."""
+"""The checks of chapter 11: which weights become zero, two of four, clusters, channels of a block, a cut."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -56,6 +56,17 @@ def clustered(weights: np.ndarray, count: int = 16, rounds: int = 30) -> np.ndar
         centres = np.where(members > 0, sums / np.maximum(members, 1), centres)
     nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, flat)
     return centres[nearest].reshape(weights.shape).astype(weights.dtype)
+
+
+def best_cut(times_us: Sequence[float], cuts: Sequence[int]) -> int:
+    """The cut with which the slower of two parts is fastest.
+
+    Args:
+        times_us: of each operator, in order.
+        cuts: operators after which a cut is possible.
+    """
+    total = sum(times_us)
+    return min(cuts, key=lambda cut: max(sum(times_us[: cut + 1]), total - sum(times_us[: cut + 1])))
 
 
 def cut_block(block: Mapping[str, list[np.ndarray]], kept: np.ndarray) -> dict[str, list[np.ndarray]]:
@@ -333,3 +344,60 @@ def _check_layer(layer: str, arrays: list[np.ndarray], got: list[np.ndarray], ke
             ),
             hint,
         )
+
+
+# Times of operators, and the places where a cut is possible: one of them is best, by far enough.
+CUTS = (
+    ((4.0, 1.0, 1.0, 5.0, 1.0), (0, 1, 2, 3)),
+    ((1.0, 1.0, 1.0, 9.0), (0, 2)),
+    ((9.0, 1.0, 1.0, 1.0), (1, 2)),
+    ((2.0, 7.0, 1.0, 3.0, 4.0, 2.0), (1, 4)),
+    ((3.0, 3.0, 3.0, 1.0, 1.0, 1.0, 2.0), (0, 3, 5)),
+    ((5.0, 6.0), (0,)),
+)
+
+
+@exercise(
+    "11.5",
+    tr("Where to cut"),
+    hints=(
+        tr("For each possible cut: the time up to it, with its own operator, and the time of the rest."),
+        tr("Of each pair only the larger one counts; choose the cut whose larger one is smallest."),
+        tr("min(cuts, key=lambda cut: max(sum(times_us[: cut + 1]), sum(times_us[cut + 1 :])))"),
+    ),
+    read=tr("the section “Split in two” of this chapter"),
+)
+def check_best_cut(answer: Callable[[Sequence[float], Sequence[int]], int]) -> None:
+    """The cut with which the slower of two parts is fastest."""
+    for times_us, cuts in CUTS:
+        slower = {cut: max(sum(times_us[: cut + 1]), sum(times_us[cut + 1 :])) for cut in cuts}
+        got = answer(list(times_us), list(cuts))
+        if got not in slower:
+            raise Mistake(
+                tr("times {times}, cuts {cuts}: got {got!r}", times=times_us, cuts=cuts, got=got),
+                tr("Return one of cuts: the number of the operator after which to cut."),
+            )
+        best = min(slower, key=slower.__getitem__)
+        if slower[got] > slower[best]:
+            raise Mistake(
+                tr(
+                    "times {times}, cuts {cuts}: slower part {least} if cut after {best}, {more} after {got}",
+                    times=times_us,
+                    cuts=cuts,
+                    least=slower[best],
+                    best=best,
+                    more=slower[got],
+                    got=got,
+                ),
+                _cut_hint(times_us, cuts, got),
+            )
+
+
+def _cut_hint(times_us: Sequence[float], cuts: Sequence[int], got: int) -> str:
+    before = {cut: sum(times_us[:cut]) for cut in cuts}
+    total = sum(times_us)
+    if got == min(cuts, key=lambda cut: max(before[cut], total - before[cut])):
+        return tr("The operator of the cut itself belongs to the first part: times_us[: cut + 1].")
+    if got == min(cuts, key=lambda cut: abs(cut + 1 - len(times_us) / 2)):
+        return tr("Halve the time, not the number of operators.")
+    return tr("The slower part sets the pace: make the larger of both times as small as possible.")

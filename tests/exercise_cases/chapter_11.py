@@ -36,7 +36,17 @@ def cut_block(block, kept):
     }
 
 
-SOLUTIONS = {"11.1": smallest_mask, "11.2": two_of_four_mask, "11.3": clustered, "11.4": cut_block}
+def best_cut(times_us, cuts):
+    return min(cuts, key=lambda cut: max(sum(times_us[: cut + 1]), sum(times_us[cut + 1 :])))
+
+
+SOLUTIONS = {
+    "11.1": smallest_mask,
+    "11.2": two_of_four_mask,
+    "11.3": clustered,
+    "11.4": cut_block,
+    "11.5": best_cut,
+}
 
 
 def by_threshold(weights, share):
@@ -123,6 +133,24 @@ def width_decides(block, kept):
     }
 
 
+def cut_by_cumsum(times_us, cuts):
+    before = np.cumsum(times_us)[cuts]
+    return cuts[int(np.argmin(np.maximum(before, np.sum(times_us) - before)))]
+
+
+def cut_by_loop(times_us, cuts):
+    best, least = None, float("inf")
+    for cut in cuts:
+        slower = max(sum(times_us[0 : cut + 1]), sum(times_us[cut + 1 :]))
+        if slower < least:
+            best, least = cut, slower
+    return np.int64(best)
+
+
+def cut_by_difference(times_us, cuts):
+    return sorted(cuts, key=lambda cut: abs(sum(times_us[: cut + 1]) - sum(times_us[cut + 1 :])))[0]
+
+
 def changed(name, cut):
     return lambda block, kept: {**cut_block(block, kept), name: cut(block[name], kept)}
 
@@ -140,6 +168,9 @@ ALSO_RIGHT = (
     ("11.4", by_take),
     ("11.4", in_place),
     ("11.4", lambda block, stay: by_take(block, stay.tolist())),
+    ("11.5", cut_by_cumsum),
+    ("11.5", cut_by_loop),
+    ("11.5", cut_by_difference),
 )
 
 WRONG = (
@@ -170,6 +201,11 @@ WRONG = (
     ("11.4", lambda block, kept: {"expand": block["expand"]}, "same five names"),
     ("11.4", changed("depthwise_bn", lambda arrays, kept: [arrays[0][kept]]), "four arrays"),
     ("11.4", width_decides, "another axis"),
+    ("11.5", lambda times, cuts: best_cut(times, cuts) + len(times), "Return one of cuts"),
+    ("11.5", lambda times, cuts: best_cut([0.0, *times], cuts), "belongs to the first part"),
+    ("11.5", lambda times, cuts: min(cuts, key=lambda cut: abs(cut + 1 - len(times) / 2)), "Halve the time"),
+    ("11.5", lambda times, cuts: min(cuts, key=lambda cut: sum(times[: cut + 1])), "sets the pace"),
+    ("11.5", lambda times, cuts: cuts[0], "sets the pace"),
 )
 
 SURVIVORS = (("11.3", "for _ in range(31):", "more rounds than are needed do no harm"),)
