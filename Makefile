@@ -111,7 +111,8 @@ test-package:
 
 # One processor begins with the second run, the other with the interrupted chapters: what takes longest comes first.
 test-course:
-	$(IN_ARTIFACTS) EDGELAB_ALONE="$(ALONE)" $(PYTEST) tests/notebooks tests/browser tests/hardware
+	@status=0; $(IN_ARTIFACTS) EDGELAB_ALONE="$(ALONE)" $(PYTEST) tests/notebooks tests/browser tests/hardware \
+	  || status=$$?; "$(RUN)" tests/kept.py end "$(MADE)"; exit $$status
 
 fuzz: setup
 	EDGELAB_FUZZ_EXAMPLES="$(or $(EXAMPLES),1000)" $(PYTEST) tests/fuzz

@@ -6,7 +6,7 @@ EDGELAB_TEST_KEPT names a folder for it; without one, or where it is empty, ever
 
 - `begin FOLDER NOTEBOOK ...` fills the folder with artifacts of earlier runs, and prints the notebooks that
   have not passed with the content that they have now,
-- `end FOLDER NOTEBOOK ...` notes that these have passed, and takes the folder's artifacts in.
+- `end FOLDER [NOTEBOOK ...]` takes the folder's artifacts in, and notes that these notebooks have passed.
 """
 
 from __future__ import annotations
