@@ -23,6 +23,7 @@ from pathlib import Path
 LONGEST_KEPT_S = 30 * 24 * 3600
 PASSED = "passed"
 OF_A_RUN = ("results", "progress.json")  # measured, and solved
+REPLACED = (*OF_A_RUN, "executed")  # notes of the chapters in the second run's folder, which may be new
 
 
 def folder() -> Path | None:
@@ -54,7 +55,7 @@ def end(artifacts: Path, notebooks: Iterable[Path]) -> None:
     for path in notebooks:
         _note(_chapter_key(path))
     if kept := folder():
-        for path in (kept / "artifacts" / name for name in OF_A_RUN):
+        for path in (kept / "artifacts" / name for name in REPLACED):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         _copy_missing(artifacts, kept / "artifacts", ("unfinished",))
         for path in kept.rglob("*"):

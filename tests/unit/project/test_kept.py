@@ -55,10 +55,13 @@ def test_newer_measurements_replace_older_ones_and_what_is_old_is_forgotten(fold
     write(tmp_path / "a", "results/results.jsonl", "old")
     write(tmp_path / "a", "models/old.keras")
     os.utime(tmp_path / "a" / "models" / "old.keras", (time.time() - kept.LONGEST_KEPT_S - 60,) * 2)
+    write(tmp_path / "a", "executed/00.json", "an older page")
+    write(tmp_path / "b", "executed/00.json", "a new page")
     write(tmp_path / "b", "results/results.jsonl", "new")
     kept.end(tmp_path / "a", chapters)
     kept.end(tmp_path / "b", [])
     assert (folder / "artifacts" / "results" / "results.jsonl").read_text() == "new"
+    assert (folder / "artifacts" / "executed" / "00.json").read_text() == "a new page"
     assert not (folder / "artifacts" / "models" / "old.keras").exists()
 
 
