@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 COURSE_FILE = artifacts.PROJECT_ROOT / "data" / "course.json"
 MINUTES_FILE = artifacts.PROJECT_ROOT / "data" / "minutes.json"
+NOTEBOOKS_DIR = artifacts.PROJECT_ROOT / "notebooks"
+
+WORDS_PER_MINUTE = 130  # read aloud
+MINUTES_PER_EXERCISE = 3
 
 # Blue, orange, teal, purple, black, olive: told apart with every form of colour blindness, and each at least
 # 4.5:1 against white, so that text in these colours can be read, too. Tests check both.
@@ -215,8 +219,31 @@ def minutes_text(notebook: str) -> str:
     return f"{duration} to run, recorded {record['date']} on {record['machine']}"
 
 
+def working_minutes(notebook: str) -> tuple[int, int]:
+    """How long a chapter takes somebody who reads it and solves its exercises, without what the cells run.
+
+    Read aloud at 130 words a minute, and three minutes for each exercise. Instructors' notes do not count.
+
+    Args:
+        notebook: its file name.
+
+    Returns:
+        Minutes of its core path, and of all that is tagged `deeper`.
+    """
+    cells = json.loads((NOTEBOOKS_DIR / notebook).read_text(encoding="utf-8"))["cells"]
+    minutes = {True: 0.0, False: 0.0}
+    for cell in cells:
+        tags = cell["metadata"].get("tags", [])
+        if cell["metadata"].get("slideshow", {}).get("slide_type") == "notes":
+            continue
+        if cell["cell_type"] == "markdown":
+            minutes["deeper" in tags] += len("".join(cell["source"]).split()) / WORDS_PER_MINUTE
+        minutes["deeper" in tags] += MINUTES_PER_EXERCISE * ("exercise" in tags)
+    return round(minutes[False]), round(minutes[True])
+
+
 def header(notebook: str) -> None:
-    """Show what a chapter needs, how long it runs, and its place in the chain.
+    """Show what a chapter needs, how long it takes and runs, and its place in the chain.
 
     Args:
         notebook: its file name, with or without `.ipynb`.
@@ -236,8 +263,10 @@ def header(notebook: str) -> None:
     takes = chapter["takes"]
     if "chapter" in takes:  # its recorded time is that of a run in which the chapters before it came first
         takes += tr("; made here first when it is missing, which takes minutes more")
+    core, deeper = working_minutes(name)
     facts = {
         "Needs": chapter["needs"],
+        "Work": f"{core} min" + (f"; what goes deeper, folded up, {deeper} more" if deeper else ""),
         "Time": minutes_text(name),
         "Takes": takes,
         "Leaves": chapter["leaves"],

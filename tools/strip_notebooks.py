@@ -1,6 +1,7 @@
 """Take out of the notebooks what running them has put in: `make strip`, or with names of files.
 
-Left are sources, ids, tags and slide types, and the printed text of cells tagged `keep_output`.
+Left are sources, ids, tags and slide types, and the printed text of cells tagged `keep_output`. Parts that go
+deeper are folded again.
 A chapter that was opened, run and saved in JupyterLab is then what it was, byte for byte.
 """
 
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 from nbstripout import strip_output
+
+from edgelab.course import core_path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 METADATA = {
@@ -30,6 +33,8 @@ def stripped(path: Path) -> str:
     for cell in notebook.cells:
         known = {key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)}
         cell.metadata = nbformat.from_dict(known)
+        if core_path.is_deeper(cell) and core_path.heading(cell):
+            cell.metadata[core_path.COLLAPSED] = True
         if "keep_output" in known.get("tags", []):
             cell.execution_count = 1  # tells nbval that it was run
     return nbformat.writes(notebook) + "\n"

@@ -29,7 +29,7 @@ from edgelab.errors import InputError
 from edgelab.machine import artifacts, hardware
 from edgelab.texts import tr
 
-NOTEBOOKS_DIR = artifacts.PROJECT_ROOT / "notebooks"
+NOTEBOOKS_DIR = display.NOTEBOOKS_DIR
 BUILD_DIR = artifacts.PROJECT_ROOT / "build"
 
 # Longest time of a cell and of a notebook, in seconds: it ends what hangs and leaves time to what is slow. A

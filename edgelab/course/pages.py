@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgelab import display
-from edgelab.course import formulas, glossary
+from edgelab.course import core_path, formulas, glossary
 from edgelab.display import WIDGET
 from edgelab.machine import artifacts
 
@@ -22,7 +22,7 @@ GLOSSARY_PAGE = "glossary.html"
 CONTROL = re.compile(r"\w+\(.+\)", re.DOTALL)
 
 # nbconvert's own page, without the scripts it fetches from the web, and with the source of solutions and of
-# helpers behind a button.
+# helpers, and all that goes deeper, folded up.
 TEMPLATE = """{% extends 'index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
@@ -37,6 +37,12 @@ TEMPLATE = """{% extends 'index.html.j2' %}
 .course{font:15px/1.6 sans-serif;margin:.8em 1em;color:#1a1a1a}.course a{color:#0b57d0;margin-right:1.2em}
 .course ul{columns:2 20em;margin:.3em 0}.course summary{cursor:pointer}
 </style>{% endblock %}
+{% block any_cell %}
+{%- if cell.metadata.get("deeper_begins") %}<details class="course"><summary>Going deeper:
+{{ cell.metadata["deeper_begins"] | e }}</summary>{% endif %}
+{{- super() -}}
+{% if cell.metadata.get("deeper_ends") %}</details>{% endif -%}
+{% endblock %}
 {% block input_group %}
 {% if cell.metadata.get("jupyter", {}).get("source_hidden")
       or cell.metadata.get("slideshow", {}).get("slide_type") == "skip" %}
@@ -113,6 +119,9 @@ def write_page(executed: Path, page: Path, title: str) -> None:
     )
     notebook = formulas.without_latex(without_live_controls(nbformat.read(executed, as_version=4)))
     notebook.metadata["title"] = title
+    for start, end in core_path.deeper_parts(notebook.cells):
+        notebook.cells[start].metadata["deeper_begins"] = core_path.heading(notebook.cells[start])[1]
+        notebook.cells[end - 1].metadata["deeper_ends"] = True
     content, _ = exporter.from_notebook_node(notebook)
     content = glossary.lead_to(GLOSSARY_PAGE, link_chapters(content, "{name}.html"))
     with artifacts.atomic_path(page) as temporary:

@@ -12,7 +12,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgelab.course import formulas, glossary
+from edgelab.course import core_path, formulas, glossary
 from edgelab.course.execution import chapters_executed
 from edgelab.course.pages import (
     GLOSSARY_PAGE,
@@ -78,13 +78,14 @@ def only_shows(source: str) -> bool:
     )
 
 
-def write_slides(executed: Path, page: Path, title: str) -> int:
+def write_slides(executed: Path, page: Path, title: str, *, deeper: bool = False) -> int:
     """One executed chapter as slides; `write_shared` fills the folder that they load from.
 
     Args:
         executed: the `.ipynb` file with its outputs.
         page: the `index.html` to write, in a folder of its own.
         title: shown in the browser's tab.
+        deeper: with what lies beside the core path, too.
 
     Returns:
         The number of slides, before long ones go on to another.
@@ -98,6 +99,7 @@ def write_slides(executed: Path, page: Path, title: str) -> int:
 
     notebook = formulas.without_latex(without_live_controls(nbformat.read(executed, as_version=4)))
     notebook.metadata["title"] = title
+    notebook.cells = [cell for cell in notebook.cells if deeper or not core_path.is_deeper(cell)]
     for cell in notebook.cells:
         if cell.cell_type == "code" and only_shows(cell.source):
             cell.metadata["transient"] = {"remove_source": True}  # the room is for what it shows
@@ -118,11 +120,12 @@ def write_slides(executed: Path, page: Path, title: str) -> int:
     return content.count("<section") - content.count("<section><section")
 
 
-def write_all(build_dir: Path) -> dict[str, int]:
+def write_all(build_dir: Path, *, deeper: bool = False) -> dict[str, int]:
     """Slides of every chapter that has been executed, in `slides/`, and a page that leads to them.
 
     Args:
         build_dir: where `make run` left the executed chapters.
+        deeper: with what lies beside the core path, too.
 
     Returns:
         The number of slides by chapter title.
@@ -137,7 +140,7 @@ def write_all(build_dir: Path) -> dict[str, int]:
         counts, links = {}, {}
         for title, executed in chapters_executed(build_dir).items():
             page = folder / executed.stem / "index.html"
-            counts[title] = write_slides(executed, page, title)
+            counts[title] = write_slides(executed, page, title, deeper=deeper)
             links[title] = f"{executed.stem}/index.html"
         write_list(folder / "index.html", "Slides", links, KEYS)
     return counts

@@ -34,7 +34,7 @@ ARROWS_TOP = (
 
 @pytest.fixture(scope="module")
 def written(build):
-    return build, slides.write_all(build)
+    return build, slides.write_all(build, deeper=True)
 
 
 @pytest.fixture(params=[chapter["notebook"].removesuffix(".ipynb") for chapter in execution.select([])])

@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import re
+import symtable
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from edgelab.course import glossary
+from edgelab import display
+from edgelab.course import core_path, glossary
 from edgelab.exercises import checking, registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +31,8 @@ PARAMETERS = {
     "SEED": "0",
 }
 LONGEST_SLIDE_CODE = 12
+MOST_CORE_CELLS = 60
+LONGEST_CORE_MINUTES = 45
 LONGEST_CODE = 60
 LONGEST_KEPT_OUTPUT = 2000
 # Rule and chapter of what may break it, with the reason; the test of the rule asks that it is still needed.
@@ -115,6 +119,60 @@ def test_set_up_follows_the_parameters(path, cells):
 def test_every_cell_has_a_slide_type(cells):
     without = [cell.source[:60] for cell in cells if slide_type(cell) not in SLIDE_TYPES]
     assert not without, f"cells without a slide type: {without}"
+
+
+def counts_as_core(cell):
+    """Neither beside the path, nor left out of the students' edition, nor what every chapter begins with."""
+    hidden = slide_type(cell) == "notes" or {"solution", "parameters"} & set(tags(cell))
+    return not (core_path.is_deeper(cell) or hidden or "display.header(" in cell.source)
+
+
+def test_the_core_path_takes_one_lesson(path, cells):
+    core, _ = display.working_minutes(path.name)
+    assert core <= LONGEST_CORE_MINUTES, f"{core} minutes to read and solve"
+    count = sum(counts_as_core(cell) for cell in cells)
+    assert count <= MOST_CORE_CELLS, f"{count} cells: tag some parts 'deeper'"
+
+
+def test_what_goes_deeper_is_whole_parts_and_folded(cells):
+    parts = core_path.deeper_parts(cells)
+    inside = {index for start, end in parts for index in range(start, end)}
+    assert inside == {index for index, cell in enumerate(cells) if core_path.is_deeper(cell)}, (
+        "tag every cell of a part, from its heading on"
+    )
+    for start, _ in parts:
+        assert cells[start].metadata.get(core_path.COLLAPSED) is True, "make strip folds it"
+        assert "deeper" in cells[start].source or "## Claim against" in cells[start].source, (
+            f"say that it goes deeper: {cells[start].source[:60]}"
+        )
+
+
+def names_needed(source):
+    """Names that a cell takes from cells before it."""
+    top = symtable.symtable(source, "cell", "exec")
+    own = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    needed, tables = set(), [top]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        needed |= {
+            symbol.get_name()
+            for symbol in table.get_symbols()
+            if symbol.is_referenced() and (table is top or symbol.is_global())
+        }
+    return needed - own, own
+
+
+def test_the_core_path_needs_nothing_that_goes_deeper(cells):
+    maker = {}
+    for cell in cells:
+        if cell.cell_type != "code":
+            continue
+        needed, own = names_needed(cell.source)
+        if not core_path.is_deeper(cell):
+            missing = [name for name in sorted(needed) if name in maker and core_path.is_deeper(maker[name])]
+            assert not missing, f"{missing} come from what goes deeper: {cell.source[:60]}"
+        maker |= dict.fromkeys(own, cell)
 
 
 def test_code_on_slides_fits_a_slide(cells):

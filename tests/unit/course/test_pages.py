@@ -15,9 +15,14 @@ from edgelab.course import pages
 @pytest.fixture
 def page(tmp_path):
     def write(name):
-        cells = ["# Title", "## First *part*", "**For instructors.** Ask first.", "## Second"]
+        texts = ["# Title", "## First *part*", "**For instructors.** Ask first.", "## Second"]
+        cells = [
+            new_markdown_cell(text) for text in [*texts, "### <b>Aside", "deep", "#### Within", "### On"]
+        ]
+        for cell in cells[4:7]:
+            cell.metadata["tags"] = ["deeper"]
         source = tmp_path / f"{name}.ipynb"
-        nbformat.write(new_notebook(cells=[new_markdown_cell(text) for text in cells]), source)
+        nbformat.write(new_notebook(cells=cells), source)
         pages.write_page(source, tmp_path / f"{name}.html", "A title")
         return (tmp_path / f"{name}.html").read_text(encoding="utf-8")
 
@@ -54,3 +59,13 @@ def test_notes_for_instructors_are_folded(page):
     content = page("00_start_here")
     folded = re.search(r"<details[^>]*><summary>For instructors</summary>(.*?)</details>", content, re.DOTALL)
     assert "Ask first." in folded[1] and "First" not in folded[1]
+
+
+def test_what_goes_deeper_is_folded_and_ends_where_the_core_path_goes_on(page):
+    content = page("00_start_here")
+    folded = re.search(
+        r"<details[^>]*><summary>Going deeper:\s(.*?)</summary>(.*?)</details>", content, re.DOTALL
+    )
+    assert folded[1] == "&lt;b&gt;Aside"
+    assert "deep" in folded[2] and "Within" in folded[2] and "On<" not in folded[2]
+    assert content.count("Going deeper") == 1
