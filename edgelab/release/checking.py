@@ -78,7 +78,12 @@ def gate(model: Path, require: str, *, pictures: Path, only: Sequence[str] = ("c
     """
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-m", "edgelab", "report", Path(model).resolve(), "--json"]
-        command += ["--images", (pictures / "pictures").resolve(), "--labels", (pictures / "labels.txt").resolve()]
+        command += [
+            "--images",
+            (pictures / "pictures").resolve(),
+            "--labels",
+            (pictures / "labels.txt").resolve(),
+        ]
         command += ["--only", ",".join(only), "--require", require, "--out", Path(place) / "report.html"]
         done = child.run(
             command,
@@ -90,7 +95,9 @@ def gate(model: Path, require: str, *, pictures: Path, only: Sequence[str] = ("c
         found = json.loads(done.stdout[done.stdout.index("{") :])
     except ValueError:
         raise ModelError(
-            tr("{model} could not be judged.", model=Path(model).name), why=done.tail, fix=tr("read the message")
+            tr("{model} could not be judged.", model=Path(model).name),
+            why=done.tail,
+            fix=tr("read the message"),
         ) from None
     texts = tuple(one["text"] for one in found["requirements"])
     return Verdict(done.returncode == 0, texts, done.duration_s)

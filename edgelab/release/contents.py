@@ -76,9 +76,7 @@ def describe(
     }
 
 
-def picture_files(
-    pictures: np.ndarray, labels: Sequence[str], probabilities: np.ndarray
-) -> dict[str, bytes]:
+def picture_files(pictures: np.ndarray, labels: Sequence[str], probabilities: np.ndarray) -> dict[str, bytes]:
     """The test vectors: each picture as PNG, and one list of what must come out.
 
     Pictures rather than tensors: so the receiver's own decoding and scaling are tested, too.

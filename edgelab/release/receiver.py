@@ -1,10 +1,10 @@
-"""What whoever receives a release runs: it needs Python, NumPy, Pillow and LiteRT, and nothing of this package.
+"""What whoever receives a release runs: Python, NumPy, Pillow and LiteRT are enough; it uses nothing of ours.
 
     python receiver.py FOLDER
 
-It judges nothing. It prints facts as one line of JSON: the checksum that every file has, the checksum that was
-promised, and what each model answers to the test vectors, prepared as the metadata says. A model whose checksum
-is not the promised one is not loaded: a damaged file can end the process that reads it.
+It judges nothing. It prints facts as one line of JSON: the checksum that every file has, the one that was
+promised, and what each model answers to the test vectors, prepared as the metadata says. A model whose
+checksum is not the promised one is not loaded: a damaged file can end the process that reads it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import java.io.Closeable
 
 /** The names and sizes of the release's metadata.json: a test compares them. */
 object Release {
-    const val MODEL = "model_float32.tflite"
+    const val MODEL = "model_float.tflite"
     const val LABELS = "labels.txt"
     const val HEIGHT = 32
     const val WIDTH = 32
