@@ -21,7 +21,7 @@ REPORT_LIMIT_S = 300.0
 
 
 def received(folder: Path) -> dict[str, Any]:
-    """What a receiver finds in a release: `receiver.py`, run by a fresh interpreter that sees nothing of ours.
+    """What a receiver finds in a release: `receiver.py` in a fresh interpreter that sees nothing of ours.
 
     Args:
         folder: of the release.

@@ -111,7 +111,7 @@ def card(
     lines = [
         f"# {name} {metadata['version']}",
         "",
-        f"Takes one picture of {size['height']} x {size['width']} pixels, {size['channels']}, values 0 to 255.",
+        f"Takes a picture of {size['height']} x {size['width']} pixels, {size['channels']}, values 0 to 255.",
         f"Tells {len(metadata['labels'])} classes apart: {', '.join(metadata['labels'])}.",
         "",
         "| file | input | output | bytes | accuracy |",

@@ -53,6 +53,18 @@ def read(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
+def listing(folder: Path) -> list[dict[str, str | int]]:
+    """A row for each file and each folder below a release: "file" and "bytes"."""
+    rows: dict[str, list[int]] = {}
+    for name, content in read(folder).items():
+        place, _, rest = name.partition("/")
+        rows.setdefault(f"{place}/" if rest else place, []).append(len(content))
+    return [
+        {"file": f"{name} ({len(sizes)} files)" if name.endswith("/") else name, "bytes": sum(sizes)}
+        for name, sizes in rows.items()
+    ]
+
+
 def picture_folders(folder: Path, pictures: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Path:
     """Pictures as PNG in a folder per class, and `labels.txt` beside, as a report reads them.
 
