@@ -8,8 +8,6 @@ import re
 import sys
 from pathlib import Path
 
-from edgelab.course import execution
-
 GROUP = "check"
 CANNOT_BE_READ, NOT_MET = 2, 1
 
@@ -21,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, help="text file, one class per line; folders are the truth")
     for name, example in (("input-shape", "1,3,224,224"), ("mean", "123.7,116.3,103.5"), ("std", "58.4")):
         parser.add_argument(f"--{name}", type=numbers, help=f"of a model, such as {example}")
+    parser.add_argument("--only", type=names, default=(), help="ask only these targets, such as cpu,edgetpu")
     parser.add_argument("--out", type=Path, help="the page; build/reports/MODEL.html by default")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with the mechanical repairs")
@@ -36,6 +35,26 @@ def numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
+def names(text: str) -> list[str]:
+    """Names of targets separated by commas.
+
+    Raises:
+        ValueError: one is none.
+    """
+    from edgelab import targets
+
+    found = text.split(",")
+    if unknown := set(found) - set(targets.names()):
+        raise ValueError(", ".join(sorted(unknown)))
+    return found
+
+
+def _build_folder() -> Path:
+    from edgelab.course import execution  # it reads notebooks, and what that needs takes seconds to load
+
+    return execution.BUILD_DIR
+
+
 def run(options: argparse.Namespace) -> int:
     """Write the page and print the gist; 0 when all requirements are met, 1 when not, 2 when unreadable."""
     from edgelab import report
@@ -47,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
             options.model,
             images=options.images,
             labels=options.labels,
+            only=options.only,
             progress=sys.stderr.isatty(),
             input_shape=options.input_shape and [int(size) for size in options.input_shape],
             mean=options.mean,
@@ -57,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return CANNOT_BE_READ
     plain = re.sub(r"[^\w.+-]+", "_", options.model.name) or "model"
-    page = options.out or execution.BUILD_DIR / "reports" / f"{plain}.html"
+    page = options.out or _build_folder() / "reports" / f"{plain}.html"
     report.write_page(found, page)
     verdicts = [one.judged(found) for one in required]
     if options.json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,7 @@ def make(
     *,
     images: Path | None = None,
     labels: Path | None = None,
+    only: Collection[str] = (),
     progress: bool = False,
     **onnx_options: Sequence[float] | None,
 ) -> tuple[Report, Pictures]:
@@ -143,6 +144,7 @@ def make(
         model: a `.tflite`, `.onnx`, `.keras` or `.h5` file, or the folder of a SavedModel.
         images: folder or archive of pictures to try it on; None for noise.
         labels: text file, one class per line.
+        only: names of the targets to ask; none means all.
         progress: show a progress bar.
         **onnx_options: `input_shape`, `mean` and `std` of an ONNX model, as for `open_subject`.
 
@@ -157,7 +159,7 @@ def make(
         tried_on=pictures.source,
         smells=found,
         advice=advising.advice(subject, found),
-        trials=trying.trials(subject, pictures, progress=progress),
+        trials=trying.trials(subject, pictures, only=only, progress=progress),
         estimates=trying.estimates(subject),
         memory=trying.memory(subject),
         profile=_profile(subject),

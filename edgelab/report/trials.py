@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,11 +151,14 @@ def outputs_of(session: Session, items: np.ndarray) -> np.ndarray:
     return np.stack(rows)
 
 
-def trials(subject: Subject, pictures: Pictures, *, progress: bool = False) -> tuple[Trial, ...]:
-    """Ask all targets.
+def trials(
+    subject: Subject, pictures: Pictures, *, only: Collection[str] = (), progress: bool = False
+) -> tuple[Trial, ...]:
+    """Ask all targets, or some of them.
 
     Args:
         subject, pictures: from `open_subject`.
+        only: names of the targets to ask; the CPU is always among them. None means all.
         progress: show a progress bar.
 
     Returns:
@@ -166,7 +170,8 @@ def trials(subject: Subject, pictures: Pictures, *, progress: bool = False) -> t
     is_own_copy = len(subject.files) > 1 or (subject.kind == "onnx" and "float32" in subject.files)
     reference = _float_outputs(subject, pictures) if is_own_copy else None
     with ExitStack() as stack:
-        for name in tqdm(ASKED, desc=tr("asking targets"), disable=not progress, leave=False):
+        asked = [name for name in ASKED if not only or name in only or name == "cpu"]
+        for name in tqdm(asked, desc=tr("asking targets"), disable=not progress, leave=False):
             trial, session = _placed_and_opened(name, subject, pictures)
             if session is not None:
                 stack.enter_context(session)
