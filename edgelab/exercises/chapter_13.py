@@ -327,11 +327,11 @@ def check_highest_rate(answer: Callable[[Mapping[float, np.ndarray], float], flo
         worst = {rate: float(np.percentile(values, 99)) for rate, values in sorted(latencies.items())}
         within = [rate for rate, value in worst.items() if value <= limit]
         hint = ""
-        if expected == 0:
-            hint = tr("If not even the lowest rate is within the limit, no rate is: return 0.")
-        elif got == max(within) != expected:
+        if within and got == max(within) != expected:
             hint = tr("A rate above one that breaks the limit does not count, even if it looks good.")
-        elif got in worst and got < expected:
+        elif expected == 0:
+            hint = tr("If not even the lowest rate is within the limit, no rate is: return 0.")
+        elif got in (0, *worst) and got < expected:
             hint = tr("Just at the limit is within it; and it is p99 that counts, not the slowest request.")
         elif got in worst and got > expected:
             hint = tr("At that rate more than one request in a hundred is too slow.")
@@ -384,6 +384,9 @@ def check_threshold(answer: Callable[..., float]) -> None:
         reached = [_cascade_accuracy(confidence, small, large, t) for t in THRESHOLDS]
         wanted = [*(r for r in sorted(reached) if r >= least)][:1] or [least]
         _check_choice(answer, (confidence, small, large), wanted[0], reached)
+    # Two pictures just at a threshold each: sure enough is sure.
+    edge = np.array(THRESHOLDS[9:11]), np.array([False, True]), np.array([True, False])
+    _check_choice(answer, edge, 1.0, [_cascade_accuracy(*edge, t) for t in THRESHOLDS])
 
 
 def _check_choice(
@@ -406,10 +409,10 @@ def _check_choice(
             "No threshold is enough here: return the last one, with which the large network answers all."
         )
     elif reached[THRESHOLDS.index(got)] < least:
-        turned = [_cascade_accuracy(confidence, large, small, t) for t in THRESHOLDS]
+        turned = [t for t in THRESHOLDS if _cascade_accuracy(confidence, large, small, t) >= least]
         hint = (
             tr("The small network answers where it is sure: at the threshold or above.")
-            if turned[THRESHOLDS.index(got)] >= least
+            if got == (turned or THRESHOLDS[-1:])[0]
             else tr("With that threshold the cascade is right too seldom.")
         )
     elif got > expected:
