@@ -188,7 +188,7 @@ class _FakeClock:
 
     def sleep(self, seconds: float) -> None:
         if seconds < 0:
-            raise ValueError("sleep length must be non-negative")
+            raise ValueError(tr("nobody can sleep for a negative time"))
         self.now_s += float(seconds)
 
 
