@@ -344,6 +344,7 @@ def check_should_stop(answer: Callable[[list[float], list[list[float]]], bool]) 
 def _stop_hint(got: list[bool], values: list[float], others: list[list[float]]) -> str:
     rules: tuple[tuple[Callable[..., bool], str], ...] = (
         (lambda v, there, _: not max(v) < np.median(there), tr("True stops the trial: the bad ones.")),
+        (lambda v, there, _: max(v) > np.median(there), tr("True stops the trial: the bad ones.")),
         (lambda v, there, _: v[-1] < np.median(there), tr("Its best so far counts, not its last value.")),
         (lambda v, there, _: max(v) <= np.median(there), tr("One that equals the median goes on.")),
         (lambda v, there, _: max(v) < np.mean(there), tr("One lucky trial moves a mean: use the median.")),

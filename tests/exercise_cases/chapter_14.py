@@ -260,7 +260,7 @@ WRONG = (
     ("14.5", rule(lambda v, there, _: max(v) > np.median(there)), "the bad ones"),
     ("14.5", rule(lambda v, there, _: v[-1] < np.median(there)), "not its last value"),
     ("14.5", rule(lambda v, there, _: max(v) <= np.median(there)), "goes on"),
-    ("14.5", rule(lambda v, there, _: max(v) < np.mean(there)), "one lucky trial"),
+    ("14.5", rule(lambda v, there, _: max(v) < np.mean(there)), "moves a mean"),
     ("14.5", rule(lambda v, _, others: max(v) < np.median([o[-1] for o in others])), "not with their ends"),
     ("14.5", rule(lambda v, there, _: max(v) < np.median(there), least=1), "no judges"),
     ("14.5", lambda values, others: "stop", "True or False"),
@@ -275,4 +275,4 @@ WRONG = (
     ),
 )
 
-SURVIVORS = ()
+SURVIVORS = (("14.3", "for number in range(workers + 1):", "more rounds copy what is there already"),)
