@@ -210,7 +210,7 @@ def growth(
 
     Args:
         tell: sends facts to the parent.
-        way: "kept" in a list, "dropped" by `del` alone, or "cleared" by `clear_session` and a collection.
+        way: "kept" in a list, or "cleared" by `del`, `clear_session` and a collection of garbage.
         models: how many.
         pictures: one batch, uint8 `[B, H, W, 3]`.
         labels: int32 `[B]`.

@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -87,3 +90,30 @@ def test_what_takes_too_long_is_ended_and_said():
 def test_addresses_are_free_and_differ():
     addresses = crew.free_addresses(3)
     assert len(set(addresses)) == 3 and all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+PARENT = """
+import os, signal
+from edgelab.scaling import crew
+import test_crew
+
+if __name__ == "__main__":
+    team = crew.Crew()
+    team.start(test_crew.sleep)
+    print(next(team.messages(200)).facts["process"], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT, encoding="utf-8")
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    process, ends = int(done.stdout), time.monotonic() + 30
+    while not gone(process) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert gone(process)
