@@ -81,5 +81,5 @@ def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 def some_pictures(dataset: Dataset, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Training pictures drawn at random, uint8 `[count, H, W, 3]`, and their labels, int32 `[count]`."""
-    chosen = np.random.default_rng(seed).permutation(len(dataset.train_images))[:count]
-    return dataset.train_images[chosen], dataset.train_labels[chosen].astype(np.int32).ravel()
+    drawn = np.random.default_rng(seed).permutation(len(dataset.train_images))[:count]
+    return dataset.train_images[drawn], dataset.train_labels[drawn].astype(np.int32).ravel()
