@@ -1,0 +1,1 @@
+"""Training on more than one processor: processes started and ended, strategies, stages, a search."""
