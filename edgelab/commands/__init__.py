@@ -19,7 +19,7 @@ import pkgutil
 from importlib import import_module
 from types import ModuleType
 
-GROUPS = ("learn", "teach", "check")
+GROUPS = ("learn", "teach", "measure", "check")
 
 
 def modules() -> dict[str, ModuleType]:
