@@ -12,7 +12,7 @@ from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 FIRST_VERSION = "1.0.0"
-KINDS = ("missing", "damaged", "not listed", "label", "output")
+KINDS = ("missing", "damaged", "unlisted", "label", "output")
 
 
 def checksums(files: Mapping[str, bytes]) -> str:
@@ -75,7 +75,7 @@ def problems(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """
     actual, promised = facts["actual"], facts["promised"]
     found = {("missing", name) for name in promised.keys() - actual.keys()}
-    found |= {("not listed", name) for name in actual.keys() - promised.keys()}
+    found |= {("unlisted", name) for name in actual.keys() - promised.keys()}
     found |= {("damaged", name) for name in actual.keys() & promised.keys() if actual[name] != promised[name]}
     for model, rows in facts["outputs"].items():
         for row, vector in zip(rows, facts["vectors"], strict=True):
@@ -204,6 +204,7 @@ def check_version(answer: Callable[[Any, Any], str]) -> None:
         if got == expected:
             continue
         raise Mistake(
+            # Note: {before} is a version such as 2.3.4, {what} says what changed since.
             tr(
                 "{before}, {what}: expected {expected!r}, got {got!r}",
                 before=before["version"] if before else tr("first release"),
@@ -346,7 +347,7 @@ def _facts(seed: int) -> dict[str, Any]:
     "15.4",
     tr("What the receiver finds"),
     hints=(
-        tr('Names: promised.keys() - actual.keys() are missing, the other way round they are "not listed".'),
+        tr('Names: promised.keys() - actual.keys() are missing, the other way round they are "unlisted".'),
         tr('zip(rows, facts["vectors"]) goes through a model\'s answers and what was to come out.'),
         tr("Collect pairs in a set, so that each is there once, and return sorted(found)."),
     ),
@@ -374,12 +375,12 @@ def _problem_hint(got: list[tuple[str, str]], expected: list[tuple[str, str]]) -
     if set(got) == set(expected):
         return tr("Each pair is there once, and they are sorted.")
     if {kind for kind, _ in got} - set(KINDS):
-        return tr("Use the five words: missing, damaged, not listed, label, output.")
+        return tr("Use the five words: missing, damaged, unlisted, label, output.")
     wrong = sorted(set(got) ^ set(expected))[0]
     return {
         "missing": tr("Missing is a file that is promised and not there; a file that is there may differ."),
         "damaged": tr("Damaged is a file that is there and promised, with another checksum."),
-        "not listed": tr("Not listed is a file that is there and was never promised."),
+        "unlisted": tr("Not listed is a file that is there and was never promised."),
         "label": tr(
             "The label is the name at the place of the largest probability: compare it with the vector's."
         ),

@@ -39,7 +39,7 @@ def chosen_pictures(probabilities, labels, margin):
 def problems(facts):
     actual, promised = facts["actual"], facts["promised"]
     found = {("missing", name) for name in promised if name not in actual}
-    found |= {("not listed", name) for name in actual if name not in promised}
+    found |= {("unlisted", name) for name in actual if name not in promised}
     found |= {("damaged", name) for name in actual if promised.get(name, actual[name]) != actual[name]}
     for model, rows in facts["outputs"].items():
         for row, vector in zip(rows, facts["vectors"], strict=True):
@@ -139,7 +139,7 @@ def as_lists(facts):
         if is_there is None:
             found.append(["missing", name])
         elif was_promised is None:
-            found.append(["not listed", name])
+            found.append(["unlisted", name])
         elif is_there != was_promised:
             found.append(["damaged", name])
     wanted = np.array([vector["probabilities"] for vector in facts["vectors"]])
@@ -156,7 +156,7 @@ def by_sets(facts):
     actual, promised = set(facts["actual"].items()), set(facts["promised"].items())
     there, wanted = {name for name, _ in actual}, {name for name, _ in promised}
     found = [("damaged", name) for name, _ in actual - promised if name in wanted]
-    found += [("not listed", name) for name in there - wanted]
+    found += [("unlisted", name) for name in there - wanted]
     found += [("missing", name) for name in wanted - there]
     return sorted(found + [pair for pair in problems(facts) if pair[0] in ("label", "output")])
 
@@ -168,7 +168,7 @@ def plain_python(facts):
             found.add(("missing", name))
         elif facts["actual"][name] != digest:
             found.add(("damaged", name))
-    found.update(("not listed", name) for name in facts["actual"] if name not in facts["promised"])
+    found.update(("unlisted", name) for name in facts["actual"] if name not in facts["promised"])
     for model in facts["outputs"]:
         for number, row in enumerate(facts["outputs"][model]):
             vector = facts["vectors"][number]
@@ -326,7 +326,7 @@ WRONG = (
         "a picture of its own",
     ),
     ("15.4", without_kind("missing"), "promised and not there"),
-    ("15.4", without_kind("not listed"), "never promised"),
+    ("15.4", without_kind("unlisted"), "never promised"),
     ("15.4", without_kind("damaged"), "with another checksum"),
     ("15.4", place_for_name, "compare it with the vector's"),
     ("15.4", signed, "up or down"),

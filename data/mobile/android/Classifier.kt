@@ -2,6 +2,7 @@
 //
 // Written for Kotlin 2.1, Android API 24 and later, and in build.gradle.kts:
 //     implementation("com.google.ai.edge.litert:litert:2.3.0")
+//     implementation("com.google.ai.edge.litert:litert-gpu:2.3.0")  // for Accelerator.GPU
 // Put the files of the release into src/main/assets/, and keep .tflite uncompressed:
 //     androidResources { noCompress += "tflite" }
 

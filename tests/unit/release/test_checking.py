@@ -41,7 +41,7 @@ def test_another_file_and_a_missing_one_are_found(tmp_path, good_files):
     files |= {"vectors.json": json.dumps(vectors).encode(), "extra.txt": b""}
     facts = release.received(release.write(tmp_path / "r", files))
     assert problems(facts) == [
-        ("damaged", "vectors.json"), ("missing", "vectors/04.png"), ("not listed", "extra.txt")
+        ("damaged", "vectors.json"), ("missing", "vectors/04.png"), ("unlisted", "extra.txt")
     ]  # fmt: skip
 
 

@@ -241,3 +241,11 @@ def test_models_that_classify_nothing_are_reported_all_the_same(odd_files, tmp_p
             assert on_cpu.provenance == "measured" and on_cpu.latency_ms is None, name
         else:
             assert on_cpu.latency_ms > 0 and not on_cpu.note, name
+
+
+def test_only_the_targets_that_one_ships_for_are_asked(open_batch, tmp_path, capsys):
+    made, _ = report.make(open_batch, only=["ethosu"])
+    assert [one.target for one in made.trials] == ["cpu", "ethosu"]
+    with pytest.raises(SystemExit):
+        main(["report", str(open_batch), "--only", "ethosu,beauty", "--out", str(tmp_path / "page.html")])
+    assert "beauty" in capsys.readouterr().err
