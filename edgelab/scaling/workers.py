@@ -220,7 +220,7 @@ def growth(
     _tensorflow(0)
     kept = []
     for _ in range(models):
-        model = network.tiny(pictures.shape[1:], int(labels.max()) + 1, width=48)
+        model = network.tiny(pictures.shape[1:], int(labels.max()) + 1, width=96)
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         model.train_on_batch(pictures.astype(np.float32), labels)
         if way == "kept":

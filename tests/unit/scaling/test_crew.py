@@ -29,6 +29,12 @@ def gone(process):
     return not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _server_has_loaded():
+    """The first worker waits for TensorFlow; no test's time limit shall."""
+    crew.run_one(count_to, 1, time_limit_s=300)
+
+
 def test_each_worker_tells_in_order_and_then_that_it_ended():
     with crew.Crew() as team:
         assert [team.start(count_to, 2), team.start(count_to, 3)] == [0, 1]
@@ -105,6 +111,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
     script = tmp_path / "parent.py"
