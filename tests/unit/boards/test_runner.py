@@ -43,6 +43,13 @@ def test_a_bundle_runs_alone_and_its_results_are_recorded(kind, unpacked, run_th
     assert throughput.metric == "throughput"
 
 
+def test_a_size_that_the_model_leaves_open_is_that_of_the_given_inputs(unpacked, run_there, tmp_path):
+    np.save(tmp_path / "given.npy", np.random.default_rng(0).random((4, 1, 20, 24, 3), np.float32))
+    _, folder = unpacked("open size", inputs=tmp_path / "given.npy")
+    assert run_there(folder).returncode == 0
+    assert collect(folder / "results.json").is_new
+
+
 def test_the_board_of_these_tests_has_neither_the_package_nor_tensorflow(installed, tmp_path):
     for name, is_there in (
         ("numpy", True),
