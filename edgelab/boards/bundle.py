@@ -191,6 +191,8 @@ def read(path: Path) -> Bundle:
                     fix=tr("collect it with the edgelab that made it, or make it again"),
                 )  # fmt: skip
             data = _member(archive, EXPECTED, LARGEST_EXPECTED_BYTES)
+        if not {"model", "inputs", "agreement"} <= set(manifest):
+            raise ValueError(tr("{file} is not whole", file=MANIFEST))
         if hashlib.sha256(data).hexdigest() != manifest["files"][EXPECTED]["sha256"]:
             raise ValueError(tr("the hash of {file} is another", file=EXPECTED))
         expected = tuple(runner.arrays_of(np, data))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import hashlib
@@ -114,8 +115,7 @@ def needed() -> tuple[object, object, dict]:
 
 
 def _words(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 # ----------------------------------------------------------------------------------- the board
@@ -200,6 +200,7 @@ class Model:
         delegates = []
         if options.delegate:
             try:
+                ctypes.CDLL(options.delegate)  # its reason alone: LiteRT prints a traceback besides
                 delegates = [runtime.load_delegate(options.delegate, dict(options.option))]
             except Exception as error:  # the library decides what it raises
                 raise BoardError(
@@ -409,13 +410,12 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     trial.unlink()
     here = board(options.device, options.emulated)
     print(f"{manifest['model']['name']} on {here['name']}, {about['name']} {about['version']}, {target}")
-    specs = manifest["model"]["outputs"]
     before = state()
     one = [array[0] for array in inputs]
     model = Model(runtime, contents[file], options, one)
     got = outputs_of(model, np, inputs, deadline)
     del model
-    rows = differences(np, expected, got, specs)
+    rows = differences(np, expected, got, manifest["model"]["outputs"])
     timing, why = None, ""
     if not agrees(rows, manifest["agreement"]):
         why = "the outputs are not those expected: a wrong answer has no speed."
