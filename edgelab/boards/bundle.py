@@ -191,6 +191,8 @@ def read(path: Path) -> Bundle:
                     fix=tr("collect it with the edgelab that made it, or make it again"),
                 )  # fmt: skip
             data = _member(archive, EXPECTED, LARGEST_EXPECTED_BYTES)
+        if not {"model", "inputs", "agreement"} <= set(manifest):
+            raise ValueError(tr("{file} is not whole", file=MANIFEST))
         if hashlib.sha256(data).hexdigest() != manifest["files"][EXPECTED]["sha256"]:
             raise ValueError(tr("the hash of {file} is another", file=EXPECTED))
         expected = tuple(runner.arrays_of(np, data))
@@ -281,10 +283,12 @@ def _one(spec: TensorSpec, rng: np.random.Generator) -> np.ndarray:
 def _given(specs: Sequence[TensorSpec], path: Path) -> tuple[np.ndarray, ...]:
     """Test inputs `[N, *shape]` out of a file of the user."""
     try:
-        with np.load(path, allow_pickle=False) as loaded:
-            named = {name: loaded[name] for name in loaded.files}
-    except AttributeError:  # an .npy file gives an array, which is no context
-        named = {"": np.load(path, allow_pickle=False)}
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            named = {"": loaded}
+        else:
+            with loaded:
+                named = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             tr("{path} holds no test inputs.", path=Path(path).name),

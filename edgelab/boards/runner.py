@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import hashlib
@@ -114,8 +115,7 @@ def needed() -> tuple[object, object, dict]:
 
 
 def _words(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 # ----------------------------------------------------------------------------------- the board
@@ -196,10 +196,11 @@ class Model:
         BoardError: the runtime or the delegate refuses.
     """
 
-    def __init__(self, runtime: object, content: bytes, options: argparse.Namespace) -> None:
+    def __init__(self, runtime: object, content: bytes, options: argparse.Namespace, arrays: list) -> None:
         delegates = []
         if options.delegate:
             try:
+                ctypes.CDLL(options.delegate)  # its reason alone: LiteRT prints a traceback besides
                 delegates = [runtime.load_delegate(options.delegate, dict(options.option))]
             except Exception as error:  # the library decides what it raises
                 raise BoardError(
@@ -210,6 +211,9 @@ class Model:
             self.interpreter = runtime.Interpreter(
                 model_content=content, num_threads=options.threads, experimental_delegates=delegates or None
             )
+            for entry, array in zip(self.interpreter.get_input_details(), arrays):  # noqa: B905 - as below
+                if tuple(entry["shape"]) != array.shape:
+                    self.interpreter.resize_tensor_input(entry["index"], array.shape)
             self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             fix = "update the runtime, which may be older than the model, or name another delegate"
@@ -312,7 +316,7 @@ def one_opening(
     """Open the model, warm it up, time it, and close it: nanoseconds of all that."""
     seconds, clock = options.seconds / options.openings, time.perf_counter_ns
     started = clock()
-    model = Model(runtime, content, options)
+    model = Model(runtime, content, options, arrays)
     opened = clock()
     warm = warm_up(model, arrays, min(seconds / 3, deadline - time.monotonic()))
     chunk = max(1, min(20, int(20e6 / max(1, _median(warm[-WINDOW:])))))
@@ -406,19 +410,19 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     trial.unlink()
     here = board(options.device, options.emulated)
     print(f"{manifest['model']['name']} on {here['name']}, {about['name']} {about['version']}, {target}")
-    specs = manifest["model"]["outputs"]
     before = state()
-    model = Model(runtime, contents[file], options)
+    one = [array[0] for array in inputs]
+    model = Model(runtime, contents[file], options, one)
     got = outputs_of(model, np, inputs, deadline)
     del model
-    rows = differences(np, expected, got, specs)
+    rows = differences(np, expected, got, manifest["model"]["outputs"])
     timing, why = None, ""
     if not agrees(rows, manifest["agreement"]):
         why = "the outputs are not those expected: a wrong answer has no speed."
     elif here["emulated"]:
         why = f"this is an emulation ({here['emulated']}), whose time says nothing about the device."
     else:
-        timing = timed(runtime, contents[file], [array[0] for array in inputs], options, deadline)
+        timing = timed(runtime, contents[file], one, options, deadline)
     ran = {"file": file, "target": target, "threads": options.threads, "delegate": options.delegate}
     result = {
         "format": RESULTS_FORMAT,

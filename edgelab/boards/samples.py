@@ -37,7 +37,7 @@ def doubts(timing: Any, clock_resolution_ns: float) -> list[str]:
         return [tr("samples are missing")]
     if len(parts) < LEAST_OPENINGS or any(not isinstance(runs, list) for _, *two, _ in parts for runs in two):
         return [tr("samples are missing: {least} openings of the model are needed", least=LEAST_OPENINGS)]
-    if any(not LEAST_RUNS <= len(samples) <= MOST_RUNS for _, _, samples, _ in parts):
+    if any(not warm or not LEAST_RUNS <= len(samples) <= MOST_RUNS for _, warm, samples, _ in parts):
         return [tr("samples are missing: {least} runs of each opening are needed", least=LEAST_RUNS)]
     whole = [elapsed, *(number for one, _, _, window in parts for number in (one, window))]
     runs = [number for _, warm, samples, _ in parts for number in (*warm, *samples)]

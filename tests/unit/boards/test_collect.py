@@ -97,7 +97,7 @@ def faster(file):
 
 
 def longer(file):
-    file["timing"]["elapsed_ns"] //= 20
+    file["timing"]["elapsed_ns"] = sum(one["window_ns"] for one in file["timing"]["openings"]) // 2
 
 
 @pytest.mark.parametrize(

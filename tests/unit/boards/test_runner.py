@@ -43,6 +43,13 @@ def test_a_bundle_runs_alone_and_its_results_are_recorded(kind, unpacked, run_th
     assert throughput.metric == "throughput"
 
 
+def test_a_size_that_the_model_leaves_open_is_that_of_the_given_inputs(unpacked, run_there, tmp_path):
+    np.save(tmp_path / "given.npy", np.random.default_rng(0).random((4, 1, 20, 24, 3), np.float32))
+    _, folder = unpacked("open size", inputs=tmp_path / "given.npy")
+    assert run_there(folder).returncode == 0
+    assert collect(folder / "results.json").is_new
+
+
 def test_the_board_of_these_tests_has_neither_the_package_nor_tensorflow(installed, tmp_path):
     for name, is_there in (
         ("numpy", True),
@@ -88,6 +95,7 @@ def test_a_runtime_that_hangs_is_ended(unpacked, only_numpy, tmp_path):
     source = """import time
 class Interpreter:
     def __init__(self, **options): pass
+    def get_input_details(self): return []
     def allocate_tensors(self): time.sleep(1000)
 """
     packages = fake_runtime(tmp_path / "slow", source, only_numpy)
@@ -169,9 +177,20 @@ def test_interrupting_leaves_what_was_there(unpacked, installed):
     assert (folder / "results.json").read_text() == "of yesterday" and others_in(folder) == ["results.json"]
 
 
-def test_the_time_is_bounded(unpacked, run_there):
-    done = run_there(unpacked("int8")[1], "--limit", "1", "--seconds", "3000")
-    assert done.returncode == 1 and "The time is over" in done.stderr
+def test_the_time_is_bounded(unpacked, run_there, only_numpy, tmp_path):
+    source = """import time
+class Interpreter:
+    def __init__(self, **options): pass
+    def get_input_details(self): return [{"index": 0, "shape": [1, 16, 16, 3]}]
+    def get_output_details(self): return [{"index": 1}]
+    def allocate_tensors(self): pass
+    def set_tensor(self, index, value): pass
+    def get_tensor(self, index): return None
+    def invoke(self): time.sleep(0.3)
+"""
+    packages = fake_runtime(tmp_path / "slow", source, only_numpy)
+    done = run_there(unpacked("int8")[1], "--limit", "1", packages=packages)
+    assert done.returncode == 1 and "of 32 test inputs were done" in done.stderr and "--limit" in done.stderr
 
 
 def test_an_emulation_is_compared_and_not_timed(unpacked, run_there):
