@@ -224,7 +224,8 @@ def growth(
     kept, seen = [], []
     for _ in range(models):
         model = network.tiny(pictures.shape[1:], int(labels.max()) + 1, width=96)
-        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, jit_compile=False)  # a compiler would only make it take longer
         model.train_on_batch(pictures.astype(np.float32), labels)
         seen.append(weakref.ref(model))
         if way == "kept":
