@@ -61,7 +61,9 @@ def gradient_function(model: keras.Model) -> Callable[..., tuple[float, list[np.
     """A function of pictures and labels: their mean loss, and its gradient by every weight."""
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
+    shape = (None, *model.input_shape[1:])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32), tf.TensorSpec((None,), tf.int32)])
     def compute(pictures, labels):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(loss_per_picture(labels, model(pictures, training=True)))

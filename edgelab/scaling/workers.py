@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,7 +207,9 @@ def fit_with_many(tell: Callable[..., None], settings: str, pictures: np.ndarray
 def growth(
     tell: Callable[..., None], way: str, models: int, pictures: np.ndarray, labels: np.ndarray
 ) -> None:
-    """Build networks one after the other and train each for a step; tells `rss_mb` after each.
+    """Build networks one after the other and train each for a step; tells `rss_mb` and `alive` after each.
+
+    `alive` counts the networks that Python has not let go, `rss_mb` is the process's resident memory.
 
     Args:
         tell: sends facts to the parent.
@@ -218,15 +221,18 @@ def growth(
     import keras
 
     _tensorflow(0)
-    kept = []
+    kept, seen = [], []
     for _ in range(models):
         model = network.tiny(pictures.shape[1:], int(labels.max()) + 1, width=96)
-        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, jit_compile=False)  # a compiler would only make it take longer
         model.train_on_batch(pictures.astype(np.float32), labels)
+        seen.append(weakref.ref(model))
         if way == "kept":
             kept.append(model)
         del model
         if way == "cleared":
             keras.utils.clear_session()
             gc.collect()
-        tell(rss_mb=psutil.Process().memory_info().rss / 1e6)
+        alive = sum(reference() is not None for reference in seen)
+        tell(rss_mb=psutil.Process().memory_info().rss / 1e6, alive=alive)

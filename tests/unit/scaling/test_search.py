@@ -15,7 +15,8 @@ def test_a_training_begins_anew_each_time(task):
     trainer = search.Trainer(task)
     first = list(trainer.accuracies(search.DEFAULTS))
     weights = trainer.model.get_weights()
-    assert list(trainer.accuracies({**search.DEFAULTS, "rate": 0.5, "batch_size": 16})) is not None
+    other = list(trainer.accuracies({**search.DEFAULTS, "rate": 0.5, "batch_size": 16}))
+    assert len(other) == len(first) == task.epochs
     assert list(trainer.accuracies(search.DEFAULTS)) == first
     np.testing.assert_allclose(network.flat(trainer.model.get_weights()), network.flat(weights), atol=1e-5)
 

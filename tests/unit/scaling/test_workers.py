@@ -67,3 +67,4 @@ def test_each_way_tells_the_memory_after_each_network(few):
         team.start(workers.growth, "cleared", 3, *few)
         told = [message.facts for message in team.messages(120)]
     assert len([facts for facts in told if facts.get("rss_mb", 0) > 1]) == 3 and told[-1] == {"ended": 0}
+    assert [facts["alive"] for facts in told[:3]] == [0, 0, 0], "cleared networks are still there"
