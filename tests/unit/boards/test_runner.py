@@ -160,13 +160,24 @@ def test_a_folder_that_is_not_there_is_told_before_the_work(unpacked, run_there)
     assert done.returncode == 1 and "cannot be written" in done.stderr and "opening 1" not in done.stdout
 
 
+SLOW_RUNTIME = """import time
+class Interpreter:
+    def __init__(self, **options): pass
+    def get_input_details(self): return [{"index": 0, "shape": [1, 16, 16, 3]}]
+    def get_output_details(self): return [{"index": 1}]
+    def allocate_tensors(self): pass
+    def set_tensor(self, index, value): pass
+    def get_tensor(self, index): return None
+    def invoke(self): time.sleep(0.3)
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal for one process")
-def test_interrupting_leaves_what_was_there(unpacked, installed):
+def test_interrupting_leaves_what_was_there(unpacked, only_numpy, tmp_path):
     _, folder = unpacked("int8")
     (folder / "results.json").write_text("of yesterday")
-    command, environment = on_board(
-        installed, "run.py", "--seconds", "3000", "--threads", "1", "--openings", "3"
-    )
+    packages = fake_runtime(tmp_path / "slow", SLOW_RUNTIME, only_numpy)
+    command, environment = on_board(packages, "run.py")
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -178,17 +189,7 @@ def test_interrupting_leaves_what_was_there(unpacked, installed):
 
 
 def test_the_time_is_bounded(unpacked, run_there, only_numpy, tmp_path):
-    source = """import time
-class Interpreter:
-    def __init__(self, **options): pass
-    def get_input_details(self): return [{"index": 0, "shape": [1, 16, 16, 3]}]
-    def get_output_details(self): return [{"index": 1}]
-    def allocate_tensors(self): pass
-    def set_tensor(self, index, value): pass
-    def get_tensor(self, index): return None
-    def invoke(self): time.sleep(0.3)
-"""
-    packages = fake_runtime(tmp_path / "slow", source, only_numpy)
+    packages = fake_runtime(tmp_path / "slow", SLOW_RUNTIME, only_numpy)
     done = run_there(unpacked("int8")[1], "--limit", "1", packages=packages)
     assert done.returncode == 1 and "of 32 test inputs were done" in done.stderr and "--limit" in done.stderr
 
