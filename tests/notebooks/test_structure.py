@@ -397,7 +397,7 @@ def test_figures_have_alt_text_and_no_cell_installs_or_escapes(cells):
 
 def test_speaker_notes_help_an_instructor(cells):
     notes = [cell.source for cell in cells if slide_type(cell) == "notes"]
-    assert notes, "no cell holds speaker notes"
+    assert len(notes) >= 2, f"{len(notes)} cells hold speaker notes; two are the least"
     for note in notes:  # whoever learns alone reads them, too
         assert note.startswith("**For instructors.**"), f"say whom it is for: {note[:60]}"
 
