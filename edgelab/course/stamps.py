@@ -1,9 +1,10 @@
 """Whether a chapter must be executed again: notes of finished runs, named after all that decides a page.
 
 That is the notebook, the code of those before it (it takes what they leave), the files of edgelab that its
-cells can reach, the published data, the requirements, the settings with the user's own pictures, the machine
-(it is measured), and what every target can do (an accelerator may come or go). Where only the making of pages
-has changed, a page is written again from the executed copy.
+cells can reach, the folders of data that they name, the packages that they import and those of Rockchip's
+own environment, the settings with the user's own pictures, the machine (it is measured), and what every
+target can do (an accelerator may come or go). Where only the making of pages has changed, a page is written
+again from the executed copy.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def path(source: Path, settings: Mapping[str, str], *, earlier: Iterable[Path]) 
         notebook=source,
         earlier=[dependencies.code_of(path) for path in earlier],
         edgelab=_digest(dependencies.files_behind(source)),
-        files=_digest(_data_files()),
+        data=_digest(dependencies.data_behind(source)),
+        packages=dependencies.packages_behind(source),
+        environment=artifacts.PROJECT_ROOT / "requirements" / "rknn.lock",
         course=_of_the_course(source),
         pictures=[_files(settings.get(name, "")) for name in ("EDGELAB_DATASET", *OF_ONES_OWN)],
         real_data=_names(settings.get("EDGELAB_DATA", "")),
@@ -113,18 +116,6 @@ def _page_key(page: Path) -> str:
     """Of the page itself, and of the code that makes pages."""
     maker = _digest(dependencies.files_behind_module("edgelab.course.pages"))
     return artifacts.content_key(page=page, maker=maker)
-
-
-def _data_files() -> list[Path]:
-    """Published figures, samples and requirements.
-
-    Not the list of chapters, of which each shows its own part, nor the minutes that a run itself records.
-    """
-    root = artifacts.PROJECT_ROOT
-    files = [path for folder in ("data", "requirements") for path in sorted((root / folder).rglob("*"))]
-    return [
-        path for path in files if path.is_file() and path not in (display.COURSE_FILE, display.MINUTES_FILE)
-    ]
 
 
 def _of_the_course(source: Path) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import nbformat
 import pytest
@@ -47,6 +48,55 @@ def test_imports_are_followed_to_their_end(behind):
 
 def test_a_cell_with_magics_and_shell_lines_is_read_as_ipython_reads_it(behind):
     assert "models.py" in behind("%matplotlib inline\n!ls\nfrom edgelab import models\nmodels?")
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    """A chapter of one cell."""
+
+    def written(cell):
+        path = tmp_path / "77_lesson.ipynb"
+        nbformat.write(new_notebook(cells=[new_code_cell(cell)]), path)
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("cell", "folders"),
+    [
+        ("x = 1", set()),
+        ('FILE = artifacts.PROJECT_ROOT / "data" / "recorded" / "rknn.json"', {"recorded"}),
+        ('open(f"../data/mobile/{name}.csv")', {"mobile"}),
+    ],
+)
+def test_a_folder_of_data_counts_whole_where_it_is_named(chapter, cell, folders):
+    found = dependencies.data_behind(chapter(cell))
+    assert {path.relative_to(dependencies.DATA_DIR).parts[0] for path in found} == folders
+    for folder in folders:
+        assert set(found) >= set((dependencies.DATA_DIR / folder).glob("*.*"))
+
+
+def test_a_folder_of_data_that_a_module_reads_counts(chapter):
+    found = dependencies.data_behind(chapter("from edgelab.targets.edgetpu import rules"))
+    assert {"operators"} <= {path.parent.name for path in found}
+    assert not {"mobile", "recorded"} & {path.parent.name for path in found}
+
+
+@pytest.mark.parametrize(
+    ("cell", "imported", "others"),
+    [
+        ("x = 1", {"ipykernel", "papermill"}, {"optuna", "tensorflow", "openvino"}),
+        ("import optuna.samplers", {"optuna", "sqlalchemy"}, {"openvino", "anywidget"}),
+        ('run(["-m", "ethosu.vela"])', {"ethos-u-vela", "flatbuffers"}, {"openvino", "optuna"}),
+        ("from edgelab.machine import quiet", {"keras", "numpy"}, {"optuna", "openvino", "anywidget"}),
+    ],
+)
+def test_packages_count_where_they_can_be_imported_with_what_they_need(chapter, cell, imported, others):
+    found = dependencies.packages_behind(chapter(cell))
+    assert imported <= set(found)
+    assert not others & set(found)
+    assert found["papermill"] == metadata.version("papermill")
 
 
 def test_a_target_asked_for_by_name_is_one_and_by_a_variable_is_all(behind):
