@@ -127,7 +127,7 @@ clean:
 lock:
 	for extra in cpu cuda; do \
 	  uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --python-version 3.10 \
-	    --extra $$extra --extra targets --extra site --extra dev \
+	    --extra $$extra --extra targets --extra cluster --extra site --extra dev \
 	    --constraint requirements/constraints.txt pyproject.toml -o requirements/$$extra.lock || exit 1; \
 	done
 	for extra in rknn uv; do \

@@ -21,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=0, help="submissions at once; one per processor by default"
     )
+    parser.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="a Dask scheduler whose workers grade, as tcp://host:8786",
+    )
     parser.add_argument("--cpu-s", type=int, default=10, help="processor time of one exercise, in seconds")
     parser.add_argument("--wall-s", type=float, default=40.0, help="time of one exercise on the clock")
     parser.add_argument("--memory-mb", type=int, default=2048, help="memory of one exercise")
@@ -47,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
             jobs=options.jobs,
             limits=limits,
             trusted=options.trust_submissions,
+            scheduler=options.scheduler,
             on_submission=count,
         )
     print(grades)

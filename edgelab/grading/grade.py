@@ -6,22 +6,20 @@ import contextlib
 import json
 import os
 import re
-import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgelab.errors import InputError, TargetError
 from edgelab.grading import page, submissions
 from edgelab.grading.answers import Limits
+from edgelab.grading.cluster import Cluster
 from edgelab.grading.collecting import Submission, find_submissions
-from edgelab.machine import artifacts, child, owned_folders
+from edgelab.grading.judges import Judges, LocalJudges, course_key, missing_protection
+from edgelab.machine import artifacts, owned_folders
 from edgelab.texts import tr
 
 MADE_BY = "grades"
@@ -59,60 +57,6 @@ class Grades:
         )
 
 
-def missing_protection() -> str:
-    """Why this machine cannot lock a student's code in; empty when it can."""
-    if not sys.platform.startswith("linux"):
-        return "Landlock and seccomp, which take rights away from a process, are Linux's"
-    from edgelab.grading import lockdown
-
-    return lockdown.missing()
-
-
-def _course_key(chapter: submissions.Chapter) -> str:
-    """Changes with everything that decides the grades of a chapter, submissions and limits aside."""
-    root = artifacts.PROJECT_ROOT
-    files = [
-        root / "notebooks" / f"{chapter.name}.ipynb",
-        *sorted((root / "edgelab" / "exercises").glob(f"chapter_{chapter.name[:2]}*.py")),
-        *sorted(
-            path for path in (root / "edgelab" / "exercises").glob("*.py") if "chapter_" not in path.name
-        ),
-        *sorted((root / "edgelab" / "grading").glob("*.py")),
-    ]
-    versions = {"python": sys.version, "numpy": np.__version__}
-    contents = {str(path.relative_to(root)): path for path in files}
-    return artifacts.content_key(**contents, versions=versions)
-
-
-class _Judges:
-    """A judge for each thread that grades, started when it is first needed and again after it was ended."""
-
-    def __init__(self) -> None:
-        self._own = threading.local()
-        self._all: list[child.Worker] = []
-
-    def ask(self, request: dict[str, Any], time_limit_s: float) -> dict[str, Any]:
-        judge = getattr(self._own, "judge", None)
-        if judge is None:
-            command = [sys.executable, "-m", "edgelab.grading.judge"]
-            environment = {"NUMBA_ENABLE_CUDASIM": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-            judge = child.Worker(
-                command, folder=artifacts.PROJECT_ROOT, name="the judge", environment=environment
-            )
-            self._own.judge = judge
-            self._all.append(judge)
-        try:
-            return judge.ask(request, time_limit_s)
-        except TargetError:
-            judge.close()
-            self._own.judge = None
-            raise
-
-    def close(self) -> None:
-        for judge in self._all:
-            judge.close()
-
-
 def grade(
     folder: Path,
     out: Path,
@@ -120,6 +64,7 @@ def grade(
     jobs: int = 0,
     limits: Limits | None = None,
     trusted: bool = False,
+    scheduler: str = "",
     on_submission: Callable[[Submission, int], None] = lambda submission, total: None,
 ) -> Grades:
     """Grade every submitted notebook in a folder.
@@ -130,18 +75,21 @@ def grade(
     Args:
         folder: notebooks, or a folder of notebooks per student; or a `.zip` of these.
         out: where the table, the page and the verdicts go.
-        jobs: how many submissions at once; as many as there are processors by default.
+        jobs: how many submissions at once; as many as there are processors by default, or as keep the
+            workers of the scheduler busy.
         limits: what the answer of one exercise may use.
         trusted: run the students' code without protection, where this machine has none.
+        scheduler: address of a Dask scheduler whose workers grade; "" for this machine.
         on_submission: called with a submission that is done, and how many there are.
 
     Raises:
         InputError: nothing to grade, or this machine cannot protect itself and `trusted` is not set.
+        InputError: the scheduler or its workers cannot grade, or are gone.
         InputError: `out` holds what is not this command's own, or tables that somebody has changed.
         StorageError: the disk is full or `out` cannot be written.
     """
     limits = limits or Limits()
-    if not trusted and (reason := missing_protection()):
+    if not trusted and not scheduler and (reason := missing_protection()):
         raise InputError(
             tr("This machine cannot lock a student's code in, so nothing was run."),
             why=reason,
@@ -154,7 +102,8 @@ def grade(
         found = find_submissions(folder, Path(unpacked))
         owned_folders.claim(out, MADE_BY)
         settings = {"limits": asdict(limits), "locked": not trusted}
-        records, graded = _graded(found, out, settings, jobs or os.cpu_count() or 1, on_submission)
+        judges = Cluster(scheduler) if scheduler else LocalJudges(jobs or os.cpu_count() or 1)
+        records, graded = _graded(found, out, settings, judges, jobs or judges.jobs, on_submission)
     rows = [row for submission in found for row in _rows(submission, records[submission.name])]
     return _write(rows, out, graded)
 
@@ -163,11 +112,11 @@ def _graded(
     found: list[Submission],
     out: Path,
     settings: dict[str, Any],
+    judges: Judges,
     jobs: int,
     on_submission: Callable[[Submission, int], None],
 ) -> tuple[dict[str, dict[str, Any]], int]:
     """The record of each submission by its name, and how many are new."""
-    judges = _Judges()
     records: dict[str, dict[str, Any]] = {}
     graded = 0
     pool = ThreadPoolExecutor(jobs)
@@ -188,7 +137,7 @@ def _graded(
 
 
 def _record(
-    submission: Submission, out: Path, settings: dict[str, Any], judges: _Judges
+    submission: Submission, out: Path, settings: dict[str, Any], judges: Judges
 ) -> tuple[dict[str, Any], bool]:
     """The verdicts on one submission, and whether they are new."""
     if submission.path is None:
@@ -198,7 +147,7 @@ def _record(
         chapter = submissions.chapter_of(cells, submission.path.name, submissions.chapters())
     except submissions.SubmissionError as error:
         return {"refused": f"{error.what} {error.why}".strip()}, False
-    course = _course_key(chapter)
+    course = course_key(chapter)
     key = artifacts.content_key(cells=cells, chapter=chapter.name, course=course, settings=settings)
     kept = out / "verdicts" / f"{key}.json"
     with contextlib.suppress(OSError, ValueError):  # not there yet, or damaged

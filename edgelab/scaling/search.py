@@ -1,4 +1,4 @@
-"""A search for good settings that several processes share: trials in one file, which outlives them all."""
+"""A search for good settings that several processes share: trials in one storage, which outlives them all."""
 
 from __future__ import annotations
 
@@ -115,11 +115,12 @@ def objective(trial: optuna.Trial, trainer: Trainer) -> float:
     return accuracy
 
 
-def open_study(file: Path, seed: int = 0) -> optuna.Study:
-    """The study in this file, made if there is none: any process may open it, at any time.
+def open_study(storage: Path | str, seed: int = 0) -> optuna.Study:
+    """The study in this storage, made if there is none: any process may open it, at any time.
 
     Args:
-        file: of SQLite; its folder must exist.
+        storage: a file of SQLite, for processes of one machine, whose folder must exist; or the address of
+            a database for those of many, as SQLAlchemy writes it: `postgresql+psycopg://user@host/name`.
         seed: of the sampler; two processes with the same seed would try the same.
     """
     import warnings
@@ -129,15 +130,16 @@ def open_study(file: Path, seed: int = 0) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{file}",
+        is_address = "://" in str(storage)
+        kept = optuna.storages.RDBStorage(
+            str(storage) if is_address else f"sqlite:///{storage}",
             heartbeat_interval=HEARTBEAT_S,
             grace_period=GRACE_S,
-            engine_kwargs={"connect_args": {"timeout": LOCK_S}},
+            engine_kwargs={} if is_address else {"connect_args": {"timeout": LOCK_S}},
         )
     study = optuna.create_study(
         study_name=STUDY,
-        storage=storage,
+        storage=kept,
         load_if_exists=True,
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6),
@@ -155,14 +157,14 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def take_part(tell: Callable[..., None], file: str, total: int, task: Task, seed: int) -> None:
-    """In a process of its own: try settings until the file holds `total` finished trials.
+def take_part(tell: Callable[..., None], storage: str, total: int, task: Task, seed: int) -> None:
+    """In a process of its own: try settings until the storage holds `total` finished trials.
 
-    Tells `began` (the number of a trial) and `finished` (how many there are in the file, of all processes).
+    Tells `began` (the number of a trial) and `finished` (how many there are in it, of all processes).
 
     Args:
         tell: sends facts to the parent.
-        file: of the study.
+        storage: of the study, as `open_study` takes it.
         total: how many trials all processes make together.
         task: what they train on.
         seed: of this process's draws.
@@ -171,7 +173,7 @@ def take_part(tell: Callable[..., None], file: str, total: int, task: Task, seed
 
     tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    study, trainer = open_study(Path(file), seed), Trainer(task)
+    study, trainer = open_study(storage, seed), Trainer(task)
 
     def one_trial(trial):
         trial.set_user_attr("process", os.getpid())
