@@ -43,7 +43,7 @@ def begin(artifacts: Path, notebooks: Iterable[Path]) -> list[Path]:
         Those that have not passed with the content that they have now.
     """
     given = list(notebooks)
-    untried = [path for path in given if not _is_noted(_chapter_key(path))]
+    untried = [path for path in given if not _is_noted(chapter_key(path))]
     if kept := folder():
         without = OF_A_RUN if len(untried) == len(given) else ()
         _copy_missing(kept / "artifacts", artifacts, without)
@@ -53,7 +53,7 @@ def begin(artifacts: Path, notebooks: Iterable[Path]) -> list[Path]:
 def end(artifacts: Path, notebooks: Iterable[Path]) -> None:
     """Note that these chapters have passed, take in what the run has made, and forget what is old."""
     for path in notebooks:
-        _note(_chapter_key(path))
+        _note(chapter_key(path))
     if kept := folder():
         for path in (kept / "artifacts" / name for name in REPLACED):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ def nothing_found(judge: Callable[[], list], *content: bytes | str) -> list:
     return found
 
 
-def _chapter_key(notebook: Path) -> str:
+def chapter_key(notebook: Path) -> str:
     """As `make run` names a finished run: notebook, those before it, edgelab, data, settings, machine."""
     from edgelab.course import execution, stamps
 

@@ -9,13 +9,15 @@ import random
 import shutil
 from pathlib import Path
 
+import kept
 import nbformat
 import pytest
+import student_kernel
 from course_runs import models_in
 from student_kernel import INTERRUPTED, StudentKernel, in_cell
 
 from edgelab import graph
-from edgelab.course import execution
+from edgelab.course import dependencies, execution
 
 pytestmark = pytest.mark.notebook
 # It converts a model, runs it in processes that may die, and draws.
@@ -38,6 +40,7 @@ data = datasets.load("shapes", train_count=400, test_count=50, seed=1)
 path, result = training.train(build, data, name="stopped", epochs=200, batch_size=32)
 """
 EPOCHS = 200  # long enough that the stop comes before the end
+TRIED_BY = [Path(path).read_bytes() for path in (__file__, student_kernel.__file__)]
 
 
 def broken_files(artifacts: Path) -> list[str]:
@@ -55,18 +58,23 @@ def broken_files(artifacts: Path) -> list[str]:
 
 @pytest.mark.parametrize("number", CHAPTERS)
 def test_run_all_works_after_interrupts(number, tmp_path):
-    kept = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
-    if not kept:
+    made = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
+    if not made:
         pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS: models to start from")
+    notebook = next(execution.NOTEBOOKS_DIR.glob(f"{number}_*.ipynb"))
+    content = (kept.chapter_key(notebook), str(SEED), *TRIED_BY)
+    assert kept.nothing_found(lambda: wrong_after_interrupts(notebook, Path(made), tmp_path), *content) == []
+
+
+def wrong_after_interrupts(notebook, made, tmp_path):
+    """Nothing; whatever is wrong fails."""
     artifacts = tmp_path / "artifacts"
-    shutil.copytree(kept, artifacts)
+    shutil.copytree(made, artifacts)
     for path in artifacts.glob("models/*.tflite"):  # so that conversions are interrupted, too
         path.unlink()
     before = models_in(artifacts)
-    draw = random.Random(f"{SEED} {number}")
-    student = StudentKernel(
-        next(execution.NOTEBOOKS_DIR.glob(f"{number}_*.ipynb")), artifacts, tmp_path / "log"
-    )
+    draw = random.Random(f"{SEED} {notebook.name[:2]}")
+    student = StudentKernel(notebook, artifacts, tmp_path / "log")
     code = [index for index, source in enumerate(student.sources) if source]
     moments = [(draw.choice(code[:-1]), draw.uniform(0, LATEST_S)) for _ in WAYS]
     try:
@@ -82,6 +90,7 @@ def test_run_all_works_after_interrupts(number, tmp_path):
     finally:
         student.close()
     assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+    return []
 
 
 def epochs_done(artifacts: Path) -> int:
@@ -93,6 +102,13 @@ def epochs_done(artifacts: Path) -> int:
 
 def test_training_goes_on_where_it_was(tmp_path):
     """After the stop button in the same kernel, after JupyterLab was closed in a new one."""
+    behind = [dependencies.files_behind_module(f"edgelab.{name}") for name in ("training", "datasets")]
+    content = [path.read_bytes() for files in behind for path in files]
+    assert kept.nothing_found(lambda: wrong_after_stops(tmp_path), *content, *TRIED_BY) == []
+
+
+def wrong_after_stops(tmp_path):
+    """Nothing; whatever is wrong fails."""
     notebook, artifacts = tmp_path / "training.ipynb", tmp_path / "artifacts"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(TRAINING)]), notebook)
     student = StudentKernel(notebook, artifacts, tmp_path / "log")
@@ -115,3 +131,4 @@ def test_training_goes_on_where_it_was(tmp_path):
     assert result["history"]["loss"][0] == 123.0
     assert not list(artifacts.glob("unfinished/*"))
     assert list(artifacts.glob("models/*.keras"))
+    return []

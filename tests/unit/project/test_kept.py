@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGELAB_TEST_KEPT", str(tmp_path / "kept"))
-    monkeypatch.setattr(kept, "_chapter_key", lambda path: f"{path.name}-{path.read_text()}")
+    monkeypatch.setattr(kept, "chapter_key", lambda path: f"{path.name}-{path.read_text()}")
     return tmp_path / "kept"
 
 
