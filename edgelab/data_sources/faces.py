@@ -25,7 +25,9 @@ _POINTED_EAR = np.array([(-0.26, 0.3), (0.0, -0.42), (0.26, 0.3)])
 
 def _ellipse(x: np.ndarray, y: np.ndarray, half_width, half_height) -> np.ndarray:
     """Nearly the distance to an ellipse around the origin: exact where it is zero."""
-    return (np.sqrt((x / half_width) ** 2 + (y / half_height) ** 2) - 1.0) * np.minimum(half_width, half_height)
+    return (np.sqrt((x / half_width) ** 2 + (y / half_height) ** 2) - 1.0) * np.minimum(
+        half_width, half_height
+    )
 
 
 def _ear(kind: str, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:

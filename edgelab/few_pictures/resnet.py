@@ -1,6 +1,6 @@
 """ResNet50 as Keras builds it, its pixels prepared inside the model in one of two ways that compute the same.
 
-The weights of 2015 came from Caffe: channels in the order blue, green, red, and the means of ImageNet taken off.
+The weights of 2015 came from Caffe: channels in the order blue, green, red, the means of ImageNet taken off.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ def preparation() -> list[np.ndarray]:
     return [np.ascontiguousarray(kernel), -np.array(MEANS_BGR, np.float32)]
 
 
-def resnet50(flip: str, image_size: int = 224, seed: int = 0) -> keras.Model:
+def resnet50(flip: str, image_size: int = 224, *, thin: int = 1, seed: int = 0) -> keras.Model:
     """ResNet50 with random weights and one sigmoid unit, float32 pixels 0 to 255 RGB in.
 
     Args:
         flip: "slice" turns the channels round as `z[..., ::-1]` and subtracts; "convolution" does both by a
             fixed 1x1 convolution.
         image_size: pixels on a side, 32 at least.
+        thin: the channels of every layer are divided by this; the operators stay the same.
         seed: of the weights.
 
     Raises:
@@ -48,6 +49,8 @@ def resnet50(flip: str, image_size: int = 224, seed: int = 0) -> keras.Model:
     keras.utils.set_random_seed(seed)
     shape = (image_size, image_size, 3)
     base = keras.applications.ResNet50(weights=None, include_top=False, pooling="avg", input_shape=shape)
+    if thin > 1:
+        base = _thinner(base, thin)
     pixels = keras.Input(shape, name="pixels")
     if flip == "slice":
         prepared = pixels[..., ::-1] - np.array(MEANS_BGR, np.float32)
@@ -57,3 +60,15 @@ def resnet50(flip: str, image_size: int = 224, seed: int = 0) -> keras.Model:
         turn.set_weights(preparation())
     unit = layers.Dense(1, activation="sigmoid", name="probability")
     return keras.Model(pixels, unit(base(prepared)), name=f"resnet50_{flip}")
+
+
+def _thinner(model: keras.Model, thin: int) -> keras.Model:
+    """The same network with a part of its channels, its weights random again."""
+    import keras
+
+    config = model.get_config()
+    for layer in config["layers"]:
+        layer.pop("build_config", None)  # it holds the old shapes
+        if "filters" in layer["config"]:
+            layer["config"]["filters"] //= thin
+    return keras.Model.from_config(config)

@@ -72,8 +72,8 @@ def load(name: str = "", *, image_size: int = datasets.IMAGE_SIZE, seed: int = 0
     """Cats and dogs: drawn ones, those of CIFAR-10, or two classes of the user's own pictures.
 
     Args:
-        name: "" or "shapes": faces are drawn; "cifar10": its cats and dogs; or the path of a folder or archive
-            with a folder for each class, of which the two with the most pictures are taken.
+        name: "" or "shapes": faces are drawn; "cifar10": its cats and dogs; or the path of a folder or
+            archive with a folder for each class, of which the two with the most pictures are taken.
         image_size: pixels on a side.
         seed: of the drawing, and of which pictures are used where there are more than needed.
 

@@ -163,6 +163,44 @@ class Tuner:
             head_after = (found["kernel"][:, 0], float(found["bias"][0]))
             return Tuned(found["right"], float(found["own"]), weights, head_after, float(found["duration_s"]))
 
+    def served_in_training_mode(
+        self, tuned: Tuned, sizes: Sequence[int], count: int = 256
+    ) -> dict[int, np.ndarray]:
+        """What a network is worth when BatchNorm normalises by the batch that comes.
+
+        Args:
+            tuned: from `run`.
+            sizes: pictures in a batch.
+            count: test pictures, in an order that mixes the classes.
+
+        Returns:
+            For each size, whether each of the same pictures was right; `count` at most.
+        """
+        begin = digest(*tuned.weights, np.asarray(tuned.head[0]), np.asarray(tuned.head[1]))
+        parts = {**self._parts, "start": begin, "sizes": list(sizes), "count": count}
+
+        def build(path: Path) -> None:
+            import tensorflow as tf
+
+            self.network.set_weights(tuned.weights)
+            kernel, bias = tuned.head
+            shape = (None, *self.network.input.shape[1:])
+            serve = tf.function(
+                lambda pixels: self.network(pixels, training=True), [tf.TensorSpec(shape)], autograph=False
+            )
+            images, labels = self.test[:count].astype(np.float32), self.test_labels[:count]
+            found = {}
+            for size in tqdm(sizes, desc="batch sizes", delay=2, leave=False):
+                starts = range(0, len(images), size)
+                vectors = [serve(tf.constant(images[first : first + size])) for first in starts]
+                found[str(size)] = (np.concatenate(vectors) @ kernel + bias > 0) == labels
+            with path.open("wb") as file:
+                np.savez(file, **found)
+
+        path = artifacts.cached("few_pictures", "served", ".npz", parts, build)
+        with np.load(path) as found:
+            return {size: found[str(size)] for size in sizes}
+
     def _answers(self, images: np.ndarray) -> np.ndarray:
         """1 where the unit says class 1, else 0."""
         starts = range(0, len(images), BATCH)
@@ -219,7 +257,9 @@ class Tuner:
             variable.assign(np.zeros(variable.shape, variable.dtype))  # no momentum is left of another run
         step = self._steps[mode]
         drawn = _batches(images, labels, steps, batch, seed)
-        for number, (pixels, wanted) in enumerate(tqdm(drawn, total=steps, desc="tuning", delay=2, leave=False)):
+        for number, (pixels, wanted) in enumerate(
+            tqdm(drawn, total=steps, desc="tuning", delay=2, leave=False)
+        ):
             self._optimizer.learning_rate = rate * 0.5 * (1 + np.cos(np.pi * number / steps))
             step(tf.constant(pixels), tf.constant(wanted))
 

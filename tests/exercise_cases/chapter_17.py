@@ -67,7 +67,7 @@ def picture_by_picture(features, labels, rounds, rate):
 
 
 def as_mean_of_products(features, labels, rounds, rate):
-    weights, bias = np.zeros((features.shape[1])), 0
+    weights, bias = np.zeros(features.shape[1]), 0
     for _ in range(rounds):
         missing = labels - 1 / (1 + np.exp(-(features @ weights) - bias))
         weights = weights + rate * np.mean(features * missing[:, None], axis=0)
@@ -214,9 +214,7 @@ WRONG = (
     ),
     (
         "17.3",
-        lambda x, m, v, g, b, training: batch_norm(
-            x, m, (v + 1e-3) ** 2 - 1e-3, g, b, training=False
-        ),
+        lambda x, m, v, g, b, training: batch_norm(x, m, (v + 1e-3) ** 2 - 1e-3, g, b, training=False),
         "the root of the variance",
     ),
     ("17.3", lambda x, *_: x.mean(axis=0), "has the shape of x"),
