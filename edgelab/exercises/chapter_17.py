@@ -111,9 +111,7 @@ def _head_hint(case: tuple, got: tuple[np.ndarray, float]) -> str:
         if equals(_descended(features, labels, rounds, -rate)):
             return tr("This walks uphill: subtract the slope, or take the probability minus the label.")
         if equals(_descended(features, labels, rounds, rate, share=False)):
-            return tr(
-                "The sum over all pictures is there: divide by their number, or more pictures take larger steps."
-            )
+            return tr("The sum over all pictures is there: divide by their number, or steps grow with it.")
         if equals(_descended(features, labels, rounds, rate, learns_bias=False)):
             return tr("The bias learns, too: its slope is the mean of the errors.")
         if equals(_descended(features, labels, rounds, rate, squash=False)):
@@ -362,7 +360,7 @@ def check_imprinted(answer: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> N
             continue
         raise Mistake(
             tr(
-                "{classes} classes, {count} vectors of {width}: expected a last row {expected} …, got {got} …",
+                "{classes} classes, {count} vectors of {width}: last row {expected} … expected, got {got} …",
                 classes=classes,
                 count=count,
                 width=width,
