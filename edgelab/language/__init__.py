@@ -1,1 +1,1 @@
-"""Text for networks: words and their vocabulary file, reviews to learn from, three small networks, a fused LSTM."""
+"""Text for networks: a vocabulary that ships, reviews to learn from, three networks, a fused LSTM."""

@@ -1,8 +1,8 @@
 """The LSTM as one operator: a `.tflite` file written from trained weights, without TensorFlow's converter.
 
 The operator UNIDIRECTIONAL_SEQUENCE_LSTM reads a whole sequence. Its two states are *variable* tensors: they
-keep their values from one call to the next, until the interpreter is told to reset them. TensorFlow's converter
-makes it from LSTMs of Keras 2 only; from Keras 3 it makes a loop.
+keep their values from one call to the next, until the interpreter is told to reset them. TensorFlow's
+converter makes it from LSTMs of Keras 2 only; from Keras 3 it makes a loop.
 """
 
 from __future__ import annotations

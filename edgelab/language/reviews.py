@@ -1,8 +1,8 @@
 """Reviews to learn from: made here from templates, or real sentences of a folder, one a line, a file a class.
 
-The made ones are in three kinds of equal share. In *plain* ones a single word tells; in *order* ones a good and
-a bad word stand, and which of them counts is told by the order; in *nested* ones people say or deny what others
-say or deny, and each denial turns what the last words mean.
+The made ones are in three kinds of equal share. In *plain* ones a single word tells; in *order* ones a good
+and a bad word stand, and the order tells which of them counts; in *nested* ones people say or deny what
+others say or deny, and each denial turns what the last words mean.
 """
 
 from __future__ import annotations
@@ -19,13 +19,39 @@ from edgelab.errors import DataError
 from edgelab.texts import tr
 
 KINDS = ("plain", "order", "nested")
-GOOD = "good great wonderful brilliant moving funny clever superb gripping charming fresh warm".split()
-BAD = "bad awful dull boring clumsy tedious silly lifeless flat stale shallow cold".split()
-THINGS = "film movie plot acting story music ending script cast direction".split()
+GOOD = (
+    "good",
+    "great",
+    "wonderful",
+    "brilliant",
+    "moving",
+    "funny",
+    "clever",
+    "superb",
+    "gripping",
+    "charming",
+    "fresh",
+    "warm",
+)
+BAD = (
+    "bad",
+    "awful",
+    "dull",
+    "boring",
+    "clumsy",
+    "tedious",
+    "silly",
+    "lifeless",
+    "flat",
+    "stale",
+    "shallow",
+    "cold",
+)
+THINGS = ("film", "movie", "plot", "acting", "story", "music", "ending", "script", "cast", "direction")
 FILLS = ("", "really", "quite", "rather", "at times", "all in all")
 LEADS = ("", "", "honestly ,", "to be fair ,", "in short ,", "i have to say ,")
 TAILS = (".", ".", "!", ", if you ask me .", "from first to last .")
-PEOPLE = "tom anna ben clara paul eva".split()
+PEOPLE = ("tom", "anna", "ben", "clara", "paul", "eva")
 DEEPEST = 3  # people in a row
 ORDERS = (
     "i feared {other} but got {meant} {thing}",
@@ -191,7 +217,7 @@ def real(folder: str = "", *, download: bool = False) -> Reviews:
         tr("There are no real sentences here."),
         why=tr("the course ships none; made ones do not tell how real ones behave"),
         fix=tr(
-            "put two files, one sentence a line, ending in {endings}, into the folder {folder} where EDGELAB_DATA points",
+            "put two files ending in {endings}, a sentence a line, into {folder} where EDGELAB_DATA points",
             endings=" / ".join(CLASS_FILES),
             folder=FOLDER,
         ),

@@ -1,7 +1,7 @@
-"""Text to numbers, the same in training and on the device: a rule for words, and a vocabulary file that ships.
+"""Text to numbers, the same in training and on the device: a rule for words, and a file of words that ships.
 
-The file holds a word a line, and the number of its line, from 0, is the word's number. Line 0 is padding, line
-1 stands for every word that is not in the file.
+The file holds a word a line, and the number of its line, from 0, is the word's number. Line 0 is padding,
+line 1 stands for every word that is not in the file.
 """
 
 from __future__ import annotations
