@@ -71,7 +71,7 @@ def fused_lstm(weights: Sequence[np.ndarray], length: int, *, embedding: bool = 
         fusedActivationFunction=schema.ActivationFunctionType.TANH,
     )
     # What a calibration notes of the gates, for a file in int8; in float nothing is written there.
-    file.operators[-1].intermediates = [file.tensor(f"noted_{n}", (1, units)) for n in range(NOTED)]
+    file.operators[-1].intermediates = [file.tensor(f"noted_{n}", (0,)) for n in range(NOTED)]
     last, logit = file.tensor("last_state", (1, units)), file.tensor("logit", (1, 1))
     corners = ([0, length - 1, 0], [1, length, units], [1, 1, 1])
     ends = [file.constant(f"corner{n}", np.array(one, np.int32)) for n, one in enumerate(corners)]

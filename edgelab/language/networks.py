@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NETWORKS = ("words", "cnn", "lstm")
 WIDTH, UNITS, FILTERS = 24, 24, 48
 BATCH, RATE, DROPOUT = 128, 8e-3, 0.2
+STEPS_AT_ONCE = 9  # of so small a network: else Python takes most of the time
 
 
 def network(
@@ -142,7 +143,7 @@ def fitted(
         "kind": kind,
         "texts": data.fingerprint,
         "vocabulary": vocabulary.fingerprint,
-        "numbers": [length, epochs, seeds, WIDTH, UNITS, FILTERS, BATCH, RATE, DROPOUT],
+        "numbers": [length, epochs, seeds, WIDTH, UNITS, FILTERS, BATCH, RATE, DROPOUT, STEPS_AT_ONCE],
         "keras": importlib.metadata.version("keras"),
     }
 
@@ -170,7 +171,12 @@ def _trained(
     texts = vocabulary.encode(data.train_texts, length), vocabulary.encode(data.test_texts, length)
     started, arrays, probabilities = time.perf_counter(), {}, []
     model = network(kind, len(vocabulary), length)
-    model.compile(keras.optimizers.Adam(RATE), "binary_crossentropy", jit_compile=False)
+    model.compile(
+        keras.optimizers.Adam(RATE),
+        "binary_crossentropy",
+        jit_compile=False,
+        steps_per_execution=STEPS_AT_ONCE,
+    )
     model.optimizer.build(model.trainable_variables)
     fresh = [np.array(variable) for variable in model.optimizer.variables]
     for seed in tqdm(range(seeds), desc=f"training {kind}", leave=False):
