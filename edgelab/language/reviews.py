@@ -62,6 +62,7 @@ ORDERS = (
 )
 CLASS_FILES = ("neg", "pos")  # label 0 and 1
 TEST_SHARE = 0.2
+FEWEST = 10  # sentences of a class
 FOLDER = "text"
 
 
@@ -170,25 +171,31 @@ def from_folder(folder: Path, seed: int = 0) -> Reviews:
     praised, blamed = set(sides[1]), set(sides[0])
     texts = [text for text in texts if not (text in praised and text in blamed)]
     labels = [int(text in praised) for text in texts]
-    source = tr("sentences of {files}", files=folder.name)
+    name = _file(folder, CLASS_FILES[1]).name.removesuffix(".txt").removesuffix(CLASS_FILES[1]).rstrip("._- ")
+    source = tr("sentences, one a line")
     count = round(TEST_SHARE * len(texts))
-    return _split(folder.name, texts, labels, [0] * len(texts), count, seed, source)
+    return _split(name or folder.name, texts, labels, [0] * len(texts), count, seed, source)
+
+
+def _file(folder: Path, ending: str) -> Path | None:
+    """The file of a class; None where there is none, or more than one."""
+    found = {*folder.glob(f"*{ending}"), *folder.glob(f"*{ending}.txt")} if folder.is_dir() else set()
+    return found.pop() if len(found) == 1 else None
 
 
 def _sentences(folder: Path, ending: str) -> list[str]:
-    found = sorted({*folder.glob(f"*{ending}"), *folder.glob(f"*{ending}.txt")}) if folder.is_dir() else []
-    texts = []
-    if len(found) == 1:
-        content = found[0].read_bytes()
+    file, texts = _file(folder, ending), []
+    if file is not None:
+        content = file.read_bytes()
         try:
             lines = content.decode("utf-8").splitlines()
         except UnicodeDecodeError:
             lines = content.decode("latin-1").split("\n")
         texts = [line.strip() for line in lines if line.strip()]
-    if len(texts) < 10:
+    if len(texts) < FEWEST:
         raise DataError(
             tr("{folder} holds no sentences of class {ending}.", folder=folder.name, ending=ending),
-            why=tr("{count} files end so, with {lines} sentences", count=len(found), lines=len(texts)),
+            why=tr("it takes one file that ends so, with {least} sentences or more", least=FEWEST),
             fix=tr(
                 "put a file ending in {endings} there each, one sentence a line",
                 endings=" / ".join(CLASS_FILES),
