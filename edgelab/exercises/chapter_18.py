@@ -85,12 +85,16 @@ def read_sentence(
     return h
 
 
-TEXTS = (
-    ("the plot is good , the cast is bad .", "the end is good !"),
-    ("b a c a b", "a d d", "c"),
-    ("not bad , not bad at all : not bad .", "a film", "film film a", ""),
-)
+WORDS = ("the", "film", "is", "not", "good", "plot", "cast", "dull", ",", ".")
 SIZES = (5, 4, 30)
+
+
+def _texts(seed: int, count: int) -> list[list[str]]:
+    """Texts of up to nine words, some of them more frequent than others, and an empty one."""
+    rng = np.random.default_rng(170 + seed)
+    shares = 1 / np.arange(1, len(WORDS) + 1)
+    drawn = [rng.choice(WORDS, rng.integers(1, 10), p=shares / shares.sum()).tolist() for _ in range(count)]
+    return [*drawn, []]
 
 
 @exercise(
@@ -105,7 +109,7 @@ SIZES = (5, 4, 30)
 )
 def check_vocabulary(answer: Callable[[Sequence[Sequence[str]], int], Sequence[str]]) -> None:
     """Padding, unknown, then the most frequent words of the texts."""
-    for texts, size in (([text.split() for text in texts], size) for texts in TEXTS for size in SIZES):
+    for texts, size in ((_texts(seed, 2 + seed), size) for seed in range(3) for size in SIZES):
         got, expected = answer([list(text) for text in texts], size), vocabulary(texts, size)
         if not isinstance(got, list | tuple) or not all(isinstance(word, str) for word in got):
             raise Mistake(
@@ -137,7 +141,6 @@ def check_vocabulary(answer: Callable[[Sequence[Sequence[str]], int], Sequence[s
 
 
 LINES = (PAD, UNKNOWN, "the", "film", "is", "not", "good")
-SENTENCES = ("the film is not good", "good", "the cast is good , not the film", "", "plot plot", "not")
 LENGTHS = (5, 3, 8, 1)
 
 
@@ -153,8 +156,7 @@ LENGTHS = (5, 3, 8, 1)
 )
 def check_encode(answer: Callable[[Sequence[str], Sequence[str], int], np.ndarray]) -> None:
     """The last words' numbers, zeros in front, 1 for words that are in no line."""
-    for sentence, length in ((sentence, length) for sentence in SENTENCES for length in LENGTHS):
-        words = sentence.split()
+    for words, length in ((words, length) for words in _texts(7, 12) for length in LENGTHS):
         got, expected = np.asarray(answer(list(words), list(LINES), length)), encode(words, LINES, length)
         what = tr("{words}, length {length}: ", words=words, length=length)
         if got.shape != expected.shape:
