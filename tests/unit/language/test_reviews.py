@@ -66,12 +66,12 @@ def write(folder, ending, lines, encoding="utf-8"):
 
 def test_a_folder_of_sentences(tmp_path):
     write(tmp_path / "mine", "neg", [f"bad number {n}" for n in range(20)] + ["both", ""])
-    write(tmp_path / "mine", "pos", [f"caf\u00e9 number {n}" for n in range(30)] + ["both"], "latin-1")
+    write(tmp_path / "mine", "pos", [f"\u00e9t\u00e9 number {n}" for n in range(30)] + ["both"], "latin-1")
     found = reviews.from_folder(tmp_path / "mine")
     assert (len(found.train_texts), len(found.test_texts)) == (40, 10)
     texts = dict(zip(all_texts(found), np.concatenate([found.train_labels, found.test_labels]), strict=True))
     assert "both" not in texts
-    assert all(label == text.startswith("caf\u00e9") for text, label in texts.items())
+    assert all(label == text.startswith("\u00e9t\u00e9") for text, label in texts.items())
 
 
 @pytest.mark.parametrize("endings", [(), ("pos",), ("neg", "pos", "old.pos")])
