@@ -47,6 +47,7 @@ def network(
     import keras
     from keras import layers
 
+    # All layers have names: those that Keras gives count on, and a converted file would be made anew.
     if kind not in NETWORKS:
         raise InputError(
             tr("There is no network {kind!r}.", kind=kind),
@@ -57,14 +58,16 @@ def network(
         x = layers.Embedding(vocabulary_size, WIDTH, name="embedding")(inputs)
     else:
         x = inputs = keras.Input((length, WIDTH), name="vectors")
-    x = layers.SpatialDropout1D(DROPOUT)(x)
+    x = layers.SpatialDropout1D(DROPOUT, name="word_dropout")(x)
     if kind == "words":
-        x = layers.GlobalAveragePooling1D()(x)
+        x = layers.GlobalAveragePooling1D(name="mean")(x)
     elif kind == "cnn":
-        x = layers.GlobalMaxPooling1D()(layers.Conv1D(FILTERS, 3, activation="relu", name="conv")(x))
+        x = layers.GlobalMaxPooling1D(name="strongest")(
+            layers.Conv1D(FILTERS, 3, activation="relu", name="conv")(x)
+        )
     else:
         x = layers.LSTM(UNITS, unroll=unroll, name="lstm")(x)
-    x = layers.Dropout(DROPOUT)(x)
+    x = layers.Dropout(DROPOUT, name="dropout")(x)
     return keras.Model(inputs, layers.Dense(1, activation="sigmoid", name="praise")(x), name=kind)
 
 
