@@ -9,7 +9,7 @@ import numpy as np
 from edgelab import graph
 
 BATCH = 8
-SHARE_OF_NOISE = 1.5  # times the spread of the last layer's weights
+SHARE_OF_NOISE = 4.0  # times the spread of the last layer's weights
 
 
 def shrunk(frames: np.ndarray, size: int) -> np.ndarray:

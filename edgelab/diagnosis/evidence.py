@@ -27,7 +27,7 @@ class Evidence:
         name: of the folder.
         log: text of `device.log`.
         pixels: uint8 `[N, size, size, 3]`: the pictures of the folder, as the model wants them.
-        fed: the same shape: `fed.npy`, what the device handed to the model; N is 0 where it never came so far.
+        fed: the same shape: `fed.npy`, what the device handed to the model; N is 0 where it did not.
         reference: float32 `[N, classes]`: what the folder's model answers here to `fed`.
         outputs: the same shape: `outputs.npy`, what the device took for the answers.
         labels: lines of `labels.txt`; `classes`: names in the order of the outputs, as released.
@@ -88,11 +88,8 @@ def read(folder: Path) -> Evidence:
     content = (folder / "model.tflite").read_bytes()
     with np.load(folder / "calibration.npz") as kept:
         calibration = kept["pictures"]
-    told = (
-        [labels[index] if index < len(labels) else "" for index in outputs.argmax(axis=1)]
-        if len(outputs)
-        else []
-    )
+    best = outputs.argmax(axis=1) if len(outputs) else ()
+    told = [labels[index] if index < len(labels) else "" for index in best]
     return Evidence(
         name=folder.name,
         log=log,

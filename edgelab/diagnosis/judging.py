@@ -14,7 +14,7 @@ class Score:
     """How many answers are right.
 
     Attributes:
-        rows: for each deployment: (its name, the answer, whether the cause is right, whether the evidence is).
+        rows: by deployment: (its name, the cause answered, whether that is right, whether the evidence is).
     """
 
     rows: tuple[tuple[str, str, bool, bool], ...]

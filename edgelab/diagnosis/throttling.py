@@ -1,8 +1,8 @@
 """A device that warms up: temperature and clock, simulated; latencies that were measured follow the clock.
 
-One thermal mass and one resistance to the air around it, the first-order model of thermal design: the temperature
-nears `air + power * resistance` with the time constant `resistance * capacity` (Incropera, "Fundamentals of heat and
-mass transfer", lumped capacitance).
+One thermal mass and one resistance to the air around it, the first-order model of thermal design: the
+temperature nears `air + power * resistance` with the time constant `resistance * capacity` (Incropera,
+"Fundamentals of heat and mass transfer", lumped capacitance).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The decision tree: which question to ask of a deployment, in which order, and where each answer leads.
 
-It follows the data from the start of the app to its answers, then asks what was promised, and last how fast it is.
-So the first place where two things differ that should be the same is the cause, and not what follows from it.
+It follows the data from the start of the app to its answers, then asks what was promised, and last how fast it
+is. So the first place where two things differ that should be the same is the cause, not what follows from it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from edgelab.diagnosis.evidence import Evidence
 from edgelab.texts import tr
 
 SLOWER = 2.0  # times as long as promised, at best
+MOST_TIMES = 2.0  # as rough as the pictures that are fed, or half
 LEAST_CLOCK = 0.9  # of the highest
 TOLERANCE = 0.02  # of a probability: a step or two of 8 bits
 
@@ -103,8 +104,14 @@ def _seen(case: Evidence) -> bool:
     return any(one.tobytes() in kept for one in case.pixels)
 
 
-def _other_values(case: Evidence) -> bool:
-    return bool(case.calibration.max() < 0.5 * case.pixels.max())
+def roughness(pictures: np.ndarray) -> float:
+    """The mean difference between neighbours in a row, without its sign: of uint8 `[N, H, W, 3]`."""
+    return float(np.abs(np.diff(pictures.astype(float), axis=2)).mean())
+
+
+def _other_kind(case: Evidence) -> bool:
+    times = roughness(case.calibration) / max(roughness(case.pixels), 1e-9)
+    return not 1 / MOST_TIMES <= times <= MOST_TIMES
 
 
 def _hot(case: Evidence) -> bool:
@@ -136,8 +143,8 @@ def _questions() -> tuple[Question, ...]:
          lambda case: list(case.labels) != list(case.classes)),
         (tr("Is the file another than the released one?"), "sha256", "stale_model", 4,
          lambda case: case.digest != case.released_digest),
-        (tr("Are the values it was calibrated with far smaller than pixels?"), "report", "calibration", 4,
-         _other_values),
+        (tr("Is what it was calibrated with far rougher or smoother than the pictures?"), "report", "calibration", 4,
+         _other_kind),
         (tr("Are pictures of the test among those it was made with?"), "np.load", "leak", 4, _seen),
         (tr("Does the accelerator take fewer operators than promised?"), "report", "float_islands", 1,
          _fewer_placed),
