@@ -1,8 +1,8 @@
 """Deployments that are broken on purpose, to practise on: each a folder as a device would leave it.
 
-`causes` names what can be wrong; `making` writes folders, drawn by a student's name, by really doing the wrong
-thing (`breaking`, `islands`, `throttling`); `evidence` reads a folder; `tree` asks the questions that lead to a
-cause; `judging` compares a student's answers with what was drawn.
+`causes` names what can be wrong; `making` writes folders, drawn by a student's name, by really doing the
+wrong thing (`breaking`, `islands`, `throttling`); `evidence` reads a folder; `tree` asks the questions that
+lead to a cause; `judging` compares a student's answers with what was drawn.
 """
 
 from edgelab.diagnosis.causes import CAUSES, HEALTHY, Cause

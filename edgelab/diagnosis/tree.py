@@ -1,7 +1,7 @@
 """The decision tree: which question to ask of a deployment, in which order, and where each answer leads.
 
-It follows the data from the start of the app to its answers, then asks what was promised, and last how fast it
-is. So the first place where two things differ that should be the same is the cause, not what follows from it.
+It follows the data from the start of the app to its answers, then asks what was promised, and last how fast
+it is. So the first place where two things differ that should be the same is the cause, not what follows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgelab.texts import tr
 SLOWER = 2.0  # times as long as promised, at best
 MOST_TIMES = 2.0  # as rough as the pictures that are fed, or half
 LEAST_CLOCK = 0.9  # of the highest
-TOLERANCE = 0.02  # of a probability: a step or two of 8 bits
+TOLERANCE = 1 / 32  # of a probability: a few steps of 8 bits
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ def _otherwise_fed(case: Evidence) -> bool:
 
 
 def _differ(case: Evidence) -> bool:
-    return _started(case) and not np.allclose(case.reference, case.outputs, atol=TOLERANCE)
+    """In most pictures: in a few, other kernels round otherwise."""
+    if not _started(case) or case.reference.shape != case.outputs.shape:
+        return False
+    return bool((np.abs(case.reference - case.outputs).max(axis=1) > TOLERANCE).mean() > 0.5)
 
 
 def _cut(case: Evidence) -> bool:
@@ -143,7 +146,7 @@ def _questions() -> tuple[Question, ...]:
          lambda case: list(case.labels) != list(case.classes)),
         (tr("Is the file another than the released one?"), "sha256", "stale_model", 4,
          lambda case: case.digest != case.released_digest),
-        (tr("Is what it was calibrated with far rougher or smoother than the pictures?"), "report", "calibration", 4,
+        (tr("Was it calibrated with much rougher or smoother pictures?"), "report", "calibration", 4,
          _other_kind),
         (tr("Are pictures of the test among those it was made with?"), "np.load", "leak", 4, _seen),
         (tr("Does the accelerator take fewer operators than promised?"), "report", "float_islands", 1,

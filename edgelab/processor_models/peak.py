@@ -1,7 +1,7 @@
 """The most that a processor's core can compute: its clock times the width of its arithmetic.
 
 The clock is measured while it works, by a chain of steps that each need the one before (xorshift, Marsaglia
-2003): three shifts and three exclusive-ors, six cycles a round on present cores, since each takes one. The width
+2003): three shifts and three exclusive-ors, six cycles a round, since each takes one. The width
 follows from the vector instructions that the system lists; how many units a core has is an assumption, and
 `Peak.assumed` tells it.
 """
