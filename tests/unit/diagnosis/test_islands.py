@@ -38,5 +38,5 @@ def test_a_version_that_is_yet_to_come_is_refused(chain, tmp_path):
 
 
 def test_there_must_be_such_an_addition(chain):
-    with pytest.raises(InputError, match="2 additions"):
-        islands.with_float_additions(chain.converted("int8").path.read_bytes(), [2])
+    with pytest.raises(InputError, match="additions"):
+        islands.with_float_additions(chain.converted("int8").path.read_bytes(), [9])
