@@ -11,8 +11,10 @@ events = watcher.update(tracks, time_s)   # entered, left, stayed, crossed
 from edgelab.detection.boxes import Detections, iou, non_maximum_suppression
 from edgelab.detection.detector import Detector, Prepared, decode
 from edgelab.detection.evaluation import (
+    EventScore,
     MeanAveragePrecision,
     average_precision,
+    event_score,
     matched,
     mean_average_precision,
     precision_recall,
@@ -24,6 +26,7 @@ __all__ = [
     "Detections",
     "Detector",
     "Event",
+    "EventScore",
     "Line",
     "MeanAveragePrecision",
     "Prepared",
@@ -33,6 +36,7 @@ __all__ = [
     "Zone",
     "average_precision",
     "decode",
+    "event_score",
     "greedy_pairs",
     "iou",
     "matched",

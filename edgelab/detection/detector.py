@@ -114,8 +114,9 @@ class Detector:
                     outputs="; ".join(str(list(spec.shape)) for spec in session.outputs),
                 ),
                 why=tr(
-                    "expected are maps of {count} classes and of 4 distances, or four arrays of an SSD"
-                ).replace("{count}", str(len(self.names))),
+                    "expected are maps of {count} classes and of 4 distances, or the four arrays of an SSD",
+                    count=len(self.names),
+                ),
                 fix=tr("give as many names as the model has classes"),
             )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgelab.detection.boxes import Detections, iou
+from edgelab.detection.events import Event
 
 RECALLS = np.linspace(0, 1, 101)
 MOST_DETECTIONS = 100  # of a picture, as COCO does
@@ -119,3 +120,76 @@ def mean_average_precision(
         if count:
             per_class[label] = average(np.concatenate(hits), np.concatenate(scores), count)
     return MeanAveragePrecision(per_class, iou_least, sum(map(len, truth)))
+
+
+@dataclass(frozen=True)
+class EventScore:
+    """Events told against events that happened; scores of several streams are added with `+`.
+
+    Attributes:
+        hits: told, and it happened.
+        told: all that were told.
+        happened: all that happened.
+        seconds: length of the stream.
+    """
+
+    hits: int
+    told: int
+    happened: int
+    seconds: float
+
+    @property
+    def precision(self) -> float:
+        """Hits / told; NaN where nothing was told."""
+        return self.hits / self.told if self.told else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Hits / happened; NaN where nothing happened."""
+        return self.hits / self.happened if self.happened else float("nan")
+
+    @property
+    def false_per_hour(self) -> float:
+        """False alarms per hour of the stream."""
+        return (self.told - self.hits) * 3600 / self.seconds
+
+    def __add__(self, other: EventScore) -> EventScore:
+        parts = zip(
+            (self.hits, self.told, self.happened, self.seconds),
+            (other.hits, other.told, other.happened, other.seconds),
+            strict=True,
+        )
+        return EventScore(*(a + b for a, b in parts))
+
+
+def event_score(
+    told: Sequence[Event],
+    happened: Sequence[Event],
+    seconds: float,
+    slack_s: float = 0.5,
+    near_px: float = 30.0,
+) -> EventScore:
+    """How many told events hit one that happened: the same kind, place and direction, near in time and place.
+
+    Each that happened is hit once, by the earliest that fits; the identities need not agree.
+
+    Args:
+        told: of the system.
+        happened: of the exact boxes.
+        seconds: length of the stream.
+        slack_s: most seconds between both.
+        near_px: most pixels between both middles.
+    """
+
+    def fits(one: Event, other: Event) -> bool:
+        same = (one.kind, one.place, one.direction) == (other.kind, other.place, other.direction)
+        apart = np.hypot(*np.subtract(one.point, other.point))
+        return same and abs(one.time_s - other.time_s) <= slack_s and bool(apart <= near_px)
+
+    left, hits = list(happened), 0
+    for event in told:
+        mine = [other for other in left if fits(event, other)]
+        if mine:
+            left.remove(min(mine, key=lambda other: abs(other.time_s - event.time_s)))
+            hits += 1
+    return EventScore(hits, len(told), len(happened), seconds)

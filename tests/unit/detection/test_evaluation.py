@@ -6,7 +6,10 @@ import pytest
 
 from edgelab.detection import (
     Detections,
+    Event,
+    EventScore,
     average_precision,
+    event_score,
     matched,
     mean_average_precision,
     precision_recall,
@@ -102,3 +105,23 @@ def test_a_class_without_objects_does_not_count():
     score = mean_average_precision([Detections([[0, 0, 10, 10]], [0.9], [1])], truth, 3)
     assert np.isnan(score.per_class[[0, 2]]).all() and score.mean == pytest.approx(1)
     assert "mAP@0.5 1.000 over 1 objects" in str(score)
+
+
+def event(kind="enter", time_s=1.0, point=(50, 50), direction=0):
+    return Event(kind, "door", 0, 0, time_s, direction, point)
+
+
+def test_an_event_is_hit_once_by_one_of_its_kind_near_in_time_and_place():
+    happened = [event(), event("cross", 2.0, direction=1)]
+    told = [event(time_s=1.4), event(time_s=1.2), event("cross", 2.1, direction=-1), event("dwell", 1.0)]
+    score = event_score(told, happened, seconds=10)
+    assert (score.hits, score.told, score.happened) == (1, 4, 2)
+    assert score.precision == 0.25 and score.recall == 0.5 and score.false_per_hour == 3 * 360
+    assert event_score([event(time_s=1.6)], happened, 10).hits == 0
+    assert event_score([event(point=(90, 50))], happened, 10).hits == 0
+
+
+def test_scores_of_streams_add_up():
+    total = EventScore(1, 2, 3, 10.0) + EventScore(2, 2, 2, 10.0)
+    assert total == EventScore(3, 4, 5, 20.0)
+    assert np.isnan(EventScore(0, 0, 0, 1.0).precision) and np.isnan(EventScore(0, 0, 0, 1.0).recall)
