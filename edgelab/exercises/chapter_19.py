@@ -42,7 +42,12 @@ def hits(overlap: np.ndarray, least: float) -> np.ndarray:
 
 
 def average_precision(hit: np.ndarray, count: int) -> float:
-    """Mean precision at 101 recalls. `hit`: Booleans, best detection first; `count`: objects that are there."""
+    """Mean precision at 101 recalls.
+
+    Args:
+        hit: Booleans, best detection first.
+        count: objects that are there.
+    """
     precision = np.cumsum(hit) / np.arange(1, len(hit) + 1)
     recall = np.cumsum(hit) / count
     wanted = np.linspace(0, 1, 101)
@@ -154,7 +159,7 @@ OVERLAPS = (
     np.array([[0.5], [0.6]]),
     np.array([[0.49, 0.3], [0.2, 0.55]]),
     np.empty((2, 0)),
-    np.array([[0.6, 0.9], [0.1, 0.8]]),
+    np.array([[0.6, 0.9], [0.1, 0.8], [0.7, 0.0]]),
     np.array([[0.75, 0.75, 0.0], [0.7, 0.1, 0.2], [0.1, 0.8, 0.6], [0.0, 0.0, 0.9], [0.9, 0.9, 0.9]]),
 )
 
