@@ -40,7 +40,7 @@ class HttpReceiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):  # noqa: N802 - the library's name
+            def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 code, headers = receiver.answers.pop(0) if receiver.answers else (200, {})
                 receiver.got.append((code, dict(self.headers), body))

@@ -73,7 +73,7 @@ class LogFile:
 
     Args:
         path: the file; its folder is made.
-        most_bytes: beyond it, the file becomes `NAME.1` (an older one of that name goes) and a new one begins.
+        most_bytes: beyond it, the file becomes `NAME.1`, which replaces an older one, and a new one begins.
     """
 
     name = "log"
@@ -241,11 +241,12 @@ class MqttTopic:
         except (OSError, ValueError, RuntimeError) as error:
             # The client would send what it holds when the broker is back; the outbox does that.
             self.close()
+            host, port = self._address
             raise DeliveryError(
                 tr(
                     "The MQTT broker {host}:{port} does not take it.",
-                    host=self._address[0],
-                    port=self._address[1],
+                    host=host,
+                    port=port,
                 ),
                 why=str(error) or type(error).__name__,
                 fix=tr("look whether the broker runs and lets this client in; the alarm waits"),

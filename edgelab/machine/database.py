@@ -1,8 +1,8 @@
 """SQLite files that survive being killed: opened the same way, and their errors in words.
 
 Write-ahead logging keeps what was committed through a kill: a transaction is whole in the log or not there
-(https://sqlite.org/wal.html). "FULL" also survives a power cut; "NORMAL" may lose the last commits to one, and
-never tears a file.
+(https://sqlite.org/wal.html). "FULL" also survives a power cut; "NORMAL" may lose the last commits to one,
+and never tears a file.
 """
 
 from __future__ import annotations

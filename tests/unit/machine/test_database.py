@@ -14,7 +14,7 @@ WRITES_UNTIL_KILLED = """
 import sys
 from pathlib import Path
 from edgelab.machine.database import Database
-database = Database(Path(sys.argv[1]), "CREATE TABLE IF NOT EXISTS lines (number INTEGER PRIMARY KEY, text TEXT);")
+database = Database(Path(sys.argv[1]), sys.argv[2])
 number = 0
 while True:
     with database.transaction() as connection:
@@ -37,7 +37,7 @@ def count(database):
 def test_a_kill_in_the_middle_leaves_whole_transactions(tmp_path):
     path = tmp_path / "kept.sqlite"
     child = subprocess.Popen(
-        [sys.executable, "-c", WRITES_UNTIL_KILLED, str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITES_UNTIL_KILLED, str(path), SCHEMA], stdout=subprocess.PIPE, text=True
     )
     said = [int(child.stdout.readline()) for _ in range(50)]
     os.kill(child.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
