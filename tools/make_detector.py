@@ -38,7 +38,9 @@ def trained(recipe: network.Recipe) -> tuple[object, float]:
 
     keras.utils.set_random_seed(recipe.seed)
     model, start_s = network.build(), time.perf_counter()
-    bar = tqdm(network.train(model, *drawn(recipe.scene_count, recipe.first_seed), recipe), total=recipe.steps)
+    bar = tqdm(
+        network.train(model, *drawn(recipe.scene_count, recipe.first_seed), recipe), total=recipe.steps
+    )
     for loss in bar:
         bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
     return model, time.perf_counter() - start_s
@@ -50,7 +52,9 @@ def judged(path: Path, images: np.ndarray, objects: list[np.ndarray]) -> dict[st
         detector = Detector(session, network.NAMES, threshold=LOWEST)
         found = [detector.detect(image) for image in tqdm(images, desc=f"judging {path.name}")]
     count = len(network.NAMES)
-    return {f"mAP@{least}": mean_average_precision(found, objects, count, least).mean for least in (0.5, 0.75)}
+    return {
+        f"mAP@{least}": mean_average_precision(found, objects, count, least).mean for least in (0.5, 0.75)
+    }
 
 
 def main() -> None:
