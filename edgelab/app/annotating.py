@@ -75,9 +75,9 @@ def _line(image: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
 
 
 def _dashed(image: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
-    count = max(int(np.hypot(*(end - start)) // 16), 1)
+    count = max(int(np.hypot(*(end - start)) // 24), 1)
     for number in range(count):
-        _line(image, start + (end - start) * number / count, start + (end - start) * (number + 0.6) / count)
+        _line(image, start + (end - start) * number / count, start + (end - start) * (number + 0.5) / count)
 
 
 def _text(image: np.ndarray, text: str, at: Sequence[float], color: tuple[int, int, int]) -> None:

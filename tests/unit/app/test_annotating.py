@@ -20,7 +20,7 @@ def test_boxes_and_places_are_drawn_on_a_copy():
 def test_a_zone_is_dashed_and_a_line_is_not():
     def gaps(place):
         column = annotating.annotated(GREY, [], [place], str, 640)[:, 160]
-        return int(((column == 128).all(axis=1)[30:90]).sum())
+        return int(((column == 128).all(axis=1)[30:150]).sum())
 
     assert gaps(Line("", (0.5, 0.0), (0.5, 1.0))) == 0
     assert gaps(Zone("", ((0.5, 0.0), (0.5, 1.0), (0.9, 0.5)))) > 20

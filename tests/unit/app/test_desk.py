@@ -93,10 +93,10 @@ def test_too_much_in_memory_goes_and_is_counted(history, monkeypatch):
 
 
 def test_a_full_disk_stops_the_history_with_a_word_and_it_goes_on_later(tmp_path):
-    """On a real file system of 1 MB, which a user namespace lets anybody mount."""
+    """On a real file system of 16 MB, which a user namespace lets anybody mount."""
     if not (shutil.which("unshare") and sys.platform == "linux"):
         pytest.skip("unshare(1) is not here, which mounts a small file system")
-    script = f'mount -t tmpfs -o size=1m none {tmp_path} && exec {sys.executable} -c "$1" {tmp_path}'
+    script = f'mount -t tmpfs -o size=16m none {tmp_path} && exec {sys.executable} -c "$1" {tmp_path}'
     done = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", script, "sh", FILLS_A_DISK],
         capture_output=True,
