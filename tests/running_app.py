@@ -150,6 +150,12 @@ class Process:
         self._process.kill()
         self._process.wait(20)
 
+    def end_by_itself(self):
+        """The exit code of one that cannot start."""
+        code = self._process.wait(60)
+        self._reader.join(10)
+        return code
+
     def end(self):
         """As systemd ends it; the exit code."""
         if self._process.poll() is None:

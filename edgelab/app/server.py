@@ -327,8 +327,7 @@ class Stream(Base):
                 try:
                     await asyncio.wait_for(self.flush(), VIEWER_STALLED_S)
                 except (tornado.iostream.StreamClosedError, asyncio.TimeoutError):
-                    break
-        stream.close()
+                    stream.close()
 
     def _may_go_on(self) -> bool:
         """Whether a session that began this has not been ended since."""

@@ -1,0 +1,130 @@
+import json
+
+import numpy as np
+import pytest
+from running_app import settings
+
+from edgelab import quantization, video
+from edgelab.app import analysis
+from edgelab.data_sources.shapes import SHAPE_CLASSES
+from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
+
+
+def frame(image=None, boxes=None):
+    image = np.full((48, 64, 3), 90, np.uint8) if image is None else image
+    return video.Frame(0, image, 0.0, 0.0, boxes)
+
+
+def opened(tmp_path, **model):
+    return analysis.open_analyser(settings(tmp_path, model=model))
+
+
+@pytest.fixture(scope="module")
+def classifier(small_model):
+    """A `.tflite` of the tests' small network, and how many classes it tells apart."""
+    path = quantization.convert(small_model, "float32", name="for the app").path
+    return path, small_model.output_shape[-1]
+
+
+def test_drawn_scenes_know_their_boxes(tmp_path):
+    with video.open_source("scenes", frame_count=1) as source:
+        seen = next(source)
+    analyser = opened(tmp_path, file="boxes")
+    found = analyser.detect(seen)
+    assert len(found) == len(seen.boxes) and analyser.names == tuple(SHAPE_CLASSES)
+    assert found.boxes[0].tolist() == [
+        getattr(seen.boxes[0], edge) for edge in ("left", "top", "right", "bottom")
+    ]
+    assert len(analyser.detect(frame())) == 0
+
+
+def test_a_classifier_looks_where_it_is_told(tmp_path, classifier):
+    path, count = classifier
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"thing {number}" for number in range(count)) + "\n\n")
+    for region in ("middle", "whole"):
+        analyser = opened(tmp_path, file=str(path), labels=str(labels), region=region, least_score=0.01)
+        found = analyser.detect(frame())
+        assert len(found) == 1 and found.boxes[0].tolist() == [0, 0, 64, 48]
+        assert analyser.names[found.labels[0]].startswith("thing") and path.name in analyser.about
+        analyser.close()
+
+
+def test_nothing_moves_and_nothing_is_told(tmp_path, classifier):
+    analyser = opened(tmp_path, file=str(classifier[0]), least_score=0.01)
+    still = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    for _ in range(10):
+        assert len(analyser.detect(frame(still))) == 0
+    moved = still.copy()
+    moved[10:30, 10:30] = 255
+    assert len(analyser.detect(frame(moved))) == 1
+    analyser.close()
+
+
+def test_names_are_found_beside_the_model(tmp_path):
+    model = tmp_path / "m.tflite"
+    assert analysis.names_of(model, None) == ()
+    (tmp_path / "m.json").write_text(json.dumps({"classes": ["a", "b"]}))
+    assert analysis.names_of(model, None) == ("a", "b")
+    (tmp_path / "m.txt").write_text("c\n\nd\n\n")
+    assert analysis.names_of(model, None) == ("c", "", "d")
+    for text in ('{"classes": 3}', "[", "{}"):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(InputError, match="labels"):
+            analysis.names_of(model, tmp_path / "bad.json")
+
+
+def test_labels_that_do_not_fit_are_refused(tmp_path, classifier):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("only one")
+    with pytest.raises(InputError, match="1 class names"):
+        opened(tmp_path, file=str(classifier[0]), labels=str(labels))
+
+
+def test_wrong_models_are_refused_with_what_to_do(tmp_path):
+    wrong = tmp_path / "wrong.tflite"
+    wrong.write_bytes(b"no model" * 100)
+    with pytest.raises(EdgelabError):
+        opened(tmp_path, file=str(wrong))
+    with pytest.raises(ModelError, match="There is no model"):
+        opened(tmp_path, file="none.tflite")
+    with pytest.raises(TargetError, match="no target"):
+        opened(tmp_path, file=str(wrong), target="abacus")
+
+
+def test_a_real_detector_of_coco_is_taken_as_it_is(tmp_path, real_data):
+    [path] = (real_data / "models").glob("coco_ssd*.tflite")
+    analyser = opened(tmp_path, file=str(path), least_score=0.5)
+    with video.open_source(real_data / "media" / "one-by-one-person-detection.mp4") as source:
+        found = [analyser.detect(one) for one, _ in zip(source, range(90), strict=False)][30::15]
+    assert len(analyser.names) == 91 and any(len(one) for one in found)
+    analyser.close()
+
+
+class Stick:
+    """An accelerator that can be pulled out."""
+
+    names, about = ("a",), "stick"
+
+    def __init__(self):
+        self.is_pulled = False
+
+    def detect(self, frame):
+        if self.is_pulled:
+            raise TargetError("the stick is gone")
+        return "found"
+
+    def close(self):
+        if self.is_pulled:
+            raise OSError("no device")
+
+
+def test_a_model_that_failed_is_opened_again():
+    sticks = []
+    analyser = analysis.Reopening(lambda: sticks.append(Stick()) or sticks[-1])
+    assert analyser.detect(frame()) == "found" and len(sticks) == 1
+    sticks[0].is_pulled = True
+    with pytest.raises(TargetError):
+        analyser.detect(frame())
+    assert analyser.detect(frame()) == "found" and len(sticks) == 2
+    analyser.close()
