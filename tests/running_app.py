@@ -17,7 +17,7 @@ from alarm_receivers import wait_for
 from edgelab.app.application import Application
 from edgelab.app.settings import Settings
 
-COURSE = ("-m", "edgelab", "app")
+ALONE = ("-m", "edgelab.app")
 
 
 def settings(folder, **sections):
@@ -114,10 +114,10 @@ class Process:
     """An application in a process of its own."""
 
     def __init__(self, folder, *options, source="scenes", model="boxes", port=0, configuration=None):
-        command = [sys.executable, *COURSE, "--data", str(folder), "--port", str(port)]
+        command = [sys.executable, *ALONE, "--data", str(folder), "--port", str(port)]
         command += ["--source", source, "--model", model, *options]
         if configuration:
-            command.insert(4, str(configuration))
+            command.insert(3, str(configuration))
         self.folder = folder
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)

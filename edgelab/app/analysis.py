@@ -211,7 +211,10 @@ def names_of(model: Path, labels: Path | None) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            return tuple(str(name) for name in json.loads(text)["classes"])[:MOST_NAMES]
+            about = json.loads(text)
+            if labels is None and "classes" not in about:  # a record of something else
+                return ()
+            return tuple(str(name) for name in about["classes"])[:MOST_NAMES]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(
             tr("The labels {path} cannot be read.", path=path),

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from edgelab.app import command_line
 
 GROUP = "measure"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The configuration, and the few settings that are often tried."""
-    parser.add_argument("settings", type=Path, nargs="?", help="a copy of data/app/app.toml")
-    parser.add_argument("--source", help='in place of [source] address, such as "camera:0" or a file')
-    parser.add_argument("--model", help='in place of [model] file; "boxes" for none, on drawn scenes')
-    parser.add_argument("--target", help="in place of [model] target, such as edgetpu")
-    parser.add_argument("--port", type=int, help="in place of [server] port; 0 for any")
-    parser.add_argument("--data", help="in place of data_folder")
-    parser.add_argument("--example", action="store_true", help="print the configuration, every key explained")
+add_arguments = command_line.add_arguments
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until interrupted; 0 when it was ended, 1 when it could not start."""
-    from edgelab.app import settings
-
-    if options.example:
-        print(settings.EXAMPLE.read_text(encoding="utf-8"), end="")
-        return 0
-    chosen = settings.load(options.settings) if options.settings else settings.Settings()
-    chosen = settings.changed(
-        chosen,
-        address=options.source,
-        file=options.model,
-        target=options.target,
-        port=options.port,
-        data_folder=options.data,
-    )
-    from edgelab.app import application
-
-    return application.run(chosen, lambda text: print(text, flush=True))
+    """Serve until interrupted; 0 when it was ended."""
+    return command_line.run(options)

@@ -8,6 +8,7 @@ from edgelab import quantization, video
 from edgelab.app import analysis
 from edgelab.data_sources.shapes import SHAPE_CLASSES
 from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
+from edgelab.runtime import TensorSpec
 
 
 def frame(image=None, boxes=None):
@@ -19,11 +20,21 @@ def opened(tmp_path, **model):
     return analysis.open_analyser(settings(tmp_path, model=model))
 
 
-@pytest.fixture(scope="module")
-def classifier(small_model):
-    """A `.tflite` of the tests' small network, and how many classes it tells apart."""
-    path = quantization.convert(small_model, "float32", name="for the app").path
-    return path, small_model.output_shape[-1]
+class Session:
+    """A classifier of two things, by how bright a picture is."""
+
+    target, device, runtime_version, provenance, placement, fault = "cpu", "a test", "1", "measured", None, ""
+    inputs = (TensorSpec("picture", (1, 32, 32, 3), np.dtype(np.uint8)),)
+    outputs = (TensorSpec("scores", (1, 2), np.dtype(np.float32)),)
+    is_closed = False
+
+    def run(self, picture):
+        assert picture.shape == (1, 32, 32, 3) and picture.dtype == np.uint8
+        bright = float(picture.mean()) / 255
+        return (np.array([[1 - bright, bright]], np.float32),)
+
+    def close(self):
+        self.is_closed = True
 
 
 def test_drawn_scenes_know_their_boxes(tmp_path):
@@ -38,27 +49,46 @@ def test_drawn_scenes_know_their_boxes(tmp_path):
     assert len(analyser.detect(frame())) == 0
 
 
-def test_a_classifier_looks_where_it_is_told(tmp_path, classifier):
-    path, count = classifier
-    labels = tmp_path / "labels.txt"
-    labels.write_text("\n".join(f"thing {number}" for number in range(count)) + "\n\n")
-    for region in ("middle", "whole"):
-        analyser = opened(tmp_path, file=str(path), labels=str(labels), region=region, least_score=0.01)
-        found = analyser.detect(frame())
-        assert len(found) == 1 and found.boxes[0].tolist() == [0, 0, 64, 48]
-        assert analyser.names[found.labels[0]].startswith("thing") and path.name in analyser.about
-        analyser.close()
+@pytest.mark.parametrize("region", ["middle", "whole"])
+def test_a_classifier_looks_where_it_is_told(region):
+    session = Session()
+    analyser = analysis.OneThing(session, ("dark", "bright"), 0.6, region, "")
+    found = analyser.detect(frame(np.full((48, 64, 3), 250, np.uint8)))
+    assert found.boxes.tolist() == [[0, 0, 64, 48]] and found.labels.tolist() == [1]
+    assert len(analyser.detect(frame(np.full((48, 64, 3), 120, np.uint8)))) == 0, "neither is sure enough"
+    sides = np.full((48, 64, 3), 0, np.uint8)
+    sides[:, 8:56] = 255
+    assert analyser.detect(frame(sides)).labels.tolist() == [1]
+    analyser.close()
+    assert session.is_closed
 
 
-def test_nothing_moves_and_nothing_is_told(tmp_path, classifier):
-    analyser = opened(tmp_path, file=str(classifier[0]), least_score=0.01)
+def test_nothing_moves_and_nothing_is_told():
+    analyser = analysis.OneThing(Session(), ("dark", "bright"), 0.01, "moving", "")
     still = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     for _ in range(10):
         assert len(analyser.detect(frame(still))) == 0
     moved = still.copy()
     moved[10:30, 10:30] = 255
-    assert len(analyser.detect(frame(moved))) == 1
+    [box] = analyser.detect(frame(moved)).boxes
+    assert 5 <= box[0] <= 15 and 25 <= box[2] <= 35
+
+
+@pytest.mark.slow
+def test_the_users_own_classifier_runs_from_its_file(tmp_path, small_model):
+    path = quantization.convert(small_model, "float32", name="small").path
+    count = small_model.output_shape[-1]
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"thing {number}" for number in range(count)) + "\n\n")
+    analyser = opened(tmp_path, file=str(path), labels=str(labels), region="middle", least_score=0.01)
+    found = analyser.detect(frame())
+    assert len(found) == 1 and analyser.names[found.labels[0]].startswith("thing")
+    assert path.name in analyser.about
     analyser.close()
+    assert opened(tmp_path, file=str(path), region="middle").names[0] == "class 0"
+    labels.write_text("only one")
+    with pytest.raises(InputError, match="1 class names"):
+        opened(tmp_path, file=str(path), labels=str(labels))
 
 
 def test_names_are_found_beside_the_model(tmp_path):
@@ -72,13 +102,6 @@ def test_names_are_found_beside_the_model(tmp_path):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError, match="labels"):
             analysis.names_of(model, tmp_path / "bad.json")
-
-
-def test_labels_that_do_not_fit_are_refused(tmp_path, classifier):
-    labels = tmp_path / "labels.txt"
-    labels.write_text("only one")
-    with pytest.raises(InputError, match="1 class names"):
-        opened(tmp_path, file=str(classifier[0]), labels=str(labels))
 
 
 def test_wrong_models_are_refused_with_what_to_do(tmp_path):

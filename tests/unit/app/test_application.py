@@ -37,7 +37,9 @@ def start(tmp_path):
 def test_a_kill_loses_no_alarm_that_was_seen_and_the_next_start_delivers(start, tmp_path):
     port = free_port()
     configuration = tmp_path / "app.toml"
-    configuration.write_text(f'[webhook]\nurl = "http://127.0.0.1:{port}/"\n')
+    configuration.write_text(
+        f'[webhook]\nurl = "http://127.0.0.1:{port}/"\n[server]\nrequests_per_second = 1000\n'
+    )
     app = start(configuration=configuration).until_ready()
     for place in (LINE, ZONE):
         assert app.ask("/api/places", "POST", place).status == 201
@@ -156,8 +158,8 @@ def test_minutes_are_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(application, "MINUTE_S", 0.5)
     with running(settings(tmp_path)) as app:
-        minutes = wait_for(app.history.minutes)
-    assert minutes[0].frames > 1 and minutes[0].latency_ms > 0 and minutes[0].minute > 0
+        minutes = wait_for(lambda: [one for one in app.history.minutes() if one.frames > 3])
+    assert minutes[0].latency_p95_ms >= minutes[0].latency_ms > 0 and minutes[0].inference_ms > 0
 
 
 def test_it_ends_quickly_while_somebody_looks(start):
