@@ -2,9 +2,9 @@
 
 python benchmarks/app_load.py --minutes 10
 
-The application runs in a process of its own on drawn scenes; the viewers are threads of this one and only count.
-Memory is Linux' PSS, which counts a shared page by its share, and RSS. A leak shows as a slope after the first
-minute; its 95 % interval is that of the least-squares line, with the residuals' autocorrelation ignored.
+The application runs in a process of its own on drawn scenes; the viewers are threads of this one and only
+count. Memory is Linux' PSS, which counts a shared page by its share, and RSS. A leak shows as a slope after
+the first three minutes; its 95 % interval is that of the least-squares line, as if samples were independent.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from running_app import Process, Viewer  # noqa: E402 - found by the line above
 
 SLOW_S = 1.0
-WARM_S = 60.0
+WARM_S = 180.0  # the statistics of a run fill up to 3000 frames
+ALONE_S = 10.0
 
 
-def memory_mb(process: psutil.Process) -> tuple[float, float]:
-    """PSS (NaN where the system does not tell) and RSS."""
+def memory_mb(process: psutil.Process) -> tuple[float, float, float]:
+    """PSS (NaN where the system does not tell), USS (what it alone holds) and RSS."""
     about = process.memory_full_info()
-    return getattr(about, "pss", float("nan")) / 1e6, about.rss / 1e6
+    return getattr(about, "pss", float("nan")) / 1e6, about.uss / 1e6, about.rss / 1e6
 
 
 def slope(times_s: np.ndarray, values: np.ndarray) -> tuple[float, float]:
@@ -53,6 +54,7 @@ def main() -> None:
         viewers = []
         try:
             process = psutil.Process(app._process.pid)
+            time.sleep(ALONE_S)
             alone = memory_mb(process)
             viewers = [Viewer(app.port, app.token) for _ in range(options.viewers)]
             viewers.append(Viewer(app.port, app.token, pause_s=SLOW_S))
@@ -71,12 +73,10 @@ def measure(app: Process, process: psutil.Process, viewers: list[Viewer], alone,
     start_s, rows, rates = time.monotonic(), [], []
     counts, then_s = [one.pictures for one in viewers], start_s
     process.cpu_percent()
-    before, dropped = app.state()["source"], []
+    before = app.state()["source"]
     while time.monotonic() - start_s < seconds:
         time.sleep(min(5.0, seconds / 4))
         now_s = time.monotonic()
-        state = app.state()
-        dropped.append(state["source"]["dropped"])
         new = [one.pictures for one in viewers]
         rates.append([(b - a) / (now_s - then_s) for a, b in zip(counts, new, strict=True)])
         counts, then_s = new, now_s
@@ -92,17 +92,18 @@ def measure(app: Process, process: psutil.Process, viewers: list[Viewer], alone,
     for number, one in enumerate(rates.T):
         kind = "slow" if number == len(viewers) - 1 else f"viewer {number + 1}"
         print(f"{kind}: {one.mean():.1f} frames/s, slowest 5 s {one.min():.1f}")
-    print(f"memory alone: PSS {alone[0]:.0f} MB, RSS {alone[1]:.0f} MB")
-    for name, column in (("PSS", 1), ("RSS", 2)):
+    print(f"memory alone: PSS {alone[0]:.0f} MB, USS {alone[1]:.0f} MB, RSS {alone[2]:.0f} MB")
+    for name, column in (("PSS", 1), ("USS", 2), ("RSS", 3)):
         values = table[:, column]
         warm = table[:, 0] >= min(WARM_S, passed_s / 3)
-        line = f"{name} with viewers: {values[0]:.1f} at first, {values[-1]:.1f} at the end, most {values.max():.1f} MB"
+        first, last = values[0], values[-1]
+        line = f"{name} with viewers: {first:.1f} at first, {last:.1f} at the end, most {values.max():.1f} MB"
         if warm.sum() > 4:
             rate, half = slope(table[warm, 0], values[warm])
-            line += f"; after the first minute {rate:+.1f} ± {half:.1f} MB an hour"
+            line += f"; once warm {rate:+.1f} ± {half:.1f} MB an hour"
         print(line)
     print(
-        f"threads {table[0, 3]:.0f} to {table[-1, 3]:.0f}, open files {table[0, 4]:.0f} to {table[-1, 4]:.0f}"
+        f"threads {table[0, 4]:.0f} to {table[-1, 4]:.0f}, open files {table[0, 5]:.0f} to {table[-1, 5]:.0f}"
     )
     print(f"processor: {process.cpu_percent():.0f} % of one; load now {os.getloadavg()[0]:.1f}")
 

@@ -22,6 +22,7 @@ ENDLESS = 10**9
 KEPT_TIMES = 300  # frames of which latency and rate are told
 USUAL_FPS = 25.0  # of a file that does not say
 STALE_S = 3.0
+MOST_LAG_S = 0.1  # behind its pace, which a played source makes up for
 END_WITHIN_S = 15.0
 
 
@@ -73,11 +74,41 @@ def opener(settings: SourceSettings, base: Callable[[str], Any]) -> Callable[[],
         source = video.open_source(what, frame_count=ENDLESS, seed=settings.seed)
         if source.is_live:
             return source
-        played = video.as_live(source, settings.fps or source.fps or USUAL_FPS)
-        played.path = source.path
-        return played
+        return Paced(source, settings.fps or source.fps or USUAL_FPS)
 
     return opened
+
+
+class Paced(Source):
+    """A file or the scenes at the pace of a camera.
+
+    Where the machine cannot keep that pace, they play slower: a lag that grew with every frame would tell
+    nothing of the model, and alarms would come too late.
+
+    Args:
+        source: what is played; closed with this.
+        fps: frames per second.
+    """
+
+    is_live = True
+
+    def __init__(self, source: Source, fps: float) -> None:
+        super().__init__()
+        self._source, self.fps, self._due_s = source, fps, 0.0
+        self.name, self.size, self.frame_count = f"{source.name} (live)", source.size, source.frame_count
+        self.notes, self.path = source.notes, source.path
+
+    def _read(self) -> Frame | None:
+        frame = next(self._source, None)
+        if frame is None:
+            return None
+        now_s = time.perf_counter()
+        self._due_s = max(self._due_s + 1 / self.fps, now_s - MOST_LAG_S)
+        time.sleep(max(self._due_s - now_s, 0.0))
+        return replace(frame, captured_s=self._due_s)
+
+    def _release(self) -> None:
+        self._source.close()
 
 
 class _Stoppable(Source):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from dataclasses import asdict
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 WEB = Path(__file__).with_name("web")
 FILES = {
+    "icon.svg": "image/svg+xml",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
 }
@@ -311,7 +313,12 @@ class Stream(Base):
             self.app.shorten_buffer(stream.socket, SEND_BUFFER_BYTES)
         loop, fresh = asyncio.get_running_loop(), asyncio.Event()
         sent, gap_s, next_s = 0, 0.8 / self.app.settings.view.fps, 0.0
-        with hub.watching(lambda: loop.call_soon_threadsafe(fresh.set)):
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the server has just ended
+                loop.call_soon_threadsafe(fresh.set)
+
+        with hub.watching(tell):
             while not hub.is_closed and not stream.closed() and self._may_go_on():
                 fresh.clear()
                 picture = hub.latest

@@ -140,6 +140,23 @@ def test_a_clip_begins_again_without_a_wait(clip):
     assert shown[:20] == list(range(20)) and 0 in shown[1:]
 
 
+def test_what_cannot_keep_its_pace_plays_slower_and_does_not_lag():
+    class Heavy(Camera):
+        def _read(self):
+            time.sleep(0.02)
+            return super()._read()
+
+    with looping.Paced(Heavy(40), fps=500.0) as source:
+        lags = [time.perf_counter() - frame.captured_s for frame in source]
+    assert len(lags) == 40 and np.median(lags) < 2 * looping.MOST_LAG_S
+
+
+def test_what_keeps_its_pace_is_as_even_as_a_camera():
+    with looping.Paced(Camera(20), fps=20.0) as source:
+        captured = [frame.captured_s for frame in source]
+    assert np.allclose(np.diff(captured)[2:], 0.05, atol=0.03)
+
+
 def test_a_clip_may_end(clip):
     settings = SourceSettings(address=clip.name, fps=200.0, repeat=False)
     loop, _ = loop_of(looping.opener(settings, lambda text: clip.parent / text), repeat=False)
