@@ -86,9 +86,11 @@ def non_maximum_suppression(detections: Detections, iou_above: float = 0.6) -> D
         What is left, highest score first.
     """
     order = np.argsort(-detections.scores, kind="stable")
-    overlap = iou(detections.boxes, detections.boxes)
+    close = iou(detections.boxes, detections.boxes) > iou_above
     kept: list[int] = []
+    is_double = np.zeros(len(detections), bool)
     for number in order:
-        if not (overlap[number, kept] > iou_above).any():
+        if not is_double[number]:
             kept.append(int(number))
+            is_double |= close[number]
     return detections.take(kept)

@@ -17,7 +17,7 @@ from edgelab.errors import InputError
 from edgelab.texts import tr
 
 if TYPE_CHECKING:
-    from edgelab.runtime import Session
+    from edgelab.runtime import Session, TensorSpec
 
 MOST_PEAKS = 50  # looked at in one frame
 
@@ -70,6 +70,20 @@ def decode(logits: np.ndarray, distances: np.ndarray, threshold: float, iou_abov
     return non_maximum_suppression(Detections(boxes, found, labels), iou_above)
 
 
+def pixel_codes(spec: TensorSpec) -> np.ndarray:
+    """The value that stands for each of the 256 values of a pixel, `[256]` of the input's type.
+
+    A uint8 input takes pixels as they are, whatever its scale says of the numbers behind it. An int8 input
+    takes them shifted by 128, where its scale spans less than a hundred; that of others is asked.
+    """
+    pixels = np.arange(256)
+    if spec.dtype == np.uint8:
+        return pixels.astype(np.uint8)
+    if spec.dtype == np.int8 and 255 * spec.scale < 100:
+        return (pixels - 128).astype(np.int8)
+    return spec.quantize(pixels)
+
+
 class Detector:
     """Finds objects in frames of any size.
 
@@ -100,7 +114,7 @@ class Detector:
             )
         self.names, self.threshold, self.iou_above = tuple(names), threshold, iou_above
         self._session, self._size = session, (spec.shape[2], spec.shape[1])
-        self._codes = spec.quantize(np.arange(256))  # exact, and faster than to divide each pixel
+        self._codes = pixel_codes(spec)  # exact, and faster than to divide each pixel
         if maps := _maps(session, len(self.names)):
             self._heat, self._box = maps
             self._found = self._from_maps

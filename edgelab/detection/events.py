@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -141,6 +141,7 @@ class Watcher:
         size: width and height in pixels of the frames in which the tracks are.
         dwell_s: seconds in a zone after which "dwell" is told, once for each stay.
         hysteresis: how far beyond the border a middle must be, as a part of the frame's height.
+        settle: as `settled`; a lesson passes its own.
 
     Raises:
         InputError: two places have the same name.
@@ -152,13 +153,14 @@ class Watcher:
         size: tuple[int, int],
         dwell_s: float = 2.0,
         hysteresis: float = 0.02,
+        settle: Callable[[bool, float, float], bool] = settled,
     ) -> None:
         if len({place.name for place in places}) < len(places):
             raise InputError(
                 tr("Two places have the same name."), fix=tr("give every zone and line a name of its own")
             )
         self.places, self.size, self.dwell_s = tuple(places), tuple(size), dwell_s
-        self.margin = hysteresis * size[1]
+        self.margin, self._settle = hysteresis * size[1], settle
         self._stays: dict[tuple[str, int], _Stay] = {}
 
     def update(self, tracks: Sequence[Track], time_s: float) -> list[Event]:
@@ -186,13 +188,13 @@ class Watcher:
         return events
 
     def _at_line(self, line: Line, stay: _Stay, point: np.ndarray, time_s: float) -> list[tuple[str, int]]:
-        was, stay.inside = stay.inside, settled(stay.inside, line.side(point, self.size), self.margin)
+        was, stay.inside = stay.inside, self._settle(stay.inside, line.side(point, self.size), self.margin)
         if was is None or stay.inside == was or not line.beside(point, self.size):
             return []
         return [("cross", 1 if stay.inside else -1)]
 
     def _in_zone(self, zone: Zone, stay: _Stay, point: np.ndarray, time_s: float) -> list[tuple[str, int]]:
-        was, stay.inside = stay.inside, settled(stay.inside, zone.depth(point, self.size), self.margin)
+        was, stay.inside = stay.inside, self._settle(stay.inside, zone.depth(point, self.size), self.margin)
         told = []
         if stay.inside and not was:
             stay.since_s, stay.is_told = time_s, False

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgelab.detection import Detector, decode
-from edgelab.detection.detector import peaks
+from edgelab.detection.detector import peaks, pixel_codes
 from edgelab.errors import InputError
 from edgelab.runtime import TensorSpec
 
@@ -87,3 +87,19 @@ def test_peaks_are_found_in_each_class_alone():
 def test_nothing_above_the_threshold_is_nothing():
     heat, box = maps()
     assert len(decode(heat[0], box[0], threshold=0.99)) == 0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "codes"),
+    [
+        ("uint8", 1 / 128, 128, (0, 200, 255)),
+        ("uint8", 1.0, 0, (0, 200, 255)),
+        ("int8", 1 / 128, 0, (-128, 72, 127)),
+        ("int8", 1.0, -128, (-128, 72, 127)),
+        ("float32", 0.0, 0, (0.0, 200.0, 255.0)),
+    ],
+)
+def test_pixels_reach_the_model_as_its_type_takes_them(dtype, scale, zero_point, codes):
+    spec = TensorSpec("pixels", (1, 8, 8, 3), np.dtype(dtype), scale, zero_point)
+    found = pixel_codes(spec)
+    assert found.dtype == dtype and tuple(found[[0, 200, 255]]) == codes
