@@ -13,6 +13,7 @@ from edgelab import targets
 from edgelab.app.settings import Settings
 from edgelab.data_sources.shapes import SHAPE_CLASSES
 from edgelab.detection import Detections, Detector
+from edgelab.detection.detector import pixel_codes
 from edgelab.errors import EdgelabError, InputError, ModelError
 from edgelab.machine import artifacts
 from edgelab.runtime import Session
@@ -95,7 +96,7 @@ class OneThing:
         spec = session.inputs[0]
         self._session, self.names, self.about = session, names, about
         self._least, self._size = least_score, (spec.shape[2], spec.shape[1])
-        self._codes = spec.quantize(np.arange(256))
+        self._codes = pixel_codes(spec)
         self._is_whole = region == "whole"
         self._moving = MovingRegion() if region == "moving" else None
 
@@ -201,10 +202,13 @@ def _numbered(count: int) -> tuple[str, ...]:
 def names_of(model: Path, labels: Path | None) -> tuple[str, ...]:
     """Class names from a file of labels, or from what lies beside a model; none where nothing does.
 
+    Beside `NAME-int8.tflite` these are `NAME-int8.txt`, `NAME-int8.json`, `NAME.txt` and `NAME.json`.
+
     Raises:
         InputError: the file cannot be read.
     """
-    beside = [model.with_suffix(".txt"), model.with_suffix(".json")]
+    family = model.stem.rpartition("-")[0] or model.stem  # of NAME-int8.tflite
+    beside = [model.with_name(f"{stem}{end}") for stem in (model.stem, family) for end in (".txt", ".json")]
     path = labels or next((one for one in beside if one.is_file()), None)
     if path is None:
         return ()
@@ -212,9 +216,10 @@ def names_of(model: Path, labels: Path | None) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
             about = json.loads(text)
-            if labels is None and "classes" not in about:  # a record of something else
+            known = [key for key in ("classes", "names") if key in about]
+            if labels is None and not known:  # a record of something else
                 return ()
-            return tuple(str(name) for name in about["classes"])[:MOST_NAMES]
+            return tuple(str(name) for name in about[known[0]])[:MOST_NAMES]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(
             tr("The labels {path} cannot be read.", path=path),

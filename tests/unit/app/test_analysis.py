@@ -7,6 +7,7 @@ from running_app import settings
 from edgelab import quantization, video
 from edgelab.app import analysis
 from edgelab.data_sources.shapes import SHAPE_CLASSES
+from edgelab.detection import iou
 from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
 from edgelab.runtime import TensorSpec
 
@@ -98,6 +99,11 @@ def test_names_are_found_beside_the_model(tmp_path):
     assert analysis.names_of(model, None) == ("a", "b")
     (tmp_path / "m.txt").write_text("c\n\nd\n\n")
     assert analysis.names_of(model, None) == ("c", "", "d")
+    assert analysis.names_of(tmp_path / "m-int8.tflite", None) == ("c", "", "d")
+    (tmp_path / "m-int8.json").write_text('{"names": ["e"], "seed": 1}')
+    assert analysis.names_of(tmp_path / "m-int8.tflite", None) == ("e",)
+    (tmp_path / "other.json").write_text('{"seconds": 3}')
+    assert analysis.names_of(tmp_path / "other.tflite", None) == ()
     for text in ('{"classes": 3}', "[", "{}"):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError, match="labels"):
@@ -113,6 +119,21 @@ def test_wrong_models_are_refused_with_what_to_do(tmp_path):
         opened(tmp_path, file="none.tflite")
     with pytest.raises(TargetError, match="no target"):
         opened(tmp_path, file=str(wrong), target="abacus")
+
+
+@pytest.mark.skipif(not analysis.DETECTOR_FOLDER.is_dir(), reason="the project's detector is not there")
+def test_the_built_in_detector_finds_what_scenes_show(tmp_path):
+    analyser = opened(tmp_path, file="")
+    assert analyser.names == tuple(SHAPE_CLASSES) and "cpu" in analyser.about
+    exact, right, seen = analysis.ExactBoxes(), 0, 0
+    with video.open_source("scenes", frame_count=240, seed=5) as source:
+        for one in list(source)[::30]:
+            truth, found = exact.detect(one), analyser.detect(one)
+            overlap = iou(truth.boxes, found.boxes) if len(found) else np.zeros((len(truth), 1))
+            right += int((overlap.max(axis=1) > 0.5).sum())
+            seen += len(truth)
+    assert right > 0.6 * seen
+    analyser.close()
 
 
 def test_a_real_detector_of_coco_is_taken_as_it_is(tmp_path, real_data):
