@@ -1,0 +1,194 @@
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+from alarm_receivers import wait_for
+
+from edgelab import video
+from edgelab.alarms import Backoff
+from edgelab.app import looping
+from edgelab.app.settings import SourceSettings
+from edgelab.errors import TargetError
+
+
+class Camera(video.Source):
+    """Delivers `count` frames, then nothing more, as a camera that was unplugged."""
+
+    size, fps, is_live, name = (64, 48), 100.0, True, "camera"
+
+    def __init__(self, count):
+        super().__init__()
+        self.left, self.index, self.is_released = count, 0, False
+
+    def _read(self):
+        if not self.left:
+            self.notes.append("camera stopped delivering")
+            return None
+        self.left -= 1
+        time.sleep(0.005)
+        self.index += 1
+        image = np.zeros((48, 64, 3), np.uint8)
+        return video.Frame(self.index, image, self.index / 100, time.perf_counter())
+
+    def _release(self):
+        self.is_released = True
+
+
+class Plug:
+    """Opens cameras one after the other; an error in the list is raised in place of one."""
+
+    def __init__(self, *what):
+        self.what, self.opened = list(what), []
+
+    def __call__(self):
+        one = self.what.pop(0) if self.what else Camera(10**6)
+        if isinstance(one, Exception):
+            raise one
+        self.opened.append(one)
+        return one
+
+
+def loop_of(open_, infer=lambda frame: None, **more):
+    shown = []
+    loop = looping.SourceLoop(
+        open_, infer, lambda frame, found: shown.append(frame.index), backoff=Backoff(0.05, 0.2), **more
+    )
+    return loop, shown
+
+
+def test_a_source_that_is_lost_comes_back():
+    plug = Plug(
+        Camera(20), TargetError("no camera 0", why="unplugged"), TargetError("no camera 0"), Camera(20)
+    )
+    loop, _ = loop_of(plug)
+    seen = []
+    loop.start()
+    wait_for(lambda: seen.append(loop.state()) or len(plug.opened) == 3)
+    wait_for(lambda: loop.state().status == "running" and loop.state().frames > 50)
+    state = loop.state()
+    loop.close()
+    waited = [one for one in seen if one.status == "waiting"]
+    assert any("no camera 0" in one.error for one in waited)
+    assert any("stopped delivering" in one.error for one in waited)
+    assert any(one.next_try_s > 0 for one in waited)
+    assert state.error == "" and state.opened == 3 and state.fps > 5
+    assert loop.state().status == "stopped"
+    assert all(camera.is_released for camera in plug.opened)
+
+
+def test_waits_grow_while_it_is_away():
+    times = []
+
+    def open_():
+        times.append(time.monotonic())
+        raise TargetError("away")
+
+    loop, _ = loop_of(open_)
+    loop.start()
+    wait_for(lambda: len(times) >= 5)
+    loop.close()
+    gaps = np.diff(times)
+    assert gaps[0] < 0.2 or gaps[-1] >= 0.1
+    assert gaps[2:].min() >= 0.1, "half of the longest wait at least"
+
+
+def test_a_model_that_fails_is_a_loss_that_mends():
+    calls = []
+
+    def infer(frame):
+        calls.append(frame.index)
+        if len(calls) == 5:
+            raise RuntimeError("the accelerator was unplugged")
+
+    loop, _ = loop_of(Plug(), infer)
+    seen = []
+    loop.start()
+    wait_for(lambda: seen.append(loop.state()) or any(one.status == "waiting" for one in seen))
+    wait_for(lambda: loop.state().status == "running" and loop.state().frames > 20)
+    loop.close()
+    assert any("unplugged" in one.error for one in seen)
+
+
+def test_what_cannot_be_shown_is_told_too():
+    loop = looping.SourceLoop(
+        Plug(), lambda frame: None, lambda frame, found: 1 / 0, backoff=Backoff(0.02, 0.05)
+    )
+    loop.start()
+    wait_for(lambda: "ZeroDivisionError" in loop.state().error)
+    loop.close()
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 50.0, (64, 48))
+    for number in range(20):
+        writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_clip_begins_again_without_a_wait(clip):
+    settings = SourceSettings(address=clip.name, fps=200.0)
+    loop, shown = loop_of(looping.opener(settings, lambda text: clip.parent / text))
+    loop.start()
+    wait_for(lambda: loop.state().opened >= 3)
+    assert loop.state().status == "running"
+    loop.close()
+    assert shown[:20] == list(range(20)) and 0 in shown[1:]
+
+
+def test_what_cannot_keep_its_pace_plays_slower_and_does_not_lag():
+    class Heavy(Camera):
+        def _read(self):
+            time.sleep(0.02)
+            return super()._read()
+
+    with looping.Paced(Heavy(40), fps=500.0) as source:
+        lags = [time.perf_counter() - frame.captured_s for frame in source]
+    assert len(lags) == 40 and np.median(lags) < 2 * looping.MOST_LAG_S
+
+
+def test_what_keeps_its_pace_is_as_even_as_a_camera():
+    with looping.Paced(Camera(20), fps=20.0) as source:
+        captured = [frame.captured_s for frame in source]
+    assert np.allclose(np.diff(captured)[2:], 0.05, atol=0.03)
+
+
+def test_a_clip_may_end(clip):
+    settings = SourceSettings(address=clip.name, fps=200.0, repeat=False)
+    loop, _ = loop_of(looping.opener(settings, lambda text: clip.parent / text), repeat=False)
+    loop.start()
+    wait_for(lambda: loop.state().status == "ended")
+    assert loop.state().frames + loop.state().dropped >= 19
+    loop.close()
+
+
+def test_a_clip_that_is_missing_is_waited_for(tmp_path, clip):
+    target = tmp_path / "later.avi"
+    loop, _ = loop_of(looping.opener(SourceSettings(address=str(target)), lambda text: text))
+    loop.start()
+    wait_for(lambda: "later.avi" in loop.state().error)
+    clip.rename(target)
+    wait_for(lambda: loop.state().status == "running")
+    loop.close()
+
+
+def test_a_slow_model_drops_frames_and_latency_stays():
+    loop, _ = loop_of(Plug(), lambda frame: time.sleep(0.05))
+    loop.start()
+    wait_for(lambda: loop.state().frames > 10)
+    state = loop.state()
+    loop.close()
+    assert state.dropped > 10
+    assert state.latency_ms < 1000 and state.inference_ms >= 50
+
+
+def test_no_thread_is_left():
+    loop, _ = loop_of(Plug())
+    loop.start()
+    wait_for(lambda: loop.state().frames)
+    loop.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith(("edgelab-app", "edgelab-video"))]
