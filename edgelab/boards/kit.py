@@ -1,18 +1,20 @@
 """The board kit: what runs a model and measures there, in a Python environment of its own on the board.
 
-It holds the runner, the server of sessions, numpy and LiteRT (tflite-runtime for Python 3.9): no TensorFlow,
-no Jupyter. Wheels are gathered here, for the board's processor, C library and Python, and installed there
-without a network. Where the vendor's Python parts live outside (JetPack's TensorRT, rknn-toolkit-lite2), the
-environment sees them.
+It is one zip, made here for a processor and a Python: the runner, the server of sessions, numpy and LiteRT
+(tflite-runtime for Python 3.9), and `set_up`, which the board runs. No TensorFlow, no Jupyter; the board
+needs no network, no pip, no compiler. Where the vendor's Python parts live outside (JetPack's TensorRT,
+rknn-toolkit-lite2), the environment sees them.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
+import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgelab.boards import facts
@@ -23,18 +25,45 @@ from edgelab.machine.child import last_lines
 from edgelab.texts import tr
 
 FOLDER = "~/.edgelab"
-PROGRAMS = ("runner.py", "server.py")  # of this folder; on the board they stand alone
+PROGRAMS = ("runner.py", "server.py", "set_up.py")  # of this folder; on the board they stand alone
 REQUIRED = ("ai-edge-litert>=2.1,<2.4", "numpy>=1.26,<3")
 REQUIRED_BY_OLD = ("tflite-runtime>=2.14,<2.15", "numpy>=1.23,<2")  # Python 3.9
 SEES_THE_SYSTEM = ("jetson", "rockchip", "coral")  # kinds whose vendor's Python parts come by apt or by hand
+MACHINES = ("aarch64", "x86_64")
 OLDEST_LIBC = 17  # the minor version of manylinux2014
-INSTALL_S, DOWNLOAD_S = 900.0, 600.0
-MARK = "kit.json"
+MAKE_S, SET_UP_S = 900.0, 600.0
+LARGEST_ABOUT_BYTES = 10_000
+README = """The board kit of the Edge AI Acceleration Workbook, for Python {python} on {machine}.
+
+With ssh: python -m edgelab board check NAME --install --kit {name}
+Without: unpack it on the board into ~/.edgelab/kit-{version}, then there: python3 set_up.py
+Then, in the folder of an unpacked bundle: ~/.edgelab/kit-{version}/env/bin/python run.py
+"""
 
 
-def requirements(version: Sequence[int]) -> tuple[str, ...]:
-    """What the kit installs for a board's Python."""
-    return REQUIRED_BY_OLD if tuple(version[:2]) < (3, 10) else REQUIRED
+@dataclass(frozen=True)
+class For:
+    """What a kit is made for.
+
+    Attributes:
+        machine: "aarch64" or "x86_64".
+        python: such as "3.11".
+        libc: the C library there, the oldest that it must run with.
+    """
+
+    machine: str
+    python: str
+    libc: tuple[int, int] = (2, 31)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether LiteRT has no wheel for this Python."""
+        return tuple(map(int, self.python.split("."))) < (3, 10)
+
+
+def requirements(wanted: For) -> tuple[str, ...]:
+    """What the kit holds besides our programs."""
+    return REQUIRED_BY_OLD if wanted.is_old else REQUIRED
 
 
 def programs() -> dict[str, bytes]:
@@ -52,111 +81,141 @@ def folder() -> str:
     return f"{FOLDER}/kit-{version()}"
 
 
-def platforms(found: facts.Facts) -> list[str]:
-    """The tags of the wheels that a board takes, newest first (PEP 600).
+def needed_by(found: facts.Facts) -> For:
+    """The kit that fits a board.
 
     Raises:
-        TargetError: no wheels are made for it.
+        TargetError: it has no Python from 3.9 to 3.13, or no wheels are made for it.
     """
-    machine = {"arm64": "aarch64"}.get(found.machine, found.machine)
-    if found.libc < (2, OLDEST_LIBC) or machine not in ("aarch64", "x86_64", "armv7l"):
+    if not (found.python and facts.OLDEST <= found.python_version[:2] <= facts.NEWEST):
+        got = ".".join(map(str, found.python_version)) if found.python else tr("none")
+        raise TargetError(
+            tr("The board has no Python that the kit takes: {got}.", got=got),
+            why=tr("runtimes have wheels for 3.9 to 3.13"),
+            fix=tr("sudo apt install python3; where that is another version, `uv python install 3.12` there"),
+        )
+    if found.libc < (2, OLDEST_LIBC) or found.machine not in MACHINES:
         raise TargetError(
             tr("No runtime is made for {machine} with this C library.", machine=found.machine or "?"),
             why=tr("wheels need glibc 2.{oldest} or newer on aarch64 or x86-64", oldest=OLDEST_LIBC),
             fix=tr("install a 64-bit system of these years on the board, such as Raspberry Pi OS (64-bit)"),
         )
-    newest = found.libc[1] if found.libc[0] == 2 else 99
-    return [
-        *(f"manylinux_2_{minor}_{machine}" for minor in range(newest, OLDEST_LIBC - 1, -1)),
-        f"manylinux2014_{machine}",
-    ]
+    return For(found.machine, "{}.{}".format(*found.python_version[:2]), found.libc)
 
 
-def python_fits(found: facts.Facts) -> None:
-    """Raise what is to be done where the board has no Python that the kit takes.
-
-    Raises:
-        TargetError: none, or none of 3.9 to 3.13.
-    """
-    if found.python and facts.OLDEST <= found.python_version[:2] <= facts.NEWEST:
-        return
-    got = ".".join(map(str, found.python_version)) if found.python else tr("none")
-    raise TargetError(
-        tr("The board has no Python that the kit takes: {got}.", got=got),
-        why=tr("runtimes have wheels for 3.9 to 3.13"),
-        fix=tr("sudo apt install python3; where that is another version, uv python install 3.12 beside it"),
-    )
+def platforms(wanted: For) -> list[str]:
+    """The tags of the wheels that a board takes, newest first (PEP 600)."""
+    newest = wanted.libc[1] if wanted.libc[0] == 2 else 99
+    tags = [f"manylinux_2_{minor}_{wanted.machine}" for minor in range(newest, OLDEST_LIBC - 1, -1)]
+    return [*tags, f"manylinux2014_{wanted.machine}"]
 
 
-def gather(found: facts.Facts) -> Path:
-    """The wheels for a board, downloaded once by pip from the index that pip knows.
+def make(wanted: For, wheels: Path | None = None) -> Path:
+    """The kit as one zip, made once.
+
+    Args:
+        wanted: what for.
+        wheels: a folder of wheels; None takes them from the index that pip knows.
 
     Raises:
         TargetError: no network, or no wheel for that board.
         StorageError: the disk is full.
     """
-    python_fits(found)
-    wanted, tags = requirements(found.python_version), platforms(found)
-    minor = "{}.{}".format(*found.python_version[:2])
-    key = artifacts.content_key(wanted=list(wanted), tags=tags, python=minor)
-    wheels = artifacts.artifacts_dir() / "boards" / "wheels" / f"{found.machine}-{minor}-{key}"
-    if (wheels / "whole").exists():
-        return wheels
-    artifacts.make_folder(wheels)
+    names = sorted(path.name for path in Path(wheels).glob("*.whl")) if wheels else []
+    parts = {"for": vars(wanted), "version": version(), "wheels": names}
+    return artifacts.cached(
+        "boards/kits",
+        f"{wanted.machine}-{wanted.python}",
+        ".zip",
+        parts,
+        lambda path: _build(wanted, wheels, path),
+    )
+
+
+def _build(wanted: For, wheels: Path | None, out: Path) -> None:
+    about = {
+        "version": version(),
+        "machine": wanted.machine,
+        "python": wanted.python,
+        "module": "tflite_runtime.interpreter" if wanted.is_old else "ai_edge_litert.interpreter",
+    }
+    with tempfile.TemporaryDirectory(prefix="edgelab-") as temporary:
+        site = Path(temporary) / "site"
+        _unpack_wheels(wanted, wheels, site)
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("about.json", json.dumps(about))
+            archive.writestr("README.txt", README.format(name=out.name, **about))
+            for name, data in programs().items():
+                archive.writestr(name, data)
+            for path in sorted(path for path in site.rglob("*") if path.is_file()):
+                archive.write(path, f"site/{path.relative_to(site).as_posix()}")
+
+
+def _unpack_wheels(wanted: For, wheels: Path | None, site: Path) -> None:
+    """Let pip choose, and unpack, what the board's own pip would."""
     command = [
         sys.executable,
         "-m",
         "pip",
-        "download",
+        "install",
         "--quiet",
         "--disable-pip-version-check",
-        "--only-binary=:all:",
+        "--no-compile",
     ]
-    command += ["--dest", str(wheels), "--implementation", "cp", "--python-version", minor]
-    command += [part for tag in tags for part in ("--platform", tag)]
+    command += ["--target", str(site), "--only-binary=:all:", "--implementation", "cp"]
+    command += ["--python-version", wanted.python]
+    command += [part for tag in platforms(wanted) for part in ("--platform", tag)]
+    command += ["--no-index", "--find-links", str(wheels)] if wheels else []
     try:
-        done = subprocess.run([*command, *wanted, "pip"], capture_output=True, text=True, timeout=DOWNLOAD_S)
-        words = last_lines(done.stderr, 3)
+        done = subprocess.run(
+            [*command, *requirements(wanted)], capture_output=True, text=True, timeout=MAKE_S
+        )
+        words, failed = last_lines(done.stderr, 3), done.returncode != 0
     except subprocess.TimeoutExpired:
-        done, words = None, tr("no end within {limit_s:g} s", limit_s=DOWNLOAD_S)
-    if done is None or done.returncode:
+        words, failed = tr("no end within {limit_s:g} s", limit_s=MAKE_S), True
+    if failed:
         raise TargetError(
-            tr(
-                "The wheels for Python {minor} on {machine} cannot be had here.",
-                minor=minor,
-                machine=found.machine,
-            ),
+            tr("Wheels for Python {python} on {machine} cannot be had.", **vars(wanted)),
             why=words,
             fix=tr(
-                "connect this computer, or name a folder that holds them, which `board kit` makes: "
-                "--wheels FOLDER"
+                "connect this computer; or name a folder that holds them (--wheels FOLDER), or a kit that "
+                "`board kit` made elsewhere (--kit FILE)"
             ),
         )
-    (wheels / "whole").touch()
-    return wheels
 
 
-def given(wheels: Path) -> list[Path]:
-    """The wheels in a folder of the user.
+def checked(path: Path, wanted: For) -> Path:
+    """A kit that the user names, if it fits.
 
     Raises:
-        DataError: there are none, or pip's is missing.
+        DataError: it is no kit, or one of another version, processor or Python.
     """
-    found = sorted(Path(wheels).glob("*.whl"))
-    if not any(path.name.startswith("pip-") for path in found):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("about.json").file_size > LARGEST_ABOUT_BYTES:
+                raise ValueError(tr("{file} is too large", file="about.json"))
+            about = json.loads(archive.read("about.json"))
+            got = (about["version"], about["machine"], about["python"])
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            tr("{folder} holds no wheels for a board, or lacks pip's.", folder=wheels),
-            why=tr("a board without pip is set up by pip's own wheel"),
-            fix=tr(
-                "where there is a network: python -m edgelab board kit FOLDER --machine aarch64 --python 3.11"
-            ),
-        )
-    return found
+            tr("{path} is no board kit, or is damaged.", path=Path(path).name),
+            why=str(error),
+            fix=tr("make it again: python -m edgelab board kit OUT.zip"),
+        ) from error
+    if got != (version(), wanted.machine, wanted.python):
+        raise DataError(
+            tr("{path} is for another board, or of another version.", path=Path(path).name),
+            why=tr("it is {got}, and needed is {wanted}", got=" ".join(map(str, got)),
+                   wanted=f"{version()} {wanted.machine} {wanted.python}"),
+            fix=tr("python -m edgelab board kit OUT.zip --machine {machine} --python {python}",
+                   machine=wanted.machine, python=wanted.python),
+        )  # fmt: skip
+    return Path(path)
 
 
 def installed(link: Link) -> dict[str, str] | None:
     """What the kit on the board says it is; None where this version is not there, or not whole."""
-    text = link.shell(f"cat {folder()}/{MARK} 2>/dev/null")
+    text = link.shell(f"cat {folder()}/kit.json 2>/dev/null")
     try:
         found = json.loads(text)
         return found if found["version"] == version() else None
@@ -164,85 +223,51 @@ def installed(link: Link) -> dict[str, str] | None:
         return None
 
 
-# What the board's Python runs to set the kit up: folder, whether it sees the system, then the requirements.
-SET_UP = r"""
-import glob, json, os, platform, shutil, subprocess, sys
-folder, sees, version, wanted = sys.argv[1], sys.argv[2] == "1", sys.argv[3], sys.argv[4:]
-folder = os.path.expanduser(folder)
-wheels, env = folder + "/wheels", folder + "/env"
-shutil.rmtree(env, ignore_errors=True)
-more = ["--system-site-packages"] if sees else []
-subprocess.run([sys.executable, "-m", "venv", "--without-pip", *more, env], check=True)
-pip = glob.glob(wheels + "/pip-*.whl")[0] + "/pip"
-python = env + "/bin/python"
-quiet = ["--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-input", "--no-compile"]
-subprocess.run([python, pip, "install", *quiet, "--no-index", "--find-links", wheels, *wanted], check=True)
-for old in glob.glob(os.path.dirname(folder) + "/kit-*"):
-    if old != folder:
-        shutil.rmtree(old, ignore_errors=True)
-shutil.rmtree(wheels)
-names = "import json; from importlib.metadata import distributions as all; "
-names += "print(json.dumps({one.metadata['Name']: one.version for one in all()}))"
-held = json.loads(subprocess.run([python, "-c", names], check=True, stdout=subprocess.PIPE).stdout.decode())
-names = ("numpy", "ai-edge-litert", "ai_edge_litert", "tflite-runtime", "tflite_runtime")
-about = {"version": version, "python": platform.python_version()}
-about.update({name: held[name] for name in names if name in held})
-with open(folder + "/kit.json.part", "w") as file:
-    json.dump(about, file)
-os.replace(folder + "/kit.json.part", folder + "/kit.json")
-print("edgelab-kit-done")
-"""
-
-
 def install(
-    link: Link,
-    found: facts.Facts,
-    *,
-    wheels: Path | None = None,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    link: Link, found: facts.Facts, zipped: Path, told: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, str]:
     """Put the kit on the board, in place of what is there; what it holds.
 
     Args:
         link: open, with the lock held.
         found: what the board is.
-        wheels: a folder of wheels; None downloads them here.
+        zipped: a kit that fits it.
         told: called with the bytes copied and those in all.
 
     Raises:
-        TargetError: no fitting Python there, no wheels, no space, or pip there failed.
-        DataError: `wheels` holds none.
+        TargetError: no space there, or it cannot be set up.
     """
-    python_fits(found)
-    files = given(gather(found) if wheels is None else Path(wheels))
-    files = [path for path in files if _fits(path.name, found)]
-    place, total, done = folder(), sum(path.stat().st_size for path in files), 0
+    content, place, done = zipped.read_bytes(), folder(), [0]
+
+    def moved(size: int) -> None:
+        done[0] += size
+        told(done[0], len(content))
+
     link.verb("remove", place)
-    for name, data in programs().items():
-        link.put(data, f"{place}/{name}")
-    for path in files:
-        before = done
-
-        def moved(size: int) -> None:
-            nonlocal done
-            done += size
-            told(done, total)
-
-        link.put(path.read_bytes(), f"{place}/wheels/{path.name}", moved)
-        done = before + path.stat().st_size
-    sees = "1" if found.kind in SEES_THE_SYSTEM else "0"
-    wanted = requirements(found.python_version)
-    words = [found.python, "-c", SET_UP, place, sees, version(), *wanted]
-    with link.running("run", ".", *words) as channel:
-        printed = list(channel.lines(INSTALL_S))
-        code, said = channel.returncode(), channel.words()
-    if code or "edgelab-kit-done" not in printed:
+    link.put(content, f"{place}.zip", moved)
+    link.verb("unpack", f"{place}.zip", place)
+    system = ["--system"] if found.kind in SEES_THE_SYSTEM else []
+    printed, said, code = run_program(link, place, [found.python, "set_up.py", *system], SET_UP_S)
+    held = installed(link)
+    if code or held is None:
         raise TargetError(
             tr("The kit could not be set up on {name}.", name=link.board.name),
-            why=last_lines(said, 4) or last_lines("\n".join(printed), 4),
+            why=last_lines(said, 4) or last_lines(printed, 4),
             fix=_fix(said),
         )
-    return installed(link) or {}
+    return held
+
+
+def run_program(link: Link, place: str, words: Sequence[str], limit_s: float) -> tuple[str, str, int]:
+    """Run a program in a folder of the board to its end: its output, its complaints, its exit code.
+
+    Raises:
+        LinkError: the link broke, or it printed nothing for too long.
+    """
+    with link.running("run", place, *words) as channel:
+        printed = "\n".join(channel.lines(limit_s))
+        code = channel.returncode()
+        return printed, channel.words(), code
 
 
 def _fix(said: str) -> str:
@@ -250,57 +275,4 @@ def _fix(said: str) -> str:
         return tr("on the board: sudo apt install python3-venv")
     if "No space left" in said or "quota" in said.lower():
         return tr("free some space there: the kit takes about 250 MB while it is set up")
-    if "No matching distribution" in said or "not a supported wheel" in said:
-        return tr(
-            "the wheels are another Python's or processor's: leave --wheels out, or make them by `board kit`"
-        )
-    return tr("log in there and try: python3 -m venv --without-pip /tmp/try")
-
-
-def _fits(name: str, found: facts.Facts) -> bool:
-    """Whether a wheel may be for that board's Python; a folder may hold those of several."""
-    python, abi, platform = name[: -len(".whl")].rsplit("-", 3)[1:]
-    tag = "cp{}{}".format(*found.python_version[:2])
-    machine = platform == "any" or platform.endswith("_" + found.machine)
-    return machine and (tag in python.split(".") or abi in ("none", "abi3") or "py3" in python.split("."))
-
-
-def pack(out: Path, machine: str, minor: str, libc: str = "2.31") -> Path:
-    """A folder with the kit for boards that this computer never sees: wheels, programs, and how to set it up.
-
-    Args:
-        out: the folder to make.
-        machine: "aarch64" or "x86_64".
-        minor: of the board's Python, such as "3.11".
-        libc: the oldest version of its C library.
-
-    Raises:
-        TargetError: no wheels for that, or no network.
-        StorageError: it cannot be written.
-    """
-    version_of = tuple(int(part) for part in (*minor.split("."), 0))
-    nobody = facts.parse("")
-    found = facts.Facts(
-        **{
-            **vars(nobody),
-            "machine": machine,
-            "libc": tuple(int(part) for part in libc.split(".")),
-            "python": "python3",
-            "python_version": version_of,
-        }
-    )
-    wheels = gather(found)
-    artifacts.make_folder(out)
-    for path in given(wheels):
-        with artifacts.atomic_path(out / path.name) as temporary:
-            temporary.write_bytes(path.read_bytes())
-    names = shlex.join(requirements(version_of))
-    text = (
-        f"On the board, in this folder:\n  python3 -m venv --without-pip ~/edgelab-env\n"
-        f"  ~/edgelab-env/bin/python pip-*.whl/pip install --no-index --find-links . {names}\n"
-        f"Then ~/edgelab-env/bin/python run.py in the folder of an unpacked bundle.\n"
-        f"Over ssh: python -m edgelab board check NAME --install --wheels {out.name}\n"
-    )
-    with artifacts.atomic_path(out / "README.txt") as temporary:
-        temporary.write_text(text, "utf-8")
-    return out
+    return tr("log in there and try: python3 -m venv --without-pip /tmp/try; then run this again")

@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +27,27 @@ START_S = 60.0  # beyond the runner's own limit
 
 
 def check(
-    board: Board, *, install: bool, wheels: Path | None, asks: bool, told: Callable[[str], None]
+    board: Board,
+    *,
+    install: bool = False,
+    wheels: Path | None = None,
+    kit_file: Path | None = None,
+    asks: bool = False,
+    told: Callable[[str], None] = lambda _: None,
 ) -> health.Asked:
     """Ask a board all that `board check` tells, and set its kit up if that is wanted.
 
     Args:
         board: which.
         install: whether to put the kit there, if this version of it is not there.
-        wheels: a folder of wheels for it; None downloads them here.
+        wheels: a folder of wheels for it; None takes them from pip's index.
+        kit_file: a kit made before, in place of making one.
         asks: whether ssh may ask for a password.
         told: hears what is being done.
 
     Raises:
         TargetError: it cannot be reached or set up, or somebody else uses it.
+        DataError: the kit given is for another board.
     """
     with Link(board, asks=asks) as link:
         found = link.facts()
@@ -49,11 +57,13 @@ def check(
         round_trip_s = time.perf_counter() - started
         held = kit.installed(link) if found.python else None
         if install and held is None:
-            kit.python_fits(found)
+            wanted = kit.needed_by(found)
             link.hold_lock()
-            told(tr("Setting the kit up on {name} …", name=board.name))
-            held = kit.install(link, found, wheels=wheels, told=_progress(told))
-            found = link.facts()
+            told(tr("Making the kit for Python {python} on {machine} …", **vars(wanted)))
+            zipped = kit.checked(kit_file, wanted) if kit_file else kit.make(wanted, wheels)
+            told(tr("Setting it up on {name} …", name=board.name))
+            held = kit.install(link, found, zipped, _progress(told))
+            found = replace(link.facts(), python=found.python)
     return health.Asked(found, state, held, round_trip_s, board.destination)
 
 
@@ -173,7 +183,7 @@ def require_kit(link: Link, found: facts.Facts) -> None:
     Raises:
         TargetError: it lacks it.
     """
-    kit.python_fits(found)
+    kit.needed_by(found)
     if kit.installed(link) is None:
         raise TargetError(
             tr("{name} lacks the board kit, or has an older one.", name=link.board.name),

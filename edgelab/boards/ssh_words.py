@@ -37,7 +37,7 @@ def host_key_changed(board: Board, words: str = "") -> LinkError:
         why=tr("it was set up anew, its address went to another device, or somebody is in between")
         + (f" ({words})" if words else ""),
         fix=tr(
-            "on the board itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. Accept the new key here if "
+            "on the board itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. Accept the new key if "
             "it shows the same fingerprint: python -m edgelab board add {name} {destination} --new-key",
             name=board.name,
             destination=board.destination,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import shutil
 import sys
 from pathlib import Path
 
@@ -37,9 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--install", action="store_true", help="set up the board kit there, where it is missing"
     )
-    check.add_argument(
-        "--wheels", type=Path, help="a folder of wheels for it, in place of downloading them here"
-    )
+    check.add_argument("--wheels", type=Path, help="a folder of wheels for it, in place of pip's index")
+    check.add_argument("--kit", type=Path, help="a kit made by `board kit`, in place of making one")
     run_verb = verbs.add_parser("run", help="run a model there, compare its outputs, time it, record it")
     run_verb.add_argument("name")
     run_verb.add_argument("model", type=Path, help=".tflite, as the CPU runs it")
@@ -63,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     remove = verbs.add_parser("remove", help="forget a board; nothing is deleted on it")
     remove.add_argument("name")
-    kit = verbs.add_parser("kit", help="a folder of wheels, for boards where --install has no network to use")
-    kit.add_argument("out", type=Path, help="the folder to make")
+    kit = verbs.add_parser("kit", help="the board kit as one zip, where board or computer has no network")
+    kit.add_argument("out", type=Path, help="the zip to write")
+    kit.add_argument("--wheels", type=Path, help="a folder of wheels for it, in place of pip's index")
     kit.add_argument("--machine", default="aarch64", choices=("aarch64", "x86_64"))
     kit.add_argument("--python", default="3.11", choices=("3.9", "3.10", "3.11", "3.12", "3.13"))
     kit.add_argument("--libc", default="2.31", help="of the board, by `ldd --version` there; 2.31 by default")
@@ -152,7 +153,8 @@ def _check(options: argparse.Namespace) -> int:
     if board.uses_adb:
         asked = adb.ask(board)
     else:
-        asked = remote.check(board, install=options.install, wheels=options.wheels, asks=_asks(), told=_tell)
+        given = {"wheels": options.wheels, "kit_file": options.kit}
+        asked = remote.check(board, install=options.install, asks=_asks(), told=_tell, **given)
     registry.put(replace(board, kind=asked.facts.kind, model=asked.facts.device))
     print(health.report(asked, board.name))
     return 0
@@ -193,8 +195,12 @@ def _remove(options: argparse.Namespace) -> int:
 
 def _kit(options: argparse.Namespace) -> int:
     from edgelab.boards import kit
+    from edgelab.machine import artifacts
 
-    out = kit.pack(options.out, options.machine, options.python, options.libc)
-    size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
-    print(tr("{out}: {size:.0f} MB. README.txt in it tells what to do on the board.", out=out, size=size))
+    libc = tuple(int(part) for part in options.libc.split("."))
+    made = kit.make(kit.For(options.machine, options.python, libc), options.wheels)
+    with artifacts.atomic_path(options.out) as temporary:
+        shutil.copyfile(made, temporary)
+    size = options.out.stat().st_size / 1e6
+    print(tr("{out}: {size:.0f} MB. README.txt in it tells what to do.", out=options.out, size=size))
     return 0
