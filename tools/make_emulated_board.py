@@ -1,7 +1,7 @@
 """Make a board that is none: an Arm Linux user land under qemu, which the tests log in to by ssh.
 
-`python tools/make_emulated_board.py FOLDER` unpacks Debian packages for arm64, and qemu, into the folder, with
-a private state of apt: nothing of this machine is changed, and no root is needed. `FOLDER/enter COMMAND` then
+`python tools/make_emulated_board.py FOLDER` unpacks Debian packages for arm64, and qemu, into the folder, by
+a state of apt's own: nothing of this machine is changed, and no root is needed. `FOLDER/enter COMMAND` then
 runs a shell command in it, in name spaces of its own, where the kernel starts Arm programs through qemu
 (Linux 6.7 and newer). It shows what is right on Arm, never how fast.
 
@@ -26,11 +26,11 @@ EMULATOR = "qemu-user"
 CPU = "cortex-a76"  # of a Raspberry Pi 5, or the large cores of an RK3588
 APT_S, ENTER_S = 300, 60
 CANNOT = 3
-# An Arm program is known by the first 20 bytes of its file: ELF, 64 bits, little endian, executable or library,
-# machine 0xb7.
+# An Arm program is known by the first 20 bytes of its file: ELF, 64 bits, little endian, executable or
+# library, machine 0xb7.
 MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
 MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
-# Each command gets name spaces of its own. BOARD_HOME and BOARD_TMP, where they are set, are /root and /tmp there.
+# Each command gets name spaces of its own. BOARD_HOME and BOARD_TMP, where they are set, are /root and /tmp.
 ENTER = r"""#!/bin/sh
 # Made by tools/make_emulated_board.py: runs a shell command on the emulated board.
 if [ "$EDGELAB_INSIDE" != 1 ]; then
@@ -40,11 +40,11 @@ set -e
 root="{folder}/root"
 mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
 printf '%s' ':edgelab:M::{magic}:{mask}:{folder}/qemu-aarch64:FPC' >/proc/sys/fs/binfmt_misc/register
-mount --rbind /dev "$root/dev"
-mount --rbind /proc "$root/proc"
+# Without /sys LiteRT counts no processors, leaves XNNPACK out, and its other kernels round otherwise.
+for place in dev proc sys; do mount --rbind "/$place" "$root/$place"; done
 [ -z "$BOARD_HOME" ] || mount --bind "$BOARD_HOME" "$root/root"
 [ -z "$BOARD_TMP" ] || mount --bind "$BOARD_TMP" "$root/tmp"
-exec env -i HOME=/root PATH=/usr/bin:/bin LANG=C.UTF-8 QEMU_CPU={cpu} PYTHONDONTWRITEBYTECODE=1 \
+exec env -i HOME=/root PATH=/usr/bin:/bin LANG=C.UTF-8 QEMU_CPU={cpu} \
   "$(command -v chroot)" "$root" /bin/sh -c 'cd; exec /bin/sh -c "$1"' sh "$1"
 """
 
@@ -133,7 +133,7 @@ def make(folder: Path) -> None:
     apt(state / "amd64", "amd64", "download", EMULATOR, folder=state / "amd64" / "archives")
     unpack(state / "amd64" / "archives", state / "qemu")
     shutil.copy2(state / "qemu" / "usr" / "bin" / "qemu-aarch64", folder / "qemu-aarch64")
-    for name in ("dev", "proc", "tmp", "root"):
+    for name in ("dev", "proc", "sys", "tmp", "root"):
         (root / name).mkdir(exist_ok=True)
     for link, target in (("awk", "mawk"), ("sh", "dash")):
         if not (root / "usr" / "bin" / link).is_symlink():

@@ -245,7 +245,7 @@ class Channel:
             code = self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
             raise broken(self.board) from None
-        if code == 255:  # ssh's own
+        if code == 255 or code < 0:  # ssh's own, and one that was killed
             raise self.failure()
         return code
 
@@ -264,7 +264,7 @@ class Channel:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2.0)
         words, code = self.words(), self._process.poll()
-        if code in (None, 255):
+        if code in (None, 255) or code < 0:
             return link_error(self.board, words, was_open=True)
         return TargetError(
             tr("What ran on {name} ended with exit code {code}.", name=self.board.name, code=code),
