@@ -29,7 +29,8 @@ def write(folder: Path, *names: str) -> None:
     """One wheel for each of them."""
     folder.mkdir(parents=True)
     for one in with_requirements(*names):
-        tag = next(line for line in one.read_text("WHEEL").splitlines() if line.startswith("Tag: "))[5:]
+        tags = [line[5:] for line in one.read_text("WHEEL").splitlines() if line.startswith("Tag: ")]
+        tag = next((tag for tag in tags if not tag.startswith("py2-")), tags[0])
         name = one.metadata["Name"].replace("-", "_")
         with zipfile.ZipFile(folder / f"{name}-{one.version}-{tag}.whl", "w") as wheel:
             for file in one.files:

@@ -397,7 +397,10 @@ class Link:
     def _run(self, script: str) -> list[str]:
         if os.name != "nt" and not self.master.is_open:
             raise broken(self.board)
-        return self._command(script, asks=self._asks and os.name == "nt")
+        if os.name == "nt":
+            return self._command(script, asks=self._asks)
+        # Where the master is gone, ssh would connect anew by itself: to a board that may be another's by now.
+        return self._command(script, "-o", "ProxyCommand=false")
 
     def _open(self, channel: Channel) -> Channel:
         self._channels.append(channel)

@@ -72,6 +72,8 @@ def link_error(board: Board, words: str, *, was_open: bool = False) -> LinkError
                 place=_ssh_place(board),
             ),
         )
+    if was_open:
+        return broken(board, tail)
     if NAMELESS.search(words):
         return LinkError(
             tr("Nobody knows the name in {place}.", place=place),
@@ -84,7 +86,7 @@ def link_error(board: Board, words: str, *, was_open: bool = False) -> LinkError
             why=tail,
             fix=tr("start it on the board: sudo systemctl enable --now ssh; or name its port: HOST:2222"),
         )
-    if was_open or BROKEN.search(words):
+    if BROKEN.search(words):
         return broken(board, tail)
     if SILENT.search(words):
         return LinkError(
