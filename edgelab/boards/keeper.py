@@ -142,9 +142,9 @@ def _end(process):
 
 def run(line, folder, *command):
     """Run a program until it ends or the link does; its exit code."""
-    program, *rest = command
+    words = [str(Path(word).expanduser()) if word.startswith("~/.edgelab/") else word for word in command]
     process = subprocess.Popen(
-        [str(Path(program).expanduser()), *rest],
+        words,
         cwd=str(Path(folder).expanduser()),
         stdin=subprocess.PIPE,
         start_new_session=True,

@@ -10,7 +10,6 @@ import threading
 import zipfile
 from pathlib import Path
 
-import filelock
 import installed_wheels
 import numpy as np
 import pytest
@@ -82,17 +81,11 @@ def emulated(configuration, tmp_path_factory):
         pytest.skip(
             "no emulated board: tools/make_emulated_board.py makes one, EDGELAB_EMULATED_BOARD names it"
         )
-    zipped = Path(EMULATED) / "kit.zip"
-    if not zipped.exists():
-        pytest.skip("the emulated board has no kit: .ci/run makes it where there is a network")
-    folder = tmp_path_factory.mktemp("arm")
-    home = Path(EMULATED) / "home"
-    server = SshBoard(folder, home, enter=Path(EMULATED) / "enter")
+    server = SshBoard(tmp_path_factory.mktemp("arm"), Path(EMULATED) / "home", enter=Path(EMULATED) / "enter")
     try:
         board = known(server, "arm")
-        with filelock.FileLock(f"{EMULATED}.lock"):
-            asked = remote.check(board, install=True, kit_file=zipped)
-        assert asked.kit
+        if remote.check(board).kit is None:
+            pytest.skip("the emulated board lacks this version of the kit: .ci/run sets it up")
         yield board
     finally:
         server.stop()
