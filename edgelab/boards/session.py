@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from edgelab.boards import kit, remote
+from edgelab.boards.channel import ANSWER_S
 from edgelab.boards.facts import Facts
-from edgelab.boards.link import ANSWER_S, Link
+from edgelab.boards.link import Link
 from edgelab.boards.registry import Board
 from edgelab.errors import InputError, ModelError
 from edgelab.runtime import TensorSpec, check_inputs

@@ -48,6 +48,7 @@ def set_up(folder, sees_system):
     packages = env / "lib" / ("python" + here) / "site-packages"
     for part in (folder / "site").iterdir():
         part.replace(packages / part.name)
+    (folder / "site").rmdir()
     python = env / "bin" / "python"
     done = subprocess.run(
         [str(python), "-c", TRY.format(module=about["module"])], stdout=subprocess.PIPE, check=True

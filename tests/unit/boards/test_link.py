@@ -14,7 +14,7 @@ import pytest
 from ssh_board import SshBoard, make_key, running_with, wait_for
 
 from edgelab import __main__ as program
-from edgelab.boards import host_keys, link, registry
+from edgelab.boards import channel, host_keys, link, registry
 from edgelab.boards.link import Link
 from edgelab.boards.ssh_words import LinkError, UnknownHostKeyError
 from edgelab.errors import InputError, TargetError
@@ -45,7 +45,7 @@ def board(server, tmp_path, monkeypatch):
 def hurried(monkeypatch):
     """The other end notices a silence sooner."""
     monkeypatch.setattr(link, "SILENCE_S", 2.0)
-    monkeypatch.setattr(link, "BEAT_S", 0.3)
+    monkeypatch.setattr(channel, "BEAT_S", 0.3)
 
 
 def reached(board):
@@ -58,9 +58,9 @@ def reached(board):
 def sleeper(opened):
     """Something that runs on the board for long, and how to find it."""
     word = f"edgelab-test-{secrets.token_hex(8)}"
-    channel = opened.keeper("run", ".", "/bin/sh", "-c", "while :; do sleep 1; done", word)
+    running = opened.keeper("run", ".", "/bin/sh", "-c", "while :; do sleep 1; done", word)
     wait_for(lambda: running_with(word))
-    return channel, word
+    return running, word
 
 
 def is_over(word):
@@ -78,9 +78,9 @@ def test_files_go_there_and_come_back_and_programs_run(board, server):
         assert sum(told) == len(content)
         assert (server.home / "into a folder" / "ä file").read_bytes() == content
         assert opened.get("~/into a folder/ä file") == content
-        with opened.running("run", "~/into a folder", "/bin/sh", "-c", 'echo "a  b"; pwd; exit 3') as channel:
-            assert list(channel.lines(30)) == ["a  b", f"{server.home}/into a folder"]
-            assert channel.returncode() == 3
+        with opened.running("run", ".", "/bin/sh", "-c", 'echo "a  b"; pwd; exit 3') as running:
+            assert list(running.lines(30)) == ["a  b", str(server.home)]
+            assert running.returncode() == 3
         opened.verb("remove", "~/into a folder")
     assert not (server.home / "into a folder").exists()
 
@@ -117,17 +117,17 @@ def test_a_full_card_is_told_before_anything_is_written(tmp_path, board):
 @pytest.mark.parametrize("victim", ["ours", "theirs"])
 def test_what_runs_there_ends_when_the_link_is_cut(victim, board, server):
     opened = reached(board)
-    channel, word = sleeper(opened)
+    running, word = sleeper(opened)
     if victim == "ours":  # this program is killed
-        for process in (opened.master._process, channel._process):
+        for process in (opened.master._process, running._process):
             process.kill()
     else:  # the board's side of the connection goes
         for session in psutil.Process(server.process.pid).children():
             session.kill()
     wait_for(is_over(word))
     with pytest.raises(LinkError, match="link to testboard broke") as told:
-        list(channel.lines(30))
-        channel.returncode()
+        list(running.lines(30))
+        running.returncode()
     assert "run the same command again" in told.value.fix
     opened.close()
 
@@ -136,8 +136,8 @@ def test_what_runs_there_ends_when_the_cable_is_pulled(hurried, board):
     # Nothing is closed when a cable is pulled: both sides only hear nothing more.
     opened = reached(board)
     opened.hold_lock()
-    channel, word = sleeper(opened)
-    stopped = [opened.master._process, channel._process, *(one._process for one in opened._channels)]
+    running, word = sleeper(opened)
+    stopped = [opened.master._process, running._process, *(one._process for one in opened._channels)]
     for process in stopped:
         process.send_signal(signal.SIGSTOP)
     try:
