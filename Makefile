@@ -10,7 +10,7 @@ SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebo
 # Some containers forbid Python to keep what it compiles; TensorFlow then starts in 24 seconds instead of 8.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade board progress rknn lint clean lock
+.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade class board board-kit progress rknn lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -25,7 +25,8 @@ help:
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
 	@echo "make student write the edition to hand out, without solutions, into build/student"
 	@echo "make grade   grade a folder of submitted notebooks into build/grades   (DIR=submissions)"
-	@echo "make board   put a class's results into one table and plot, in build/board   (DIR=results)"
+	@echo "make class   put a class's results into one table and plot, in build/board   (DIR=results)"
+	@echo "make board-kit  one zip that sets a board up for models without a network   (ARGS=\"--machine aarch64 --python 3.11\")"
 	@echo "make fuzz    try thousands of odd folders, models and submissions   (EXAMPLES=5000)"
 	@echo "make lint    check style, spelling, links, and that notebooks are built as they should be"
 	@echo "make strip   take out of the notebooks what running them has put in, before a commit"
@@ -63,8 +64,12 @@ student: setup
 grade: setup
 	@"$(RUN)" -m edgelab grade "$(or $(DIR),$(error Name the folder: make grade DIR=submissions))" $(ARGS)
 
-board: setup
-	@"$(RUN)" -m edgelab board "$(or $(DIR),$(error Name the folder: make board DIR=results))" $(ARGS)
+# `make board` is the name that it had.
+class board: setup
+	@"$(RUN)" -m edgelab class "$(or $(DIR),$(error Name the folder: make class DIR=results))" $(ARGS)
+
+board-kit: setup
+	@mkdir -p build && "$(RUN)" -m edgelab board kit build/board-kit.zip $(ARGS)
 
 rknn:
 	@"$(PYTHON)" tools/make_rknn.py

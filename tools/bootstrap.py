@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import venv
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -26,16 +28,78 @@ STAMP = VENV / "edgelab.stamp"
 SUPPORTED = ((3, 10), (3, 13))
 
 
+JETSON = (Path("/etc/nv_tegra_release"), Path("/proc/device-tree/compatible"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the environment is made of.
+
+    Attributes:
+        lock: the name of the lock file.
+        sees_system: whether the environment sees the system's packages.
+        why: in words.
+    """
+
+    lock: str
+    sees_system: bool
+    why: str
+
+
+def is_jetson() -> bool:
+    """Whether NVIDIA's Linux for Jetson runs here."""
+    release, compatible = JETSON
+    try:
+        return release.exists() or b"nvidia,tegra" in compatible.read_bytes()
+    except OSError:
+        return False
+
+
 def has_nvidia_gpu() -> bool:
-    """True on Linux when the NVIDIA driver answers; only there does TensorFlow ship CUDA wheels."""
-    if not sys.platform.startswith("linux") or not shutil.which("nvidia-smi"):
+    """Whether an NVIDIA driver answers."""
+    if not shutil.which("nvidia-smi"):
         return False
     return subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=30).returncode == 0
 
 
-def fingerprint(lock: Path) -> str:
+def plan(system: str, machine: str, *, jetson: bool = False, nvidia: bool = False) -> Plan:
+    """What to install on such a machine.
+
+    Args:
+        system: as `sys.platform` says.
+        machine: as `platform.machine()` says.
+        jetson: whether it is one.
+        nvidia: whether an NVIDIA driver answers.
+    """
+    linux, x86 = system.startswith("linux"), machine.lower() in ("x86_64", "amd64")
+    if linux and jetson:
+        why = "a Jetson: TensorFlow for its CPU, and JetPack's own TensorRT, which the environment sees"
+        return Plan("cpu.lock", True, why)
+    if linux and x86 and nvidia:
+        return Plan("cuda.lock", False, "an NVIDIA card: TensorFlow with CUDA")
+    if linux and machine.lower() in ("aarch64", "arm64"):
+        return Plan("cpu.lock", False, "an Arm computer: TensorFlow for its CPU")
+    if system == "darwin" and machine == "arm64":
+        return Plan("cpu.lock", False, "Apple silicon: TensorFlow for its CPU")
+    return Plan("cpu.lock", False, "TensorFlow for the CPU")
+
+
+def unsupported(system: str, machine: str) -> str:
+    """Why no TensorFlow is made for such a machine, and what goes on without; "" where one is made."""
+    machine = machine.lower()
+    if system == "darwin" and machine == "x86_64":
+        return "TensorFlow has no wheel for Macs with Intel processors since 2.17"
+    if system == "win32" and machine in ("arm64", "aarch64"):
+        return "TensorFlow has no wheel for Windows on Arm: take Python for x86-64 there, which runs emulated"
+    if machine not in ("x86_64", "amd64", "aarch64", "arm64"):
+        return f"TensorFlow has no wheel for {machine}: on a Raspberry Pi install the 64-bit system"
+    return ""
+
+
+def fingerprint(lock: Path, sees_system: bool = False) -> str:
     """Hash of all that decides what the environment holds."""
-    digest = hashlib.sha256(repr((sys.version_info[:2], str(ROOT))).encode())
+    decides = (sys.version_info[:2], str(ROOT), *(["sees the system"] if sees_system else []))
+    digest = hashlib.sha256(repr(decides).encode())
     for path in (lock, ROOT / "pyproject.toml"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -53,9 +117,9 @@ def other_checkout() -> Path | None:
     return None
 
 
-def make_environment(lock: Path) -> None:
+def make_environment(lock: Path, sees_system: bool = False) -> None:
     """An environment in place of one half made: the locked packages, then edgelab itself from this folder."""
-    venv.create(VENV, clear=True, with_pip=True)
+    venv.create(VENV, clear=True, with_pip=True, system_site_packages=sees_system)
     installer.install(PYTHON, lock, uv=installer.find_uv(PYTHON))
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], check=True)
@@ -81,8 +145,9 @@ def main() -> int:
     """Bring `.venv` up to date; 0 when it is."""
     if not SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1]:
         return relaunch_with_supported_python()
-    lock = ROOT / "requirements" / ("cuda.lock" if has_nvidia_gpu() else "cpu.lock")
-    wanted = fingerprint(lock)
+    chosen = plan(sys.platform, platform.machine(), jetson=is_jetson(), nvidia=has_nvidia_gpu())
+    lock = ROOT / "requirements" / chosen.lock
+    wanted = fingerprint(lock, chosen.sees_system)
     if not (STAMP.exists() and STAMP.read_text() == wanted):
         if other := other_checkout():
             print(
@@ -91,9 +156,16 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 1
-        print(f"Setting up {VENV.name} from {lock.name} (about 3 GB, once) ...", flush=True)
+        if reason := unsupported(sys.platform, platform.machine()):
+            print(
+                f"{reason}.\nWithout it no chapter trains here. Take another computer for the course: a board runs "
+                "what it compiles,\npython -m edgelab board add NAME user@host (docs/boards.md)",
+                file=sys.stderr,
+            )
+            return 1
+        print(f"Setting up {VENV.name} from {lock.name}: {chosen.why} (about 3 GB, once) ...", flush=True)
         try:
-            make_environment(lock)
+            make_environment(lock, chosen.sees_system)
         except (subprocess.CalledProcessError, OSError) as error:
             print(
                 f"Set-up stopped: {error}\nThe usual causes: no network, a full disk, a proxy in the way.\n"

@@ -85,12 +85,16 @@ def _apart(row: dict[str, Any]) -> str:
     return f"SNR {row['snr_db']:.1f} dB against the CPU here{steps}"
 
 
-def collect(path: Path, *, sent: Path | None = None) -> Collected:
+def collect(
+    path: Path, *, sent: Path | None = None, conditions: str = "", disturbed: tuple[str, ...] = ()
+) -> Collected:
     """Judge one file of results, and record it if nothing speaks against it.
 
     Args:
         path: the results.json that the runner wrote.
         sent: the bundle's zip, where another computer made it; None takes the bundles made here.
+        conditions: of the board, such as its governor, where it was asked; they stand in the record.
+        disturbed: what the board said against the measurement, a sentence each.
 
     Raises:
         DataError: it cannot be read, is of another version, or belongs to no known bundle.
@@ -116,7 +120,8 @@ def collect(path: Path, *, sent: Path | None = None) -> Collected:
     if not fault:
         about = tr("{threads} threads; bundle {key}, results {hash}", threads=threads, key=known.key[:12],
                    hash=hashlib.sha256(raw).hexdigest()[:12])  # fmt: skip
-        records, notes = _records(timing, known, target, name, version, about)
+        about = f"{about}; {conditions}" if conditions else about
+        records, notes = _records(timing, known, target, name, version, about, disturbed)
     is_new = bool(records) and not _is_stored(records[0])
     if is_new:
         results.append(*records)
@@ -246,13 +251,19 @@ def _same_largest(expected: tuple[np.ndarray, ...], got: list[np.ndarray]) -> fl
 
 
 def _records(
-    timing: dict[str, Any], known: bundle.Bundle, target: str, device: str, version: str, source: str
+    timing: dict[str, Any],
+    known: bundle.Bundle,
+    target: str,
+    device: str,
+    version: str,
+    source: str,
+    disturbed: tuple[str, ...],
 ) -> tuple[tuple[results.Result, ...], tuple[str, ...]]:
     """Latency and throughput, with the interval in which a repetition will find them, and what disturbed."""
     openings = [np.array(one["samples_ns"]) / 1e6 for one in timing["openings"]]
     every = np.concatenate(openings)
     medians = np.array([np.median(part) for part in openings])
-    notes = noise_reasons(every, 0.0)
+    notes = [*noise_reasons(every, 0.0), *disturbed]
     other = timing.get("other_cores")
     if isinstance(other, float) and other > MAX_OTHER_CORES:
         notes.append(tr("Other programs kept {cores:.1f} cores of that board busy.", cores=other))

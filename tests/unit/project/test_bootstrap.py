@@ -29,7 +29,7 @@ def bootstrap(tmp_path, monkeypatch):
 
 def test_the_environment_of_another_checkout_is_not_replaced(bootstrap, monkeypatch, capsys):
     script, other = bootstrap
-    monkeypatch.setattr(script, "make_environment", lambda lock: sys.exit("it was replaced"))
+    monkeypatch.setattr(script, "make_environment", lambda *_: sys.exit("it was replaced"))
     assert script.main() == 1
     told = capsys.readouterr().err
     assert str(other) in told and "EDGELAB_VENV" in told
