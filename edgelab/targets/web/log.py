@@ -14,7 +14,7 @@ COUNTS = re.compile(
     r"(?P<gpu>\d+|No) operations will run on the GPU, and (?:the remaining|all) (?P<cpu>\d+) operations"
 )
 FELL_BACK = re.compile(r"Falling back to WASM execution|Partially delegating to WASM", re.IGNORECASE)
-UNSUPPORTED = re.compile(r"^\s*(?P<operator>[A-Z][A-Z0-9_]+): (?P<reason>.+?)\.? *$", re.MULTILINE)
+UNSUPPORTED = re.compile(r"^\s*(?!INFO|ERROR|WARNING|VERBOSE)(?P<operator>[A-Z][A-Z0-9_]+): (?P<reason>.+?)(?:\. .*|\.)? *$", re.MULTILINE)
 STYLES = re.compile(r"%c|(?:background|color|font-weight|padding|border-radius): [^ ;]+(?: [^ ;:]+)?;? ?")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgelab import graph
 from edgelab.errors import InputError, TargetError
 from edgelab.machine import artifacts
 from edgelab.runtime import Availability
@@ -160,7 +161,8 @@ class WebTarget:
                 content, self.page(), accelerator=self.accelerator, threads=self.threads, precision=self.precision
             )
             try:
-                session.fault = trial.compare(session, reference, precision=self.precision).fault
+                tolerance = trial.tolerance_for(graph.read(content), self.precision)
+                session.fault = trial.compare(session, reference, tolerance=tolerance).fault
             except BaseException:
                 session.close()
                 raise
