@@ -8,7 +8,7 @@ from edgelab.runtime import Placement
 
 # After these the runtime goes on and gives zeros, or what was in memory before.
 FAILED = re.compile(
-    r"failed to (?:prepare|allocate|invoke)|Encountered unresolved custom op|unsupported data type", re.IGNORECASE
+    r"failed to (?:prepare|allocate|invoke)|Encountered unresolved custom op", re.IGNORECASE
 )
 COUNTS = re.compile(
     r"(?P<gpu>\d+|No) operations will run on the GPU, and (?:the remaining|all) (?P<cpu>\d+) operations"
