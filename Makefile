@@ -11,6 +11,7 @@ SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebo
 export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade class board board-kit progress rknn lint clean lock
+.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade board progress rknn web-files lint clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +24,7 @@ help:
 	@echo "make site    the chapters as a site with search, complete offline, in build/site"
 	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
+	@echo "make web-files fetch what models in a browser need, once (12 MB; EDGELAB_WEB_FILES names where)"
 	@echo "make student write the edition to hand out, without solutions, into build/student"
 	@echo "make grade   grade a folder of submitted notebooks into build/grades   (DIR=submissions)"
 	@echo "make class   put a class's results into one table and plot, in build/board   (DIR=results)"
@@ -73,6 +75,9 @@ board-kit: setup
 
 rknn:
 	@"$(PYTHON)" tools/make_rknn.py
+
+web-files: setup
+	@"$(RUN)" -m edgelab web --fetch
 
 lint: setup
 	"$(RUN)" -m ruff check .

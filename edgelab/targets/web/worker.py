@@ -1,0 +1,47 @@
+"""A browser without a window, that ends with us: `python -m edgelab.targets.web.worker`.
+
+Between Python and the browser stands this process: when Python ends, even killed, its end of the pipe closes,
+and the browser goes with everything it started and wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+from edgelab.machine import child
+
+
+def _child() -> None:
+    # An interrupted cell stops waiting; the browser goes on.
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    browser = None
+    with tempfile.TemporaryDirectory(prefix="edgelab-browser-", ignore_cleanup_errors=True) as folder:
+        try:
+            for line in sys.stdin:
+                request = json.loads(line)
+                if request["do"] == "start":
+                    command = [*request["command"], f"--user-data-dir={folder}", request["address"]]
+                    own = {**os.environ, "HOME": folder}
+                    browser = subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=sys.stderr, cwd=folder,
+                        env=own, start_new_session=os.name != "nt",
+                    )  # fmt: skip
+                    answer = {"pid": browser.pid}
+                else:
+                    answer = {"code": browser.poll() if browser else None}
+                sys.stdout.write(child.ANSWER_MARK + json.dumps(answer) + "\n")
+                sys.stdout.flush()
+        finally:
+            if browser:
+                child.kill_tree(browser)
+
+
+if __name__ == "__main__":
+    _child()

@@ -1,0 +1,114 @@
+"""A notebook in JupyterLab whose models run in the browser that shows it: from Run All to a number in Python."""
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+import web_models
+
+from edgelab.commands.lab import settings as lab_settings
+from edgelab.machine.child import kill_tree
+from edgelab.targets.web import files
+
+START_S, RUN_S = 90, 240
+
+SHOW = "from edgelab.targets.web import widget\nwidget.show()"
+# One cell, which blocks from the opening of a model to the number: no message of the widget reaches it meanwhile.
+RUN = """
+import json, pathlib
+import numpy as np
+from edgelab import benchmark
+from edgelab.targets.cpu.target import CpuTarget
+from edgelab.targets.gpu.trial import sample_inputs
+from edgelab.targets.web.target import WebTarget
+
+record = {}
+for name, accelerator in (("float32", "wasm"), ("int8", "wasm")):
+    path = pathlib.Path("models") / f"{name}.tflite"
+    target = WebTarget(accelerator, "auto")
+    with target.open(path) as session, CpuTarget().open(path) as cpu:
+        rows = list(sample_inputs(session.inputs, 8))
+        found = record[f"{name} {accelerator}"] = {
+            "place": session.page.place, "fault": session.fault, "provenance": session.provenance,
+            "same": all(np.allclose(session.run(*row)[0], cpu.run(*row)[0], atol=1e-6) for row in rows),
+            "clock_ms": session.page.clock_ms, "browser": session.page.browser,
+        }
+        if not session.fault:
+            found["median_ms"] = benchmark.measure(session, rows[0], max_seconds=0.5).median_ms
+            found["batch"] = session.runs_per_sample
+pathlib.Path("result.json").write_text(json.dumps(record))
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab on a folder with the notebook and the models; its address with the token."""
+    if reason := files.missing():
+        pytest.skip(f"{reason}; {files.fix()}")
+    folder = tmp_path_factory.mktemp("lab")
+    root = folder / "course"
+    (root / "notes ü" / "models").mkdir(parents=True)
+    subprocess.run([sys.executable, web_models.__file__, str(root / "notes ü" / "models")], check=True, capture_output=True)
+    cells = [nbformat.v4.new_code_cell(source) for source in (SHOW, RUN)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "notes ü" / "web.ipynb")
+    token = secrets.token_hex(16)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={token}",
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+    ]  # fmt: skip
+    own = {
+        **lab_settings(), "EDGELAB_ARTIFACTS": str(folder / "artifacts"), "HOME": str(folder),
+        files.FOLDER_VARIABLE: str(files.folder()), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
+    }  # fmt: skip
+    with (folder / "log.txt").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, cwd=folder, env={**os.environ, **own}, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_S
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None and time.monotonic() < deadline, (folder / "log.txt").read_text()
+            time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}", token, root / "notes ü"
+        kill_tree(process)
+
+
+def test_the_browser_that_shows_a_notebook_runs_its_models(lab, chromium):
+    address, token, folder = lab
+    context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    page, outside = context.new_page(), []
+    page.on("request", lambda r: None if r.url.startswith((address, "blob:", "data:")) else outside.append(r.url))
+    page.goto(f"{address}/lab/tree/notes%20%C3%BC/web.ipynb?reset&token={token}")
+    page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell", timeout=START_S * 1000)
+    page.wait_for_selector("#jp-bottom-panel >> text=/\\| Idle/", timeout=START_S * 1000)
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
+    page.locator(".lm-Menu-item:visible", has_text=re.compile("^Run All Cells$")).click()
+    deadline = time.monotonic() + RUN_S
+    errors = page.locator("[data-mime-type='application/vnd.jupyter.error']")
+    while not (folder / "result.json").exists():
+        assert errors.count() == 0, errors.first.inner_text()
+        assert time.monotonic() < deadline, page.locator(".jp-OutputArea").all_inner_texts()
+        page.wait_for_timeout(300)
+    page.wait_for_timeout(500)
+    record = json.loads((folder / "result.json").read_text())
+    assert "Keep it in view" in page.locator("[role=status]").first.inner_text()
+    assert outside == []
+    for name in ("float32 wasm", "int8 wasm"):
+        found = record[name]
+        assert (found["place"], found["fault"], found["same"]) == ("lab", "", True), record
+        assert found["median_ms"] > 0 and found["clock_ms"] > 0.05
+    assert record["float32 wasm"]["batch"] > 1
+    context.close()
