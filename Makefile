@@ -10,8 +10,7 @@ SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebo
 # Some containers forbid Python to keep what it compiles; TensorFlow then starts in 24 seconds instead of 8.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade class board board-kit progress rknn lint clean lock
-.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade board progress rknn web-files lint clean lock
+.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade class board-kit progress rknn lint clean lock web-files
 .DEFAULT_GOAL := help
 
 help:
@@ -66,8 +65,7 @@ student: setup
 grade: setup
 	@"$(RUN)" -m edgelab grade "$(or $(DIR),$(error Name the folder: make grade DIR=submissions))" $(ARGS)
 
-# `make board` is the name that it had.
-class board: setup
+class: setup
 	@"$(RUN)" -m edgelab class "$(or $(DIR),$(error Name the folder: make class DIR=results))" $(ARGS)
 
 board-kit: setup
