@@ -62,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=network.Recipe.steps)
     parser.add_argument("--weights", type=Path, help="go on from these")
+    parser.add_argument("--stopped-after", type=int, help="steps after which --weights were kept")
     options = parser.parse_args()
     quiet.import_tensorflow()
     recipe, seconds = replace(network.Recipe(), steps=options.steps), None
@@ -81,6 +82,8 @@ def main() -> None:
         "licence": "Apache-2.0; drawn scenes only, no foreign pictures",
         "parameters": model.count_params(),
     }
+    if options.stopped_after:
+        card["stopped_after_steps"] = options.stopped_after
     if seconds is not None:
         card["training_s"] = round(seconds)
     (network.FOLDER / network.CARD).write_text(json.dumps(card))

@@ -49,7 +49,7 @@ class Recipe:
 
     scene_count: int = 10_000
     first_seed: int = 10_000
-    steps: int = 5_000
+    steps: int = 4_000
     batch_size: int = 16
     rate: float = 3e-3
     seed: int = 0

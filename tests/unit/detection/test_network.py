@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgelab.detection import decode, iou, network
+from edgelab import targets
+from edgelab.detection import Detector, decode, iou, mean_average_precision, network
 from edgelab.errors import DataError, InputError
 
 
@@ -29,11 +30,12 @@ def test_the_loss_of_perfect_boxes_is_zero_and_of_others_not(drawn):
     targets = network.targets(drawn[1])
     assert float(network.box_loss(targets.box, targets.box, targets.mask)) < 1e-4
     assert float(network.box_loss(targets.box + 1, targets.box, targets.mask)) > 0.1
-    sure = 12 * (2 * (targets.heat > 0.999) - 1.0)
+    sure = 12 * (2 * (targets.heat > 0.999) - 1.0).astype(np.float32)
     assert float(network.heat_loss(sure, targets.heat)) < 0.01
     assert float(network.heat_loss(-sure, targets.heat)) > 5
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(drawn):
     import keras
 
@@ -55,3 +57,18 @@ def test_weights_that_were_kept_come_back(tmp_path):
     (tmp_path / network.CARD).write_text('{"names": ["a", "b", "c"]}')
     with pytest.raises(DataError, match="make_detector"):
         network.load(tmp_path)
+
+
+def test_the_kept_file_is_as_good_as_its_card_says():
+    images, objects = zip(*network.pictures(60, 90_000), strict=True)
+    [file] = network.FOLDER.glob("*.tflite")
+    with targets.get("cpu", threads=1).open(file) as session:
+        detector = Detector(session, network.card()["names"], threshold=0.02)
+        found = [detector.detect(image) for image in images]
+    reached = mean_average_precision(found, objects, len(detector.names)).mean
+    assert reached > network.card()["judged"]["int8"]["mAP@0.5"] - 0.08  # sixty of its four hundred pictures
+    assert file.stat().st_size < 400_000
+
+
+def test_the_kept_weights_are_those_of_the_network():
+    assert network.load().count_params() == network.card()["parameters"]
