@@ -38,6 +38,7 @@ from edgelab.video import Frame
 
 MINUTE_S = 60.0
 LATEST_ALARMS = 50
+VIEWERS_END_S = 1.0
 WILDCARDS = ("0.0.0.0", "::", "")
 
 
@@ -298,8 +299,16 @@ class Application:
         await stop.wait()
         http.stop()
         self.hub.close()
+        await self._viewers_gone(VIEWERS_END_S)
+        await asyncio.wait_for(_quietly(http.close_all_connections()), VIEWERS_END_S)
+        await self._viewers_gone(VIEWERS_END_S)
+
+    async def _viewers_gone(self, within_s: float) -> None:
+        """Wait until every live picture has ended."""
+        end_s = time.monotonic() + within_s
+        while self.hub.viewers and time.monotonic() < end_s:
+            await asyncio.sleep(0.02)
         await asyncio.sleep(0)
-        await asyncio.wait_for(_quietly(http.close_all_connections()), 2.0)
 
     def close(self) -> None:
         """End every thread, write what waits, free model, port and folder."""

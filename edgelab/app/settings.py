@@ -224,21 +224,21 @@ def check(settings: Settings, reader: _Reader | None = None) -> None:
     """
     where = reader or _Reader("", "app.toml")
     if not settings.is_loopback and not settings.server.other_machines:
-        raise where.error(
+        raise where.key_error(
             "server",
             "address",
             tr("the address {address} lets other machines in", address=settings.server.address),
             tr('write other_machines = true if that is meant, or address = "127.0.0.1"'),
         )
     if bool(settings.server.certificate) != bool(settings.server.key):
-        raise where.error(
+        raise where.key_error(
             "server",
             "certificate" if settings.server.certificate else "key",
             tr("encryption needs both files"),
             tr("give certificate and key, or neither"),
         )
     if settings.source.first_wait_s > settings.source.longest_wait_s:
-        raise where.error(
+        raise where.key_error(
             "source",
             "first_wait_s",
             tr("it is longer than longest_wait_s"),
@@ -260,7 +260,7 @@ class _Reader:
         for key, value in table.items():
             if key not in known:
                 close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-                raise self.error(
+                raise self.key_error(
                     section,
                     key,
                     tr("there is no such key"),
@@ -270,7 +270,7 @@ class _Reader:
                 )
             if hasattr(hints[key], "__dataclass_fields__"):
                 if not isinstance(value, dict):
-                    raise self.error(
+                    raise self.key_error(
                         section,
                         key,
                         tr("it is a part of the file"),
@@ -285,7 +285,7 @@ class _Reader:
         is_list = typing.get_origin(hint) is tuple or isinstance(hint, types.GenericAlias)
         kind = tuple if is_list else hint
         if not _FITS[kind](value):
-            raise self.error(
+            raise self.key_error(
                 section,
                 about.name,
                 tr("{value} is no {kind}", value=_shown(value), kind=_in_words(kind)),
@@ -298,7 +298,7 @@ class _Reader:
         among = about.metadata.get("among", ())
         for one in value if is_list else (value,):
             if among and one not in among:
-                raise self.error(
+                raise self.key_error(
                     section,
                     about.name,
                     tr("{value} is not known", value=_shown(one)),
@@ -306,7 +306,7 @@ class _Reader:
                 )
         low, high = about.metadata.get("low", -math.inf), about.metadata.get("high", math.inf)
         if hint in (int, float) and not low <= value <= high:
-            raise self.error(
+            raise self.key_error(
                 section,
                 about.name,
                 tr("{value} is out of range", value=_shown(value)),
@@ -314,7 +314,7 @@ class _Reader:
             )
         return value
 
-    def error(self, section: str, key: str, problem: str, fix: str) -> InputError:
+    def key_error(self, section: str, key: str, problem: str, fix: str) -> InputError:
         """What is wrong with a key, with its line where it is found."""
         full = f"{section}.{key}" if section else key
         number = self._line(section, key)

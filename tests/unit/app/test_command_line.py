@@ -19,7 +19,7 @@ def test_both_ways_take_the_same(tmp_path):
 
 def test_a_wrong_configuration_is_told_without_a_traceback(tmp_path, capsys):
     file = tmp_path / "app.toml"
-    file.write_text("[sorce]\n")
+    file.write_text("[src]\n")
     assert alone.main([str(file)]) == 1
     assert "line 1" in capsys.readouterr().err
 

@@ -269,6 +269,23 @@ def test_the_rate_of_each_viewer_has_a_limit(own_app):
         viewer.close()
 
 
+def test_an_end_while_viewers_look_is_a_quiet_one(own_app, caplog):
+    with own_app() as app:
+        viewers = [Viewer(app.port, app.token) for _ in range(2)]
+        stalled = socket.create_connection(("127.0.0.1", app.port))
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.sendall(
+            b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n"
+            + f"Authorization: Bearer {app.token}\r\n\r\n".encode()
+        )
+        wait_for(lambda: app.hub.viewers == 3 and viewers[0].pictures > 3)
+    assert app.hub.viewers == 0
+    assert not [one for one in caplog.records if one.name.startswith("tornado")]
+    for one in viewers:
+        one.close()
+    stalled.close()
+
+
 def test_logging_out_ends_the_picture(app):
     session = log_in(app.port, app.token).headers["Set-Cookie"].partition(";")[0]
     connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)

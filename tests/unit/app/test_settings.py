@@ -33,9 +33,9 @@ def test_every_key_of_the_example_is_explained():
 
 
 def test_an_unknown_key_is_refused_with_its_line_and_what_was_meant():
-    said = refusal('[source]\n\naddres = "scenes"\n')
-    assert "line 3" in said and "source.addres" in said and "write address" in said
-    assert "line 1" in refusal("[sorce]\n") and "write source" in refusal("[sorce]\n")
+    said = refusal('[source]\n\naddr = "scenes"\n')
+    assert "line 3" in said and "source.addr" in said and "write address" in said
+    assert "line 1" in refusal("[src]\n") and "write source" in refusal("[src]\n")
     assert "here stand" in refusal("[view]\nxyzzy = 1\n")
 
 
