@@ -1,4 +1,4 @@
-"""What boards of each kind are recognized by, from the texts of their own files; no such board was asked here."""
+"""What boards of each kind are recognized by: texts of their own files; no such board was asked here."""
 
 import subprocess
 
@@ -26,8 +26,10 @@ ROCK = PI.replace("raspberrypi,5-model-b brcm,bcm2712", "radxa,rock-5b rockchip,
     "Raspberry Pi 5 Model B Rev 1.0", "Radxa ROCK 5B"
 )
 JETSON = PI.replace("raspberrypi,5-model-b brcm,bcm2712", "nvidia,p3768-0000+p3767-0005 nvidia,tegra234") + (
-    "l4t\t# R36 (release), REVISION: 4.3\npower_mode\tNV Power Mode: 15W 0\nlibrary\t/usr/lib/aarch64-linux-gnu/libnvinfer.so.10\n"
+    "l4t\t# R36 (release), REVISION: 4.3\npower_mode\tNV Power Mode: 15W 0\n"
+    "library\t/usr/lib/aarch64-linux-gnu/libnvinfer.so.10\n"
 )
+LIBRARY = "library\t/usr/lib/libedgetpu.so.1\n"
 PHONE = "machine\taarch64\nsystem\tLinux 5.15\nandroid\tPixel 8\n"
 
 
@@ -75,8 +77,8 @@ def asked(answer, state="", kit=None):
     ("answer", "row", "status", "fix"),
     [
         (CORAL, "Coral Edge TPU", MISSING, "libedgetpu"),
-        (CORAL + "library\t/usr/lib/libedgetpu.so.1\n", "Coral Edge TPU", OK, ""),
-        (CORAL.replace("plugdev", "users") + "library\t/usr/lib/libedgetpu.so.1\n", "Coral Edge TPU", WARNING, "plugdev"),
+        (CORAL + LIBRARY, "Coral Edge TPU", OK, ""),
+        (CORAL.replace("plugdev", "users") + LIBRARY, "Coral Edge TPU", WARNING, "plugdev"),
         (ROCK, "Rockchip NPU", MISSING, "librknnrt.so"),
         (JETSON, "TensorRT", OK, ""),
         (JETSON.replace("libnvinfer", "libother"), "TensorRT", MISSING, "nvidia-jetpack"),
@@ -95,7 +97,7 @@ def test_the_report_has_the_fix_for_that_board(answer, row, status, fix):
 
 
 def test_what_holds_a_board_back_is_told():
-    state = "governor\tondemand\ntemperature\t61000\ntemperature\t48000\nthrottled\tthrottled=0x50005\nload\t0.4\n"
+    state = "governor\tondemand\ntemperature\t61000\ntemperature\t48000\nthrottled\tthrottled=0x50005\n"
     found = facts.parse_state(state)
     assert found.hottest_celsius == 61 and found.throttled[:2] == ("under-voltage", "throttled")
     told = facts.disturbances(found, found)
