@@ -26,6 +26,7 @@ VENV = Path(os.environ.get("EDGELAB_VENV", ROOT / ".venv")).absolute()
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "edgelab.stamp"
 SUPPORTED = ((3, 10), (3, 13))
+OLDEST_LIBC_ON_ARM = (2, 35)  # of OpenVINO's wheel
 
 
 JETSON = (Path("/etc/nv_tegra_release"), Path("/proc/device-tree/compatible"))
@@ -84,9 +85,18 @@ def plan(system: str, machine: str, *, jetson: bool = False, nvidia: bool = Fals
     return Plan("cpu.lock", False, "TensorFlow for the CPU")
 
 
-def unsupported(system: str, machine: str) -> str:
-    """Why no TensorFlow is made for such a machine, and what goes on without; "" where one is made."""
+def unsupported(system: str, machine: str, libc: str = "") -> str:
+    """Why the locked packages cannot be installed on such a machine; "" where they can.
+
+    Args:
+        system: as `sys.platform` says.
+        machine: as `platform.machine()` says.
+        libc: version of the GNU C library, such as "2.36"; "" for another one.
+    """
     machine = machine.lower()
+    numbers = tuple(int(part) for part in libc.split(".")[:2] if part.isdigit())
+    if system.startswith("linux") and machine == "aarch64" and numbers and numbers < OLDEST_LIBC_ON_ARM:
+        return f"glibc {libc} is too old: on Arm wheels need 2.35 (Debian 12, Ubuntu 22.04, JetPack 6)"
     if system == "darwin" and machine == "x86_64":
         return "TensorFlow has no wheel for Macs with Intel processors since 2.17"
     if system == "win32" and machine in ("arm64", "aarch64"):
@@ -156,10 +166,10 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 1
-        if reason := unsupported(sys.platform, platform.machine()):
+        if reason := unsupported(sys.platform, platform.machine(), platform.libc_ver()[1]):
             print(
-                f"{reason}.\nWithout it no chapter trains here. Take another computer for the course: a board runs "
-                "what it compiles,\npython -m edgelab board add NAME user@host (docs/boards.md)",
+                f"{reason}.\nTake another computer for the course; this one, as a board, runs what that one "
+                "compiles:\npython -m edgelab board add NAME user@host (docs/boards.md)",
                 file=sys.stderr,
             )
             return 1

@@ -3,8 +3,8 @@
 In a zip: `bundle` packs what a board needs, `runner` is the program in it, which runs there alone, `samples`
 tells timings that no clock gave, and `collect` judges what came back and records it.
 
-Over ssh: `registry` keeps boards by name, `host_keys` shows and keeps their keys, `link` is the connection and
-`channel` a program at its other end, where `keeper` ends all with the link; `ssh_words` tells what went wrong.
-`facts` and `health` tell what a board is and lacks, `kit` and `set_up` set it up, `remote` runs a bundle there,
-`session` with `server` holds a model open there. `adb` asks phones.
+Over ssh: `registry` keeps boards by name, `host_keys` shows and keeps their keys, `link` is the connection,
+`channel` a program at its other end, where `keeper` ends all with the link; `ssh_words` tells what went
+wrong. `facts` and `health` tell what a board is and lacks, `kit` and `set_up` set it up, `remote` runs a
+bundle there, `session`, with `server`, holds a model open there. `adb` asks phones.
 """

@@ -10,16 +10,16 @@ import re
 from dataclasses import dataclass
 
 from edgelab.environment import EDGE_TPU_PCI_ID, EDGE_TPU_USB_IDS
-from edgelab.texts import tr, tr_later
+from edgelab.texts import tr
 
 KINDS = {
-    "coral": tr_later("Raspberry Pi or other board with a Coral"),
-    "rockchip": tr_later("Rockchip with NPU"),
-    "jetson": tr_later("NVIDIA Jetson"),
-    "arm": tr_later("Arm Linux"),
-    "x86": tr_later("x86-64 Linux"),
-    "android": tr_later("Android"),
-    "other": tr_later("another system"),
+    "coral": tr("Raspberry Pi or other board with a Coral"),
+    "rockchip": tr("Rockchip with NPU"),
+    "jetson": tr("NVIDIA Jetson"),
+    "arm": tr("Arm Linux"),
+    "x86": tr("x86-64 Linux"),
+    "android": tr("Android"),
+    "other": tr("another system"),
 }
 # Chips with an NPU that rknn-toolkit2 compiles for, as the device tree calls them.
 ROCKCHIP_NPU = re.compile(r"rockchip,(rk3588s?|rk3576|rk3568|rk3566|rk3562|rv110[36]b?|rk2118)\b")
@@ -93,10 +93,10 @@ say load "$(cut -d' ' -f1 /proc/loadavg 2>/dev/null)"
 """
 # Raspberry Pi documentation, vcgencmd get_throttled: bits 0-3 now, 16-19 since the start.
 THROTTLED_BITS = {
-    0: tr_later("under-voltage"),
-    1: tr_later("clock capped"),
-    2: tr_later("throttled"),
-    3: tr_later("soft temperature limit"),
+    0: tr("under-voltage"),
+    1: tr("clock capped"),
+    2: tr("throttled"),
+    3: tr("soft temperature limit"),
 }
 
 
@@ -153,7 +153,7 @@ class Facts:
 
     def __str__(self) -> str:
         emulation = " " + tr("(emulated)") if self.emulated else ""
-        return f"{self.device}, {tr(KINDS[self.kind])}{emulation}, {self.release or self.system}"
+        return f"{self.device}, {KINDS[self.kind]}{emulation}, {self.release or self.system}"
 
 
 def parse(answer: str) -> Facts:
@@ -297,9 +297,9 @@ def parse_state(answer: str) -> State:
 def _throttled(answer: str = "") -> tuple[str, ...]:
     found = re.search(r"throttled=0x([0-9a-fA-F]+)", answer)
     bits = int(found[1], 16) if found else 0
-    now = [tr(words) for bit, words in THROTTLED_BITS.items() if bits >> bit & 1]
+    now = [words for bit, words in THROTTLED_BITS.items() if bits >> bit & 1]
     earlier = [
-        tr("{what} since the start", what=tr(words))
+        tr("{reason} since the start", reason=words)
         for bit, words in THROTTLED_BITS.items()
         if bits >> (bit + 16) & 1 and not bits >> bit & 1
     ]

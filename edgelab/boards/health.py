@@ -121,7 +121,12 @@ def _kit(asked: Asked, name: str) -> Finding:
     held = ", ".join(
         f"{key} {value}" for key, value in sorted(asked.kit.items()) if key not in ("version", "python")
     )
-    return Finding(tr("Board kit"), OK, f"{held}; Python {asked.kit.get('python', '?')}", why)
+    return Finding(
+        tr("Board kit"),
+        OK,
+        tr("{packages}; Python {python}", packages=held, python=asked.kit.get("python", "?")),
+        why,
+    )
 
 
 def _accelerator(found: facts.Facts) -> list[Finding]:

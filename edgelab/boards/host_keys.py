@@ -17,6 +17,7 @@ from edgelab.machine import artifacts
 from edgelab.texts import tr
 
 LOOK_S = link.CONNECT_S + 20.0
+TIMED_OUT, LET_IN = "Connection timed out", "Permission denied (none needed)"  # in ssh's own words
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ def _without_login(board: Board, first: list[str]) -> str:
             errors="replace",
         )
     except subprocess.TimeoutExpired:
-        return "Connection timed out"
+        return TIMED_OUT
     # A server that lets anybody in would say nothing.
-    return done.stderr if done.returncode else "Permission denied (none needed)"
+    return done.stderr if done.returncode else LET_IN
 
 
 def _ssh_keygen(*arguments: str) -> str:

@@ -175,7 +175,11 @@ def _unpack_wheels(wanted: For, wheels: Path | None, site: Path) -> None:
         words, failed = tr("no end within {limit_s:g} s", limit_s=MAKE_S), True
     if failed:
         raise TargetError(
-            tr("Wheels for Python {python} on {machine} cannot be had.", **vars(wanted)),
+            tr(
+                "Wheels for Python {python} on {machine} cannot be had.",
+                python=wanted.python,
+                machine=wanted.machine,
+            ),
             why=words,
             fix=tr(
                 "connect this computer; or name a folder that holds them (--wheels FOLDER), or a kit that "
@@ -205,8 +209,8 @@ def checked(path: Path, wanted: For) -> Path:
     if got != (version(), wanted.machine, wanted.python):
         raise DataError(
             tr("{path} is for another board, or of another version.", path=Path(path).name),
-            why=tr("it is {got}, and needed is {wanted}", got=" ".join(map(str, got)),
-                   wanted=f"{version()} {wanted.machine} {wanted.python}"),
+            why=tr("it is {found}, and needed is {needed}", found=" ".join(map(str, got)),
+                   needed=f"{version()} {wanted.machine} {wanted.python}"),
             fix=tr("python -m edgelab board kit OUT.zip --machine {machine} --python {python}",
                    machine=wanted.machine, python=wanted.python),
         )  # fmt: skip

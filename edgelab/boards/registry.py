@@ -62,7 +62,8 @@ class Board:
         return user + (found["six"] or found["host"]), int(found["port"]) if found["port"] else None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.destination}, {self.model or self.kind or tr('not asked yet')}"
+        known = self.model or self.kind or tr("not asked yet")
+        return f"{self.name}: {self.destination}, {known}"
 
 
 def folder() -> Path:

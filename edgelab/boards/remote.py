@@ -59,7 +59,13 @@ def check(
         if install and held is None:
             wanted = kit.needed_by(found)
             link.hold_lock()
-            told(tr("Making the kit for Python {python} on {machine} …", **vars(wanted)))
+            told(
+                tr(
+                    "Making the kit for Python {python} on {machine} …",
+                    python=wanted.python,
+                    machine=wanted.machine,
+                )
+            )
             zipped = kit.checked(kit_file, wanted) if kit_file else kit.make(wanted, wheels)
             told(tr("Setting it up on {name} …", name=board.name))
             held = kit.install(link, found, zipped, _progress(told))

@@ -100,6 +100,11 @@ def test_the_test_would_find_a_machine_without_tensorflow():
     assert "tensorflow" not in found and "tensorflow-cpu" not in found
 
 
+def test_an_arm_system_too_old_for_the_wheels_is_told(script):
+    assert "JetPack 6" in script.unsupported("linux", "aarch64", "2.31")
+    assert not script.unsupported("linux", "aarch64", "2.35")
+
+
 @pytest.mark.parametrize(
     ("system", "machine", "words"),
     [

@@ -49,6 +49,7 @@ PATTERNS = {
     r"Operator +Count|Mapped to Edge TPU": OTHERS,
     r"Selected adapter|Warning: |No .*adapters": OTHERS,
     r"vkCreateInstance": OTHERS,
+    r"Connection timed out$|Permission denied \(none needed\)$": OTHERS,
     r"<\w|;?\w+[-:]\w+.*[;\"=]|\" |l5 5l": MARKUP,
     r"(NVIDIA|TensorFlow|LiteRT|Edge TPU|RKNN|Operating|Real) ?\w*$": LOOKED_UP,
 }
