@@ -1,4 +1,4 @@
-"""The mailbox between a notebook's page and its kernel; `tests/browser/test_web_lab.py` shows the whole in JupyterLab."""
+"""The mailbox between a notebook's page and its kernel; `tests/browser/test_web_lab.py` shows the whole."""
 
 import json
 import threading
@@ -59,7 +59,9 @@ def test_a_page_that_begins_gets_its_files_and_says_what_it_is(connected):
     runner, page = connected
     [(message, contents)] = page.sent
     assert message["kind"] == "files" and message["page"] == PAGE
-    assert "wasm/litert_wasm_jspi_internal.wasm" in message["names"] and len(message["names"]) == len(contents)
+    assert "wasm/litert_wasm_jspi_internal.wasm" in message["names"] and len(message["names"]) == len(
+        contents
+    )
     assert runner.is_connected and engine.remembered("lab").browser == "a browser"
 
 
@@ -74,8 +76,9 @@ def test_an_answer_is_taken_whole_and_the_mailbox_is_empty_after_it(connected):
 
 @pytest.mark.parametrize(
     "message",
-    [b"", b"rubbish", pack({"number": 2, "page": PAGE, "ok": True}), pack({"number": 1, "page": "another", "ok": True}),
-     pack({"number": 1, "page": PAGE, "ok": "yes"}), pack({"number": 1, "ok": True}), pack({"page": PAGE, "ok": True})],
+    [b"", b"rubbish", pack({"number": 2, "page": PAGE, "ok": True}),
+     pack({"number": 1, "page": "another", "ok": True}), pack({"number": 1, "page": PAGE, "ok": "yes"}), pack({"number": 1, "ok": True}),
+     pack({"page": PAGE, "ok": True})],
 )  # fmt: skip
 def test_what_is_no_expected_answer_is_thrown_away(connected, message):
     runner, page = connected
@@ -94,7 +97,7 @@ def test_files_of_other_names_are_not_looked_at(connected):
 
 
 def test_a_page_that_is_loaded_again_ends_what_was_open(connected):
-    runner, page = connected
+    runner, _ = connected
     again = FakePage(runner, str(uuid.UUID(int=8)))
     threading.Timer(0.2, again.begin).start()
     with pytest.raises(PageGoneError):
