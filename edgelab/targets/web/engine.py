@@ -307,7 +307,7 @@ def remembered(place: str = "auto", *, gpu: bool = False, software: bool | None 
 
     Args:
         place: "lab" for the page that shows the notebook, "headless" for a browser without a window, "tab";
-            "auto" takes the notebook's page where a widget has been shown and answers, else one without a window.
+            "auto" takes the notebook's page where a widget is shown and answers, else one without a window.
         gpu: a WebGPU adapter is needed.
         software: True takes one that the processor plays, False never does; None takes it where no other
             answers and EDGELAB_SOFTWARE_GPU is 1.

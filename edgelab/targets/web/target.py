@@ -2,8 +2,8 @@
 
 What makes its numbers easy to get wrong is met here. Operators that the runtime cannot prepare give rubbish
 without an error: the console is read. Quantized models on WebGPU can be wrong without a word: each model is
-compared with the CPU when it is opened, and one that differs carries a `fault` that keeps it from being timed.
-A GPU that the processor plays is a simulation. And the page's clock is coarse: fast models are timed in batches.
+compared with the CPU when it is opened, and one that differs carries a `fault`, which keeps it untimed. A GPU
+that the processor plays is a simulation. And the page's clock is coarse: fast models are timed in batches.
 """
 
 from __future__ import annotations

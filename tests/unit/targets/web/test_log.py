@@ -17,7 +17,7 @@ PARTLY = [
     "SOFTMAX: Tensor type(INT16) is not supported.\n"
     "1 operations will run on the GPU, and the remaining 9 operations will run on the CPU.",
     "%c[LiteRT]%c Model not fully compiled for webgpu. Partially delegating to WASM execution. "
-    "background: #FFA000; color: black; font-weight: bold; padding: 2px 5px; border-radius: 3px; font-weight: bold;",
+    "background: #FFA000; color: black; font-weight: bold; padding: 2px 5px; border-radius: 3px;",
 ]
 
 

@@ -77,8 +77,8 @@ def test_an_answer_is_taken_whole_and_the_mailbox_is_empty_after_it(connected):
 @pytest.mark.parametrize(
     "message",
     [b"", b"rubbish", pack({"number": 2, "page": PAGE, "ok": True}),
-     pack({"number": 1, "page": "another", "ok": True}), pack({"number": 1, "page": PAGE, "ok": "yes"}), pack({"number": 1, "ok": True}),
-     pack({"page": PAGE, "ok": True})],
+     pack({"number": 1, "page": "another", "ok": True}), pack({"number": 1, "page": PAGE, "ok": "yes"}),
+     pack({"number": 1, "ok": True}), pack({"page": PAGE, "ok": True})],
 )  # fmt: skip
 def test_what_is_no_expected_answer_is_thrown_away(connected, message):
     runner, page = connected
