@@ -19,7 +19,12 @@ def write_all(folder: Path) -> dict[str, Path]:
     def weights(*shape):
         return tf.constant(rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape), tf.float32)
 
-    first, deep, point, last = weights(3, 3, 3, 16), weights(3, 3, 16, 1), weights(1, 1, 16, 32), weights(32, 10)
+    first, deep, point, last = (
+        weights(3, 3, 3, 16),
+        weights(3, 3, 16, 1),
+        weights(1, 1, 16, 32),
+        weights(32, 10),
+    )
 
     def picture(pixels):
         hidden = tf.nn.relu6(tf.nn.conv2d(pixels / 127.5 - 1.0, first, 2, "SAME") + 0.1)
@@ -38,12 +43,15 @@ def write_all(folder: Path) -> dict[str, Path]:
         "open size": (lambda x: tf.nn.relu(x), tf.TensorSpec([1, None, 3], tf.float32)),
     }
     for name, (function, spec) in made.items():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([tf.function(function).get_concrete_function(spec)])
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [tf.function(function).get_concrete_function(spec)]
+        )
         if name in ("int8", "int16x8", "dynamic"):
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if name in ("int8", "int16x8"):
             converter.representative_dataset = lambda: (
-                [np.random.default_rng(seed).integers(0, 256, (1, 16, 16, 3)).astype(np.float32)] for seed in range(20)
+                [np.random.default_rng(seed).integers(0, 256, (1, 16, 16, 3)).astype(np.float32)]
+                for seed in range(20)
             )
         if name == "int8":
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -53,7 +61,10 @@ def write_all(folder: Path) -> dict[str, Path]:
                 tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
             ]
         if name == "flex":
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.TFLITE_BUILTINS,
+                tf.lite.OpsSet.SELECT_TF_OPS,
+            ]
         (folder / f"{name}.tflite").write_bytes(converter.convert())
     return {name: folder / f"{name}.tflite" for name in made}
 

@@ -12,7 +12,9 @@ GROUP = "measure"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, which browser, and on what in it."""
     parser.add_argument("model", type=Path, nargs="?", help=".tflite, as the CPU runs it")
-    parser.add_argument("--headless", action="store_true", help="a browser without a window, in place of a tab")
+    parser.add_argument(
+        "--headless", action="store_true", help="a browser without a window, in place of a tab"
+    )
     parser.add_argument(
         "--accelerator", choices=("webgpu", "wasm"), help="the GPU or the processor; both by default"
     )
@@ -27,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was found; 1 where outputs differ or the model is refused on an accelerator that is there."""
+    """Print what was found; 1 where outputs differ or the model is refused."""
     from edgelab.targets.web import engine, files
 
     if options.fetch:
@@ -45,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(address: str) -> None:
-    print(f"Open this address in a browser of this computer, and keep the tab in view:\n{address}", flush=True)
+    print(
+        f"Open this address in a browser of this computer, and keep the tab in view:\n{address}", flush=True
+    )
 
 
 def _both(options: argparse.Namespace, page: object) -> int:
@@ -61,7 +65,8 @@ def _both(options: argparse.Namespace, page: object) -> int:
         try:
             found = checking.check(
                 options.model, page, accelerator=accelerator, count=options.count,
-                precision=options.precision if is_gpu else "float32", threads=1 if is_gpu else options.threads,
+                precision=options.precision if is_gpu else "float32",
+                threads=1 if is_gpu else options.threads,
                 name=options.name, dataset=options.dataset, max_seconds=options.seconds,
             )  # fmt: skip
         except ModelError as error:

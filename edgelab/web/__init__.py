@@ -1,1 +1,1 @@
-"""One model in the student's own browser: compared with the CPU, then timed, then recorded; and a class's phones."""
+"""One model in the student's own browser: compared with the CPU, then timed, then recorded."""

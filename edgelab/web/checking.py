@@ -1,4 +1,4 @@
-"""A model in a browser, from the file to a record: placement, comparison with the CPU, and only then a time."""
+"""A model in a browser, from the file to a record: placement, comparison, and only then a time."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ class Checked:
         found = self.measurement
         low, high = found.interval_ms
         lines += [
-            f"latency: {found.median_ms:.3f} ms, 95 % interval [{low:.3f}, {high:.3f}], {len(found.samples_ms)} samples "
-            f"of {self.runs_per_sample} run(s) by the page's clock",
+            f"latency: {found.median_ms:.3f} ms, 95 % interval [{low:.3f}, {high:.3f}], "
+            f"{len(found.samples_ms)} samples of {self.runs_per_sample} run(s) by the page's clock",
             f"machine: {found.machine.verdict}",
             *(f"  {note}" for note in found.machine.notes),
         ]
@@ -118,13 +118,15 @@ def check(
 
     Raises:
         InputError: another count.
-        ModelError: missing, corrupt, or one that the CPU or the browser refuses, even if only its console says so.
+        ModelError: missing, corrupt, or one that the CPU or the browser refuses, if only in
+            its console.
         TargetError: the page is gone or silent.
         StorageError: the results cannot be written.
     """
     if not 1 <= count <= MOST_INPUTS:
         raise InputError(
-            tr("{count} inputs cannot be compared.", count=count), fix=tr("name 1 to {most}", most=MOST_INPUTS)
+            tr("{count} inputs cannot be compared.", count=count),
+            fix=tr("name 1 to {most}", most=MOST_INPUTS),
         )
     model = Path(model)
     target = WebTarget(accelerator, precision=precision, threads=threads, page=page)
@@ -141,18 +143,22 @@ def check(
         shown, kind = name or model.stem, precision_of(found)
         if precision == "float16" and kind == "float32":
             kind = "float16"
-        records = results.from_measurement(measurement, model=shown, precision=kind, dataset=dataset) if measurement else ()
+        records = (
+            results.from_measurement(measurement, model=shown, precision=kind, dataset=dataset)
+            if measurement
+            else ()
+        )
         if record and records:
             results.append(*records)
         return Checked(
             shown, kind, accelerator, page.browser, page.adapter, session.device, session.runtime_version,
-            session.provenance, session.placement, session.load_ms, session.compile_ms, parity, measurement, why,
-            session.runs_per_sample, records if record else (),
+            session.provenance, session.placement, session.load_ms, session.compile_ms, parity,
+            measurement, why, session.runs_per_sample, records if record else (),
         )  # fmt: skip
 
 
 def _measured(session: WebSession, inputs: tuple[np.ndarray, ...], max_seconds: float) -> Measurement:
-    """As `benchmark.measure`; the browser's processor time is the model's own there, not another program's."""
+    """As `benchmark.measure`; the browser's processor time is the model's own, not another program's."""
     watch, before_s, started = Watch(), session.page.cpu_s(), time.perf_counter()
     found = measure(session, inputs, max_seconds=max_seconds)
     own_cores = (session.page.cpu_s() - before_s) / (time.perf_counter() - started)

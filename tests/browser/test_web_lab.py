@@ -1,4 +1,4 @@
-"""A notebook in JupyterLab whose models run in the browser that shows it: from Run All to a number in Python."""
+"""A notebook in JupyterLab whose models run in the browser that shows it: from Run All to a number."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from edgelab.targets.web import files
 START_S, RUN_S = 90, 240
 
 SHOW = "from edgelab.targets.web import widget\nwidget.show()"
-# One cell, which blocks from the opening of a model to the number: no message of the widget reaches it meanwhile.
+# One cell, which blocks from a model's opening to the number: no message of the widget reaches it meanwhile.
 RUN = """
 import json, pathlib
 import numpy as np
@@ -55,7 +55,11 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     root = folder / "course"
     (root / "notes ü" / "models").mkdir(parents=True)
-    subprocess.run([sys.executable, web_models.__file__, str(root / "notes ü" / "models")], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, web_models.__file__, str(root / "notes ü" / "models")],
+        check=True,
+        capture_output=True,
+    )
     cells = [nbformat.v4.new_code_cell(source) for source in (SHOW, RUN)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "notes ü" / "web.ipynb")
@@ -90,7 +94,9 @@ def test_the_browser_that_shows_a_notebook_runs_its_models(lab, chromium):
     address, token, folder = lab
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
     page, outside = context.new_page(), []
-    page.on("request", lambda r: None if r.url.startswith((address, "blob:", "data:")) else outside.append(r.url))
+    page.on(
+        "request", lambda r: None if r.url.startswith((address, "blob:", "data:")) else outside.append(r.url)
+    )
     page.goto(f"{address}/lab/tree/notes%20%C3%BC/web.ipynb?reset&token={token}")
     page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell", timeout=START_S * 1000)
     page.wait_for_selector("#jp-bottom-panel >> text=/\\| Idle/", timeout=START_S * 1000)

@@ -1,1 +1,1 @@
-"""The student's own browser: LiteRT.js on WebGPU and on WebAssembly, checked against the CPU before it is believed."""
+"""The student's own browser: LiteRT.js on WebGPU and WebAssembly, checked before it is believed."""

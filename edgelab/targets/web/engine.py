@@ -30,7 +30,15 @@ HEADLESS_S = 60.0  # a browser's first start on a busy machine
 TAB_S = 180.0  # until a person has opened the address
 ANSWER_S = 180.0
 BROWSER_VARIABLE = "EDGELAB_BROWSER"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
+NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "msedge",
+    "microsoft-edge",
+)
 ELSEWHERE = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -46,6 +54,11 @@ FLAGS = (
 LINUX_GPU_FLAGS = ("--enable-features=Vulkan",)
 SOFTWARE_FLAGS = ("--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 SOFTWARE = re.compile(r"swiftshader|llvmpipe|lavapipe|software|basic render|\bwarp\b|\bcpu\b", re.IGNORECASE)
+AGENTS = (
+    (r"Firefox/([\d.]+)", "Firefox"),
+    (r"Chrome/([\d.]+)", "Chrome"),
+    (r"Version/([\d.]+).*Safari", "Safari"),
+)
 LONGEST_NAME = 80
 NO_BROWSER_FIX = tr(
     "install Chromium, Chrome or Edge, or name one in {variable}; or open a tab yourself: "
@@ -59,13 +72,16 @@ class Host(Protocol):
 
     is_connected: bool
 
-    def hello(self, limit_s: float) -> dict[str, Any] | None: ...
+    def hello(self, limit_s: float) -> dict[str, Any] | None:
+        """What the page is; None where none answers in that time."""
 
     def exchange(
         self, head: dict[str, Any], parts: Sequence[bytes], limit_s: float
-    ) -> tuple[dict[str, Any], list[bytes]]: ...
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Send a request, and wait for the answer: `PageGoneError`, or `TimeoutError`, where none comes."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the connection. A second call does nothing."""
 
 
 class Page:
@@ -76,7 +92,9 @@ class Page:
         found: what it says of itself: see `hello` in page/runner.js.
     """
 
-    def __init__(self, place: str, host: Host, found: dict[str, Any], end: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, place: str, host: Host, found: dict[str, Any], end: Callable[[], None] = lambda: None
+    ) -> None:
         self.place, self.found, self._host, self._end = place, found, host, end
         self.pid = 0
 
@@ -118,7 +136,9 @@ class Page:
     def is_software(self) -> bool:
         """Whether the processor plays the GPU."""
         found = self.found.get("adapter")
-        return isinstance(found, dict) and (found.get("fallback") is True or bool(SOFTWARE.search(self.adapter)))
+        return isinstance(found, dict) and (
+            found.get("fallback") is True or bool(SOFTWARE.search(self.adapter))
+        )
 
     @property
     def clock_ms(self) -> float:
@@ -175,7 +195,7 @@ def browser_name(found: dict[str, Any]) -> str:
         return f"{name} {version}"
     agent = _plain(found.get("agent"))
     whole = found.get("agent") if isinstance(found.get("agent"), str) else ""
-    for pattern, name in ((r"Firefox/([\d.]+)", "Firefox"), (r"Chrome/([\d.]+)", "Chrome"), (r"Version/([\d.]+).*Safari", "Safari")):  # fmt: skip
+    for pattern, name in AGENTS:
         if match := re.search(pattern, whole):
             return f"{name} {_plain(match[1])}"
     return agent or tr("an unknown browser")
@@ -235,7 +255,11 @@ def headless(software: bool = False, limit_s: float = HEADLESS_S) -> Page:
                     why=tr("it ended with code {code}", code=code)
                     if code is not None
                     else tr("no page has connected within {limit_s:g} s", limit_s=limit_s),
-                    fix=tr("try it with {browser} --headless on any page; or: {fix}", browser=browser, fix=NO_BROWSER_FIX),
+                    fix=tr(
+                        "try it with {browser} --headless on any page; or: {fix}",
+                        browser=browser,
+                        fix=NO_BROWSER_FIX,
+                    ),
                 )
         page = Page("headless", server, found, worker.close)
         page.pid = worker._process.pid
@@ -282,11 +306,11 @@ def remembered(place: str = "auto", *, gpu: bool = False, software: bool | None 
     """The page of this kernel: opened once, then used again.
 
     Args:
-        place: "lab" for the page that shows the notebook, "headless" for a browser without a window, "tab"; "auto"
-            takes the notebook's page where a widget has been shown and answers, else one without a window.
+        place: "lab" for the page that shows the notebook, "headless" for a browser without a window, "tab";
+            "auto" takes the notebook's page where a widget is shown and answers, else one without a window.
         gpu: a WebGPU adapter is needed.
-        software: True takes one that the processor plays, False never does; None takes it where no other answers
-            and EDGELAB_SOFTWARE_GPU is 1.
+        software: True takes one that the processor plays, False never does; None takes it where no other
+            answers and EDGELAB_SOFTWARE_GPU is 1.
 
     Raises:
         InputError: there is no such place.
@@ -294,7 +318,8 @@ def remembered(place: str = "auto", *, gpu: bool = False, software: bool | None 
     """
     if place not in PLACES:
         raise InputError(
-            tr("There is no place {place!r}.", place=place), fix=tr("choose from {names}", names=", ".join(PLACES))
+            tr("There is no place {place!r}.", place=place),
+            fix=tr("choose from {names}", names=", ".join(PLACES)),
         )
     if place in ("auto", "lab") and (page := _lab_page(place)):
         return page

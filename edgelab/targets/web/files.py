@@ -29,8 +29,10 @@ FOLDER_VARIABLE = "EDGELAB_WEB_FILES"
 REGISTRY_VARIABLE = "NPM_CONFIG_REGISTRY"  # npm's own name for it
 # The integrity that the registry tells of each package, as npm's lock files hold it.
 PACKAGES = {
-    "@litertjs/core": "PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
-    "@litertjs/wasm-utils": "4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
+    "@litertjs/core":
+        "PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
+    "@litertjs/wasm-utils":
+        "4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
 }  # fmt: skip
 # Builds of the runtime: one for any browser, one for WebGPU with parts on the CPU or 8-bit inputs (it needs a
 # browser that can suspend WebAssembly), one with threads (it needs an isolated page).
@@ -44,7 +46,8 @@ UINT8_ROW = """  {
   }"""
 INT8_ROW = UINT8_ROW.replace("uint8", "int8").replace("Uint8Array", "Int8Array").replace("UINT8", "INT8")
 MANIFEST = "manifest.json"
-NOTICE = f"""LiteRT.js {VERSION} (@litertjs/core, @litertjs/wasm-utils), Apache License 2.0: see LICENSE.txt and package.json.
+NOTICE = f"""LiteRT.js {VERSION} (@litertjs/core, @litertjs/wasm-utils), Apache License 2.0:
+see LICENSE.txt and package.json.
 
 Changed for this course, in litert.js alone: the import of @litertjs/wasm-utils names a file beside it, and a
 row lets tensors hold int8.
@@ -88,7 +91,7 @@ def _missing(where: Path) -> str:
 
 @cache
 def _changed(where: Path, manifest: str, stamps: tuple[tuple[str, int], ...]) -> str:
-    """The first file whose content is not what the manifest says, or ""; asked again only when one is written."""
+    """The first file that is not as the manifest says, or ""; read again only when one is written."""
     hashes = json.loads(manifest).get("sha256", {})
     for name, _ in stamps:
         if hashlib.sha256((where / name).read_bytes()).hexdigest() != hashes.get(name):
@@ -99,8 +102,8 @@ def _changed(where: Path, manifest: str, stamps: tuple[tuple[str, int], ...]) ->
 def fix() -> str:
     """What to do where the files are missing."""
     return tr(
-        "run `make web-files` once, with internet (12 MB); without, copy the folder from a computer that has it "
-        "and name it in {variable}",
+        "run `make web-files` once, with internet (12 MB); without, copy the folder from a computer that "
+        "has it and name it in {variable}",
         variable=FOLDER_VARIABLE,
     )
 

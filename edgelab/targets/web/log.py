@@ -1,4 +1,4 @@
-"""What the runtime writes to the browser's console: failures that raise no error, and where operators went."""
+"""What the runtime writes to the browser's console: failures without an error, and where operators went."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import re
 from edgelab.runtime import Placement
 
 # After these the runtime goes on and gives zeros, or what was in memory before.
-FAILED = re.compile(
-    r"failed to (?:prepare|allocate|invoke)|Encountered unresolved custom op", re.IGNORECASE
-)
+FAILED = re.compile(r"failed to (?:prepare|allocate|invoke)|Encountered unresolved custom op", re.IGNORECASE)
 COUNTS = re.compile(
     r"(?P<gpu>\d+|No) operations will run on the GPU, and (?:the remaining|all) (?P<cpu>\d+) operations"
 )
 FELL_BACK = re.compile(r"Falling back to WASM execution|Partially delegating to WASM", re.IGNORECASE)
-UNSUPPORTED = re.compile(r"^\s*(?!INFO|ERROR|WARNING|VERBOSE)(?P<operator>[A-Z][A-Z0-9_]+): (?P<reason>.+?)(?:\. .*|\.)? *$", re.MULTILINE)
+UNSUPPORTED = re.compile(
+    r"^\s*(?!INFO|ERROR|WARNING|VERBOSE)(?P<operator>[A-Z][A-Z0-9_]+): (?P<reason>.+?)(?:\. .*|\.)? *$",
+    re.MULTILINE,
+)
 STYLES = re.compile(r"%c|(?:background|color|font-weight|padding|border-radius): [^ ;]+(?: [^ ;:]+)?;? ?")
 
 
@@ -46,7 +47,9 @@ def placement(lines: list[str], *, asked: str, got: str, fully: bool, total: int
         return Placement(0, total, (("all", fell_back or f"the runtime took {got}"),))
     counts = COUNTS.findall(text)
     if counts:
-        on_gpu, on_cpu = (sum(0 if part == "No" else int(part) for part in column) for column in zip(*counts))
+        on_gpu, on_cpu = (
+            sum(0 if part == "No" else int(part) for part in column) for column in zip(*counts, strict=True)
+        )
         reasons = tuple(dict.fromkeys((one["operator"], one["reason"]) for one in UNSUPPORTED.finditer(text)))
         if on_gpu + on_cpu != total:
             counted = f"the runtime counts {on_gpu + on_cpu} operators, the file holds {total}"
@@ -54,4 +57,6 @@ def placement(lines: list[str], *, asked: str, got: str, fully: bool, total: int
         return Placement(max(0, total - on_cpu), total, reasons or (("some", fell_back),))
     if fully:
         return Placement(total, total)
-    return Placement(0, total, (("unknown", fell_back or "the runtime does not tell how many operators it left"),))
+    return Placement(
+        0, total, (("unknown", fell_back or "the runtime does not tell how many operators it left"),)
+    )

@@ -1,8 +1,8 @@
 """A page of this computer's own: files and a socket on the loopback interface, behind a random address.
 
-The server lives in a thread, so it ends with Python. It serves the page's files and nothing else; the model goes
-through the socket. It answers only requests that name it by its own address and come from its own page: another
-site that finds the port, or points a name of its own at it, is refused.
+The server lives in a thread, so it ends with Python. It serves the page's files and nothing else; the model
+goes through the socket. It answers only requests that name it by its own address and come from its own page:
+another site that finds the port, or points a name of its own at it, is refused.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ from edgelab.targets.web import files
 from edgelab.texts import tr
 
 PAGE_FOLDER = Path(__file__).parent / "page"
-PAGE_FILES = {"": "index.html", "page.js": "page.js", "desk.js": "desk.js", "worker.js": "worker.js", "runner.js": "runner.js"}  # fmt: skip
-TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm"}
+PAGE_FILES = {"": "index.html"} | {name: name for name in ("page.js", "desk.js", "worker.js", "runner.js")}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".wasm": "application/wasm",
+}
 LARGEST_MESSAGE_BYTES = 2**28
 LARGEST_HEAD_BYTES = 2**20
 START_S = 10.0
@@ -42,7 +46,8 @@ HEADERS = {
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     # The runtime's own bindings are made by `new Function`: 'unsafe-eval', of the page's own scripts alone.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; worker-src 'self' blob:; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; "
+    "worker-src 'self' blob:; "
     "connect-src 'self'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -107,9 +112,14 @@ class Server:
         async def main() -> None:
             self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
             application = tornado.web.Application(
-                [(r"/([\w-]+)/socket", _Socket, {"server": self}), (r"/([\w-]+)/(.*)", _File, {"server": self})],
-                default_handler_class=_Nothing, websocket_max_message_size=LARGEST_MESSAGE_BYTES, log_function=_silent,
-            )  # fmt: skip
+                [
+                    (r"/([\w-]+)/socket", _Socket, {"server": self}),
+                    (r"/([\w-]+)/(.*)", _File, {"server": self}),
+                ],
+                default_handler_class=_Nothing,
+                websocket_max_message_size=LARGEST_MESSAGE_BYTES,
+                log_function=_silent,
+            )
             sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
             server = tornado.httpserver.HTTPServer(application, max_buffer_size=2**16)
             server.add_sockets(sockets)

@@ -54,7 +54,11 @@ class WebSession(ClosesAtEnd):
         self.load_ms, self.compile_ms = float(answer["load_ms"]), float(answer["compile_ms"])
         total = len(described.operators)
         self.placement: Placement | None = log.placement(
-            self.console, asked=accelerator, got=str(answer["accelerator"]), fully=bool(answer["fully"]), total=total
+            self.console,
+            asked=accelerator,
+            got=str(answer["accelerator"]),
+            fully=bool(answer["fully"]),
+            total=total,
         )
         self._check_tensors(answer)
         # The first run prepares what is left, and is where some models fail: it belongs to opening.
@@ -112,10 +116,10 @@ class WebSession(ClosesAtEnd):
         ]
 
     def time_runs(self, inputs: tuple[np.ndarray, ...], count: int) -> list[float]:
-        """The time of `count` samples in ms, by the page's clock: the way to the page is no part of an inference.
+        """The time of `count` samples in ms, by the page's clock: the way to the page does not count.
 
-        A sample is the mean of as many inferences as last 50 steps of that clock, from inputs in the page's memory
-        to outputs there; on a GPU the copies to it and back are counted.
+        A sample is the mean of as many inferences as last 50 steps of that clock, from inputs in the page's
+        memory to outputs there; on a GPU the copies to it and back are counted.
         """
         answer, _ = self._ask(
             "time", [inputs], count=count, batch=self.runs_per_sample, least_ms=TICKS * self.page.clock_ms
@@ -145,7 +149,7 @@ class WebSession(ClosesAtEnd):
         return answer, made
 
     def _heed(self, lines: list[str], answer: dict[str, Any]) -> None:
-        """Raise where the answer or the console tells of a failure: the runtime may have gone on with zeros."""
+        """Raise where answer or console tells of a failure: the runtime may have gone on with zeros."""
         found = log.failures(lines)
         self.complaints += tuple(line for line in found if line not in self.complaints)
         if answer["ok"] and not found:
@@ -161,7 +165,11 @@ class WebSession(ClosesAtEnd):
     def _check_tensors(self, answer: dict[str, Any]) -> None:
         for specs, kind in ((self.inputs, "inputs"), (self.outputs, "outputs")):
             told = answer.get(kind)
-            have = [(one.get("dtype"), tuple(one.get("shape", ()))) for one in told] if isinstance(told, list) else []
+            have = (
+                [(one.get("dtype"), tuple(one.get("shape", ()))) for one in told]
+                if isinstance(told, list)
+                else []
+            )
             want = [(spec.dtype.name, spec.shape) for spec in specs]
             if have != want:
                 raise ModelError(
@@ -191,7 +199,7 @@ def variant(page: Page, accelerator: str, threads: int) -> str:
         if accelerator == "webgpu" or not page.found.get("isolated"):
             raise InputError(
                 tr("This page runs one thread."),
-                why=tr("several need wasm and a page that is isolated from other sites, which JupyterLab's is not"),
+                why=tr("several need wasm and a page isolated from other sites, which JupyterLab's is not"),
                 fix=tr("leave threads out, or use a page of its own: where='headless'"),
             )
         return "threaded"
@@ -227,7 +235,9 @@ def _specs(described: graph.Graph, kind: str) -> tuple[TensorSpec, ...]:
 
 def _fix(why: str, accelerator: str) -> str:
     if "custom op" in why or "Flex" in why:
-        return tr("convert it without TensorFlow's own operators (Select TF ops): the browser has none of them")
+        return tr(
+            "convert it without TensorFlow's own operators (Select TF ops): the browser has none of them"
+        )
     if accelerator == "webgpu":
         return tr("try targets.get('web', accelerator='wasm'), or convert it as float32")
     return tr("run it on the CPU target; or change the operators that the console names (chapter 12)")

@@ -1,9 +1,9 @@
-"""The browser in front of the student: WebGPU, any maker's, and WebAssembly with XNNPACK; no driver, no install.
+"""The browser in front of the student: WebGPU, any maker's, and WebAssembly with XNNPACK.
 
-What makes its numbers easy to get wrong is met here. Operators that the runtime cannot prepare give zeros without an
-error: the console is read. Quantized models on WebGPU can be wrong without a word: each model is compared with the
-CPU when it is opened, and one that differs carries a `fault` that keeps it from being timed. A GPU that the
-processor plays is a simulation. And the page's clock is coarse: fast models are timed in batches.
+What makes its numbers easy to get wrong is met here. Operators that the runtime cannot prepare give rubbish
+without an error: the console is read. Quantized models on WebGPU can be wrong without a word: each model is
+compared with the CPU when it is opened, and one that differs carries a `fault`, which keeps it untimed. A GPU
+that the processor plays is a simulation. And the page's clock is coarse: fast models are timed in batches.
 """
 
 from __future__ import annotations
@@ -60,12 +60,17 @@ class WebTarget:
             )
         if precision not in PRECISIONS or (precision == "float16" and accelerator == "wasm"):
             raise InputError(
-                tr("There is no precision {precision!r} on {accelerator}.", precision=precision, accelerator=accelerator),
+                tr(
+                    "There is no precision {precision!r} on {accelerator}.",
+                    precision=precision,
+                    accelerator=accelerator,
+                ),
                 fix=tr("choose float32; on webgpu, float16 as well"),
             )
         if threads < 1:
             raise InputError(
-                tr("threads must be at least 1, got {threads}.", threads=threads), fix=tr("leave it out for one")
+                tr("threads must be at least 1, got {threads}.", threads=threads),
+                fix=tr("leave it out for one"),
             )
         if where not in engine.PLACES:
             raise InputError(
@@ -102,9 +107,14 @@ class WebTarget:
         if not page.adapter:
             raise TargetError(
                 tr("{browser} offers no GPU to pages.", browser=page.browser),
-                why=tr("the page is no secure context: its address begins with http:// and is not this computer's")
+                why=tr(
+                    "the page is no secure context: its address begins with http:// and is not this "
+                    "computer's"
+                )
                 if page.found.get("secure") is False
-                else tr("WebGPU is switched off, the driver is on the browser's blocklist, or there is no GPU"),
+                else tr(
+                    "WebGPU is switched off, the driver is on the browser's blocklist, or there is no GPU"
+                ),
                 fix=tr(
                     "open chrome://gpu and look for WebGPU; switch on hardware acceleration in the browser's "
                     "settings; on a hub use https; without a GPU: accelerator='wasm'"
@@ -151,14 +161,19 @@ class WebTarget:
         """Load a model, and compare its results with the CPU's; where they differ the session has a `fault`.
 
         Raises:
-            ModelError: missing, corrupt, or one that the CPU or the browser refuses, even if only its console says so.
+            ModelError: missing, corrupt, or one that the CPU or the browser refuses, if only
+                in its console.
             TargetError: no page.
         """
         path = Path(model.path if isinstance(model, Compiled) else model)
         with CpuTarget(threads=1).open(path) as reference:
             content = path.read_bytes()
             session = WebSession(
-                content, self.page(), accelerator=self.accelerator, threads=self.threads, precision=self.precision
+                content,
+                self.page(),
+                accelerator=self.accelerator,
+                threads=self.threads,
+                precision=self.precision,
             )
             try:
                 tolerance = trial.tolerance_for(graph.read(content), self.precision)

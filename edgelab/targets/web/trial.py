@@ -14,10 +14,10 @@ from edgelab.targets.web.session import WebSession
 from edgelab.texts import tr
 
 SAMPLES = 8
-# The largest difference from the CPU that counts as rounding, relative to the outputs' size (both root mean square).
-# Integers have no tolerance: on the same integer arithmetic they are the same, bit for bit.
-# A network with integer weights alone ("dynamic range") quantizes what flows while it runs, to 127 steps a layer: a
-# value that rounds otherwise is carried on.
+# The largest difference from the CPU that counts as rounding, relative to the outputs' size (both root mean
+# square). Integers have no tolerance: on the same integer arithmetic they are the same, bit for bit.
+# A network with integer weights alone ("dynamic range") quantizes what flows while it runs, to 127 steps a
+# layer: a value that rounds otherwise is carried on.
 TOLERANCES = {"float32": 1e-3, "float16": 5e-2, "dynamic_range": 5e-2}
 
 
@@ -30,8 +30,8 @@ class Parity:
         error: root mean square of the difference, relative to the CPU's; of the worst input and output.
         max_abs: the largest difference of two real values.
         steps: the largest difference in quantization steps; None where no output is quantized.
-        same_largest: share of the inputs whose largest value of the first output is in the same place; None where
-            an output has but one value.
+        same_largest: share of the inputs whose largest value of the first output is in the same place; None
+            where it has but one value.
         is_exact: whether all outputs are equal, bit for bit.
         tolerance: the `error` that would count as rounding; 0 where the outputs are integers.
     """
@@ -56,14 +56,14 @@ class Parity:
             return ""
         if self.steps is not None:
             return tr(
-                "on {count} inputs they differ from the CPU's by up to {steps} quantization steps; integers have "
-                "to be the same",
+                "on {count} inputs they differ from the CPU's by up to {steps} quantization steps; "
+                "integers have to be the same",
                 count=self.count,
                 steps=self.steps,
             )
         return tr(
-            "on {count} inputs they differ from the CPU's by {error:.2%} of their size; up to {tolerance:.1%} "
-            "would be rounding",
+            "on {count} inputs they differ from the CPU's by {error:.2%} of their size; "
+            "up to {tolerance:.1%} would be rounding",
             count=self.count,
             error=self.error,
             tolerance=self.tolerance,
@@ -73,7 +73,11 @@ class Parity:
         if self.is_exact:
             text = tr("equal to the CPU's, bit for bit, on {count} inputs", count=self.count)
         elif self.steps is not None:
-            text = tr("up to {steps} quantization steps from the CPU's, on {count} inputs", steps=self.steps, count=self.count)
+            text = tr(
+                "up to {steps} quantization steps from the CPU's, on {count} inputs",
+                steps=self.steps,
+                count=self.count,
+            )
         else:
             text = tr(
                 "at most {max_abs:.2g} from the CPU's, {error:.2g} of their size, on {count} inputs",
@@ -87,7 +91,11 @@ class Parity:
 
 
 def compare(
-    session: WebSession, reference: Session, rows: Iterable[tuple[np.ndarray, ...]] | None = None, *, tolerance: float = TOLERANCES["float32"]
+    session: WebSession,
+    reference: Session,
+    rows: Iterable[tuple[np.ndarray, ...]] | None = None,
+    *,
+    tolerance: float = TOLERANCES["float32"],
 ) -> Parity:
     """Run the same inputs in both.
 

@@ -1,8 +1,9 @@
 """The page that shows the notebook runs its models: a widget, and a mailbox for what comes back.
 
-A cell that waits receives no message of its widget. So the page writes its answers as files, through Jupyter's
-contents API, into a folder of a random name that only this kernel looks into; the kernel takes the file that it
-expects, and no other. Requests, and the page's own files, go by the widget's messages, which a waiting kernel can send.
+A cell that waits receives no message of its widget. So the page writes its answers as files, through
+Jupyter's contents API, into a folder of a random name that only this kernel looks into; the kernel takes the
+file that it expects, and no other. Requests, and the page's own files, go by the widget's messages, which a
+waiting kernel can send.
 """
 
 from __future__ import annotations

@@ -30,9 +30,14 @@ def _child() -> None:
                     command = [*request["command"], f"--user-data-dir={folder}", request["address"]]
                     own = {**os.environ, "HOME": folder}
                     browser = subprocess.Popen(
-                        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=sys.stderr, cwd=folder,
-                        env=own, start_new_session=os.name != "nt",
-                    )  # fmt: skip
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=sys.stderr,
+                        cwd=folder,
+                        env=own,
+                        start_new_session=os.name != "nt",
+                    )
                     answer = {"pid": browser.pid}
                 else:
                     answer = {"code": browser.poll() if browser else None}

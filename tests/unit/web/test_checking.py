@@ -16,7 +16,9 @@ def own_results(monkeypatch, tmp_path):
 
 
 def test_what_is_right_is_timed_and_recorded(page, web_files, own_results):
-    found = checking.check(web_files["int8"], page, accelerator="wasm", name="small", dataset="none", max_seconds=0.5)
+    found = checking.check(
+        web_files["int8"], page, accelerator="wasm", name="small", dataset="none", max_seconds=0.5
+    )
     assert found.is_sound and found.parity.is_exact and found.parity.count == 32
     stored = results.load()
     assert set(stored["metric"]) == {"latency", "throughput"} and set(stored["target"]) == {"web"}
@@ -47,7 +49,9 @@ def test_the_count_of_inputs_is_checked(page, web_files):
         checking.check(web_files["float32"], page, count=0)
 
 
-def test_the_command_runs_a_model_that_is_right_and_one_that_is_not(page, web_files, own_results, monkeypatch, capsys):
+def test_the_command_runs_a_model_that_is_right_and_one_that_is_not(
+    page, web_files, own_results, monkeypatch, capsys
+):
     from edgelab.targets.web import engine
 
     kept = engine.Page(page.place, page._host, page.found)

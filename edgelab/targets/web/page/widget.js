@@ -1,5 +1,7 @@
 // The page of JupyterLab that shows the notebook. Requests come by the widget's messages; answers go back as files that
 // the page writes through Jupyter's contents API, since a kernel that waits in a cell receives no message.
+const status = {text: 'Getting this browser ready …', lines: new Set()};  // of the widget, in all its views
+
 function configuration() {
   const element = document.getElementById('jupyter-config-data');
   return element ? JSON.parse(element.textContent) : null;
@@ -42,7 +44,7 @@ export default {
   initialize({model}) {
     const page = crypto.randomUUID(), config = configuration();
     let desk, tools, box;
-    const tell = text => { model.page_state = text; model.onPageState?.(text); };
+    const tell = text => { status.text = text; status.lines.forEach(line => { line.textContent = text; }); };
     const answer = async (number, head, parts) => {
       await write(config, `${box}/${number}.part`, tools.pack({number, page, ...head}, parts));
       await write(config, `${box}/${number}.done`, new Uint8Array([1]));
@@ -72,11 +74,12 @@ export default {
     })().catch(error => tell(`This browser cannot run models for the notebook: ${error.message}`));
     return () => desk?.close();
   },
-  render({model, el}) {
+  render({el}) {
     const line = document.createElement('p');
     line.setAttribute('role', 'status');
-    line.textContent = model.page_state ?? 'Getting this browser ready …';
-    model.onPageState = text => { line.textContent = text; };
+    line.textContent = status.text;
+    status.lines.add(line);
     el.append(line);
+    return () => status.lines.delete(line);
   },
 };

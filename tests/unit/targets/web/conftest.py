@@ -12,7 +12,7 @@ from edgelab.targets.web import engine
 
 @pytest.fixture(scope="session")
 def page():
-    """One page for all tests of this process; its GPU is played by the processor: results are asserted, never speed."""
+    """One page for all tests; the processor plays its GPU: results are asserted, never speed."""
     reason, fix = engine.readiness()
     if reason:
         pytest.skip(f"{reason}; {fix}")
@@ -28,6 +28,8 @@ def web_files(shared_folder):
     with filelock.FileLock(f"{folder}.lock"):
         if not (folder / "done").exists():
             folder.mkdir(exist_ok=True)
-            subprocess.run([sys.executable, web_models.__file__, str(folder)], check=True, capture_output=True)
+            subprocess.run(
+                [sys.executable, web_models.__file__, str(folder)], check=True, capture_output=True
+            )
             (folder / "done").touch()
     return {path.stem: path for path in folder.glob("*.tflite")}

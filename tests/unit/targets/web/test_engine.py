@@ -15,8 +15,14 @@ EDGE = {"brands": [{"brand": "Not:A-Brand", "version": "8"}, {"brand": "Chromium
     [
         (EDGE, "Microsoft Edge 156.1"),
         ({"brands": [{"brand": "Chromium", "version": "156.0"}]}, "Chromium 156.0"),
-        ({"agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}, "Firefox 140.0"),
-        ({"agent": "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Version/26.0 Mobile/15E148 Safari/604.1"}, "Safari 26.0"),
+        (
+            {"agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
+            "Firefox 140.0",
+        ),
+        (
+            {"agent": "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Version/26.0 Mobile/15E148 Safari/604.1"},
+            "Safari 26.0",
+        ),
         ({"agent": "other\n\0thing", "brands": "x"}, "other thing"),
         ({"brands": [7, {"brand": None}]}, "an unknown browser"),
     ],
@@ -42,7 +48,9 @@ def test_a_gpu_that_the_processor_plays_is_known_by_its_name(adapter, is_softwar
 
 
 def test_names_are_short_and_printable():
-    assert len(adapter_name({"description": "x" * 5000})) <= 80 and adapter_name({}) and adapter_name(None) == ""
+    assert (
+        len(adapter_name({"description": "x" * 5000})) <= 80 and adapter_name({}) and adapter_name(None) == ""
+    )
     assert "\x1b" not in adapter_name({"vendor": "\x1b[31mred"})
 
 
@@ -86,7 +94,10 @@ def test_a_tab_that_nobody_opens_is_given_up(monkeypatch):
 
 def test_a_page_is_remembered_and_a_closed_one_replaced(page, monkeypatch):
     monkeypatch.setattr(engine, "_PAGES", {("headless", True): page})
-    assert engine.remembered("headless") is page and engine.remembered("headless", gpu=True, software=True) is page
+    assert (
+        engine.remembered("headless") is page
+        and engine.remembered("headless", gpu=True, software=True) is page
+    )
     assert page.cpu_s() > 0
 
 

@@ -92,7 +92,12 @@ def test_a_changed_file_is_noticed(whole, name, monkeypatch):
 def test_an_older_or_damaged_folder_is_noticed(whole, monkeypatch):
     monkeypatch.setenv(files.FOLDER_VARIABLE, str(whole))
     manifest = json.loads((whole / files.MANIFEST).read_text())
-    for text in ("{", "[]", json.dumps({**manifest, "version": "1.0.0"}), json.dumps({"version": files.VERSION})):
+    for text in (
+        "{",
+        "[]",
+        json.dumps({**manifest, "version": "1.0.0"}),
+        json.dumps({"version": files.VERSION}),
+    ):
         (whole / files.MANIFEST).write_text(text)
         assert files.missing(), text
 

@@ -31,7 +31,10 @@ def served():
 def asked(served, path, **headers):
     """Status and headers of a plain request."""
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
-    own = {"Host": f"127.0.0.1:{served.port}", **{name.replace("_", "-"): text for name, text in headers.items()}}
+    own = {
+        "Host": f"127.0.0.1:{served.port}",
+        **{name.replace("_", "-"): text for name, text in headers.items()},
+    }
     connection.putrequest("GET", path, skip_host=True)
     for name, text in own.items():
         connection.putheader(name, text)
@@ -43,17 +46,20 @@ def asked(served, path, **headers):
 
 
 def test_messages_come_back_as_they_went():
-    head, parts = {"kind": "run", "rows": [[{"shape": [1, 2]}]], "name": "ü"}, [b"", b"abc", bytes(range(256))]
+    head, parts = (
+        {"kind": "run", "rows": [[{"shape": [1, 2]}]], "name": "ü"},
+        [b"", b"abc", bytes(range(256))],
+    )
     assert unpack(pack(head, parts)) == (head, parts)
 
 
 @pytest.mark.parametrize(
     "message",
-    [b"", b"abc", b"\xff\xff\xff\xff{}", pack({"ok": True})[:-1], pack({}, [b"abc"]) + b"x", b"\x02\x00\x00\x00[]",
-     b"\x02\x00\x00\x00{}", b'\x0e\x00\x00\x00{"sizes":[-1]}', "text"],
+    [b"", b"abc", b"\xff\xff\xff\xff{}", pack({"ok": True})[:-1], pack({}, [b"abc"]) + b"x",
+     b"\x02\x00\x00\x00[]", b"\x02\x00\x00\x00{}", b'\x0e\x00\x00\x00{"sizes":[-1]}', "text"],
 )  # fmt: skip
 def test_what_is_no_message_is_refused(message):
-    with pytest.raises(ValueError):  # noqa: PT011 - json's own error is one
+    with pytest.raises(ValueError):
         unpack(message)
 
 
@@ -65,7 +71,10 @@ def test_the_page_is_served_isolated_to_whoever_has_its_address(served):
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert "Server" not in answer.headers
-    assert asked(served, f"/{served.token}/wasm/litert_wasm_internal.wasm").headers["Content-Type"] == "application/wasm"
+    assert (
+        asked(served, f"/{served.token}/wasm/litert_wasm_internal.wasm").headers["Content-Type"]
+        == "application/wasm"
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,15 +88,15 @@ def test_nothing_else_is_served(served, path):
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Origin": "http://example.org"}, {"Origin": "null"}, {"Host": "example.org"}, {"Sec_Fetch_Site": "cross-site"},
-     {"Sec_Fetch_Site": "same-site"}, {"Origin": "http://127.0.0.1:1"}],
+    [{"Origin": "http://example.org"}, {"Origin": "null"}, {"Host": "example.org"},
+     {"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"}, {"Origin": "http://127.0.0.1:1"}],
 )  # fmt: skip
 def test_a_page_of_another_origin_is_refused(served, headers):
     assert asked(served, f"/{served.token}/desk.js", **headers).status == 403
 
 
 def connect(served, origin, token=""):
-    """A socket as a page would open it: None where it is refused, else what came over it until it was closed."""
+    """The status for a socket as a page would open it; 101 where it is let in."""
     from tornado.httpclient import HTTPClientError, HTTPRequest
 
     async def go():
@@ -119,7 +128,12 @@ def test_only_this_computer_reaches_it(served):
 
 
 def test_answers_that_nobody_waits_for_are_dropped(served):
-    for message in (b"", pack({"number": 7, "ok": True}), pack({"number": "x", "ok": True}), pack({"ok": True})):
+    for message in (
+        b"",
+        pack({"number": 7, "ok": True}),
+        pack({"number": "x", "ok": True}),
+        pack({"ok": True}),
+    ):
         served._take(message)
     assert not served.is_connected
     served._take(pack({"number": 0, "ok": True, "agent": "a"}))
@@ -151,7 +165,9 @@ def test_a_second_tab_is_turned_away_and_the_first_goes_on(page):
 
     async def go():
         address = f"ws://127.0.0.1:{own.port}/{own.token}/socket"
-        client = await tornado.websocket.websocket_connect(HTTPRequest(address, headers={"Origin": own.origins[0]}))
+        client = await tornado.websocket.websocket_connect(
+            HTTPRequest(address, headers={"Origin": own.origins[0]})
+        )
         assert await client.read_message() is None
         return client.close_code
 

@@ -23,7 +23,10 @@ def opened(path, page, accelerator="wasm", **options):
 
 
 def test_float_on_wasm_is_the_cpus_and_comes_back_at_once(page, web_files):
-    with WebTarget("wasm", page=page).open(web_files["float32"]) as session, CpuTarget().open(web_files["float32"]) as cpu:
+    with (
+        WebTarget("wasm", page=page).open(web_files["float32"]) as session,
+        CpuTarget().open(web_files["float32"]) as cpu,
+    ):
         assert session.fault == "" and session.provenance == "measured"
         assert (session.placement.accelerated, session.placement.total) == (8, 8)
         for row in sample_inputs(session.inputs):
@@ -33,7 +36,10 @@ def test_float_on_wasm_is_the_cpus_and_comes_back_at_once(page, web_files):
 
 
 def test_integers_on_wasm_are_the_cpus_bit_for_bit(page, web_files):
-    with WebTarget("wasm", page=page).open(web_files["int8"]) as session, CpuTarget().open(web_files["int8"]) as cpu:
+    with (
+        WebTarget("wasm", page=page).open(web_files["int8"]) as session,
+        CpuTarget().open(web_files["int8"]) as cpu,
+    ):
         rows = list(sample_inputs(session.inputs, 64))
         want = [cpu.run(*row)[0] for row in rows]
         assert len({array.tobytes() for array in want}) > 30  # it does not answer all inputs alike
@@ -68,7 +74,9 @@ def test_operators_that_are_not_there_give_rubbish_without_an_error_and_are_refu
     answer, _ = page.ask("open", [content], variant="jspi", accelerator="wasm")
     assert answer["ok"]
     row = [{"dtype": "float32", "shape": [1, 2, 2]}]
-    ran, parts = page.ask("run", [np.eye(2, dtype=np.float32).tobytes()], variant="jspi", model=answer["model"], rows=[row])
+    ran, parts = page.ask(
+        "run", [np.eye(2, dtype=np.float32).tobytes()], variant="jspi", model=answer["model"], rows=[row]
+    )
     assert ran["ok"] and not np.allclose(np.frombuffer(parts[0], np.float32), [2, 1, 1, 2])
     with pytest.raises(ModelError, match="FlexMatrixInverse") as caught:
         opened(web_files["flex"], page)
@@ -97,11 +105,15 @@ def test_the_pages_clock_times_batches_that_it_can_tell(page, web_files):
         assert len(times) == 20 and min(times) > 0
         assert sum(times) * session.runs_per_sample < elapsed_ms
         found = benchmark.measure(session, row, max_seconds=0.5)
-        assert found.target == "web" and found.provenance == "measured" and "LiteRT.js" in found.runtime_version
+        assert (
+            found.target == "web" and found.provenance == "measured" and "LiteRT.js" in found.runtime_version
+        )
 
 
 def test_a_coarse_clock_gets_larger_batches(page, web_files):
-    coarse = Page("headless", page._host, {**page.found, "clock_ms": 0.1})  # as in a page that is not isolated
+    coarse = Page(
+        "headless", page._host, {**page.found, "clock_ms": 0.1}
+    )  # as in a page that is not isolated
     with opened(web_files["float32"], coarse) as session:
         session.time_runs(next(sample_inputs(session.inputs)), 1)
         batch = session.runs_per_sample
@@ -132,8 +144,9 @@ def test_an_interrupted_run_leaves_a_session_that_goes_on(page, web_files):
         row = (np.full((1, 16, 16, 3), 90, np.float32),)
         want = session.run(*row)[0]
         with contextlib.suppress(TargetError):
-            page.ask("time", [row[0].tobytes()], variant=session._variant, model=session._number, limit_s=0.01,
-                     rows=[[{"dtype": "float32", "shape": [1, 16, 16, 3]}]], count=200, batch=20, least_ms=1)  # fmt: skip
+            page.ask("time", [row[0].tobytes()], variant=session._variant, model=session._number,
+                     rows=[[{"dtype": "float32", "shape": [1, 16, 16, 3]}]], count=200, batch=20, least_ms=1,
+                     limit_s=0.01)  # fmt: skip
         assert np.array_equal(session.run(*row)[0], want)
 
 

@@ -9,8 +9,8 @@ from edgelab.targets.web.target import WebTarget
 
 @pytest.mark.parametrize(
     "options",
-    [{"accelerator": "webnn"}, {"precision": "int8"}, {"accelerator": "wasm", "precision": "float16"}, {"threads": 0},
-     {"where": "moon"}],
+    [{"accelerator": "webnn"}, {"precision": "int8"}, {"accelerator": "wasm", "precision": "float16"},
+     {"threads": 0}, {"where": "moon"}],
 )  # fmt: skip
 def test_options_are_checked(options):
     with pytest.raises(InputError):

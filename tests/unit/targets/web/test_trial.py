@@ -44,6 +44,8 @@ def test_the_worst_input_decides():
 
 
 def test_only_what_quantizes_while_it_runs_has_room(web_files):
-    read = {name: graph.read(web_files[name].read_bytes()) for name in ("float32", "dynamic", "int8", "int16x8")}
+    read = {
+        name: graph.read(web_files[name].read_bytes()) for name in ("float32", "dynamic", "int8", "int16x8")
+    }
     tolerances = {name: trial.tolerance_for(found, "float32") for name, found in read.items()}
     assert tolerances == {"float32": 1e-3, "dynamic": 5e-2, "int8": 1e-3, "int16x8": 1e-3}

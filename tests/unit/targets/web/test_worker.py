@@ -20,7 +20,9 @@ def test_what_it_has_started_ends_when_its_input_does():
     worker.stdin.flush()
     pid = json.loads(worker.stdout.readline().removeprefix(ANSWER_MARK))["pid"]
     assert psutil.pid_exists(pid)
-    [profile] = [word.partition("=")[2] for word in psutil.Process(pid).cmdline() if "--user-data-dir" in word]
+    [profile] = [
+        word.partition("=")[2] for word in psutil.Process(pid).cmdline() if "--user-data-dir" in word
+    ]
     worker.stdin.close()
     assert worker.wait(60) == 0
     worker.stdout.close()
