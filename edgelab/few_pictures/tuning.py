@@ -36,7 +36,7 @@ def backbone(model: keras.Model | Path | str, layer: str = "pool") -> keras.Mode
 
     if not isinstance(model, keras.Model):
         model = keras.models.load_model(model, compile=False)
-    return keras.Model(model.inputs, model.get_layer(layer).output, name="backbone")
+    return keras.Model(model.inputs[0], model.get_layer(layer).output, name="backbone")
 
 
 def features(network: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -62,7 +62,7 @@ def with_head(network: keras.Model, head: Head) -> keras.Model:
     import keras
 
     unit = keras.layers.Dense(1, activation="sigmoid", name="probability")
-    model = keras.Model(network.inputs, unit(network.output), name="with_head")
+    model = keras.Model(network.inputs[0], unit(network.output), name="with_head")
     unit.set_weights([np.reshape(head[0], (-1, 1)), np.reshape(head[1], (1,))])
     return model
 
