@@ -36,7 +36,7 @@ def backbone(model: keras.Model | Path | str, layer: str = "pool") -> keras.Mode
 
     if not isinstance(model, keras.Model):
         model = keras.models.load_model(model, compile=False)
-    return keras.Model(model.input, model.get_layer(layer).output, name="backbone")
+    return keras.Model(model.inputs[0], model.get_layer(layer).output, name="backbone")
 
 
 def features(network: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -62,7 +62,7 @@ def with_head(network: keras.Model, head: Head) -> keras.Model:
     import keras
 
     unit = keras.layers.Dense(1, activation="sigmoid", name="probability")
-    model = keras.Model(network.input, unit(network.output), name="with_head")
+    model = keras.Model(network.inputs[0], unit(network.output), name="with_head")
     unit.set_weights([np.reshape(head[0], (-1, 1)), np.reshape(head[1], (1,))])
     return model
 
@@ -184,7 +184,7 @@ class Tuner:
 
             self.network.set_weights(tuned.weights)
             kernel, bias = tuned.head
-            shape = (None, *self.network.input.shape[1:])
+            shape = (None, *self.network.inputs[0].shape[1:])
             serve = tf.function(
                 lambda pixels: self.network(pixels, training=True), [tf.TensorSpec(shape)], autograph=False
             )
@@ -233,7 +233,7 @@ class Tuner:
         import tensorflow as tf
 
         loss_of = keras.losses.BinaryCrossentropy(from_logits=True)
-        shape = (None, *self.network.input.shape[1:])
+        shape = (None, *self.network.inputs[0].shape[1:])
 
         def make(training: bool):
             @tf.function(input_signature=[tf.TensorSpec(shape), tf.TensorSpec((None, 1))], autograph=False)
