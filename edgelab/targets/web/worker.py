@@ -18,8 +18,8 @@ from edgelab.machine import child
 
 
 def _child() -> None:
-    # Jupyter interrupts and kills a kernel with its whole group. We leave that: an interrupted cell stops waiting
-    # and the browser goes on; and where the kernel is killed, somebody is left who ends the browser.
+    # Jupyter interrupts and kills a kernel with its whole group. We leave that: an interrupted cell stops
+    # waiting and the browser goes on; and where the kernel is killed, somebody is left who ends the browser.
     if hasattr(os, "setsid"):
         os.setsid()
     else:
