@@ -22,8 +22,8 @@ def write_all(folder: Path) -> dict[str, Path]:
     first, deep, point, last = (
         weights(3, 3, 3, 16),
         weights(3, 3, 16, 1),
-        weights(1, 1, 16, 32),
-        weights(32, 10),
+        weights(1, 1, 16, 128),
+        weights(128, 10),
     )
 
     def picture(pixels):

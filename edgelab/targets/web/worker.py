@@ -18,8 +18,11 @@ from edgelab.machine import child
 
 
 def _child() -> None:
-    # An interrupted cell stops waiting; the browser goes on.
-    with contextlib.suppress(ValueError):
+    # Jupyter interrupts and kills a kernel with its whole group. We leave that: an interrupted cell stops
+    # waiting and the browser goes on; and where the kernel is killed, somebody is left who ends the browser.
+    if hasattr(os, "setsid"):
+        os.setsid()
+    else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     browser = None
     with tempfile.TemporaryDirectory(prefix="edgelab-browser-", ignore_cleanup_errors=True) as folder:
@@ -46,6 +49,9 @@ def _child() -> None:
         finally:
             if browser:
                 child.kill_tree(browser)
+                if hasattr(os, "killpg"):  # its crash reporters have left the tree
+                    with contextlib.suppress(OSError):
+                        os.killpg(browser.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,9 @@ export default {
     const tell = text => { status.text = text; status.lines.forEach(line => { line.textContent = text; }); };
     const answer = async (number, head, parts) => {
       await write(config, `${box}/${number}.part`, tools.pack({number, page, ...head}, parts));
-      await write(config, `${box}/${number}.done`, new Uint8Array([1]));
+      // The kernel takes both away as soon as it sees this one, before Jupyter has answered: that is no failure. If it
+      // could not be written at all, the kernel's own time limit tells.
+      await write(config, `${box}/${number}.done`, new Uint8Array([1])).catch(() => {});
     };
     const take = async (message, buffers) => {
       const parts = buffers.map(b => new Uint8Array(b.buffer ?? b, b.byteOffset ?? 0, b.byteLength));

@@ -189,13 +189,15 @@ def test_server_and_browser_end_with_a_python_that_is_killed():
     )
     import psutil
 
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     watchdog = threading.Timer(120, process.kill)
     watchdog.start()
     port, *pids = json.loads(process.stdout.readline())
     watchdog.cancel()
     assert len(pids) > 1
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)  # as Jupyter kills a kernel: with its group
     process.wait()
     process.stdout.close()
     with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
