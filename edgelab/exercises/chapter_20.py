@@ -140,12 +140,14 @@ def _asked(
     if got is None or got == expected:
         if got != expected:
             raise Mistake(
+                # Note: {what} is a case, such as “a picture in BGR”.
                 tr("{what}: nothing was found, expected {expected}", what=what, expected=expected),
                 hints.get(None, tr("Return the cause and the file, as a pair of texts.")),
             )
         return
     if not (isinstance(got, (tuple, list)) and len(got) == 2 and all(isinstance(one, str) for one in got)):
         raise Mistake(
+            # Note: {what} is a case, such as “a picture in BGR”.
             tr("{what}: got {got!r}", what=what, got=got),
             tr("Return a pair of two texts: the cause and the file that shows it; or None."),
         )
@@ -153,10 +155,12 @@ def _asked(
         return
     if expected and got[0] == expected[0]:
         raise Mistake(
+            # Note: {what} is a case, such as “a picture in BGR”.
             tr("{what}: the cause is right, and {file!r} does not show it", what=what, file=got[1]),
             tr("The table of causes tells which file shows which."),
         )
     raise Mistake(
+        # Note: {what} is a case, such as “a picture in BGR”.
         tr("{what}: got {got}, expected {expected}", what=what, got=got[0], expected=expected or tr("None")),
         hints.get(got[0], "") if expected is None or got[0] in hints else "",
     )
@@ -397,11 +401,13 @@ def check_diagnose(answer: Callable[..., Any]) -> None:
             hint = tr("Ask the steps in their order, from the first, with the case.")
             if len(asked) > last + 1:
                 hint = tr("After the first finding no other step is asked: it may have nothing to compare.")
+            # Note: {what} is a case, such as “steps that find nothing”.
             raise Mistake(tr("{what}: the steps asked were {asked}", what=what, asked=asked), hint)
         if not isinstance(got, (tuple, list)) or tuple(got) != expected:
             hint = tr("Return what the step returned, cause and file.")
             if expected[0] == "healthy":
                 hint = tr("Where no step finds anything, the pair is (“healthy”, “”).")
+            # Note: {what} is a case, such as “steps that find nothing”.
             told = tr("{what}: got {got!r}, expected {expected}", what=what, got=got, expected=expected)
             raise Mistake(told, hint)
 
@@ -409,7 +415,7 @@ def check_diagnose(answer: Callable[..., Any]) -> None:
 def _step(place: int, finding: Any, asked: list[int]) -> Callable[[Case], Any]:
     def step(case: Case) -> Any:
         if set(case) != {"name"}:
-            raise ValueError("each step takes the case")
+            raise ValueError(tr("each step takes the case"))
         asked.append(place)
         return finding
 

@@ -17,6 +17,7 @@ def bootstrap(tmp_path, monkeypatch):
         "bootstrap", artifacts.PROJECT_ROOT / "tools" / "bootstrap.py"
     )
     script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "bootstrap", script)  # its dataclasses look their module up
     spec.loader.exec_module(script)
     record = tmp_path / "venv" / "lib" / "python3.11" / "site-packages" / "edgelab-0.1.0.dist-info"
     record.mkdir(parents=True)

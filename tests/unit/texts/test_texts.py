@@ -44,6 +44,7 @@ SHOWN_ENGLISH = {
 }
 PATTERNS = {
     r"\(\w+, \w+\)$|missing: \w+$": ASKED,
+    r"runtime \d\.\d\.\d, model": ASKED,
     r"Bus 00\d |unable to initialize libusb|\d+ libs found in cache": OTHERS,
     r"Pillow==|ai_edge_litert==|# environment of": OTHERS,
     r"Operator +Count|Mapped to Edge TPU": OTHERS,
