@@ -15,7 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-import runner  # in the same folder there
+try:
+    import runner  # in the same folder, on a board
+except ImportError:
+    from edgelab.boards import runner
 
 LENGTH = struct.Struct(">Q")
 LARGEST_BYTES = 2**31

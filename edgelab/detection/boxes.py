@@ -73,7 +73,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (a, b))
     low = np.maximum(a[:, np.newaxis, :2], b[:, :2])
     high = np.minimum(a[:, np.newaxis, 2:], b[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
+    shared = np.prod(np.maximum(high - low, 0), axis=2)
     area_a, area_b = ((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b))
     union = area_a[:, np.newaxis] + area_b - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)

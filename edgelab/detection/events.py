@@ -116,11 +116,7 @@ def settled(was: bool | None, depth: float, margin: float) -> bool | None:
         depth: distance from the border, positive inside.
         margin: 0 or more, in the same unit.
     """
-    if depth > margin:
-        return True
-    if depth < -margin:
-        return False
-    return was
+    return depth > 0 if abs(depth) > margin else was
 
 
 @dataclass

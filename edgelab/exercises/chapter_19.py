@@ -356,9 +356,9 @@ def _wrong_track(expected: dict, got: dict, given: dict, new_id: int) -> tuple[s
     )
     if set(got) != set(expected):
         if (set(expected) - set(got)) & set(given):
-            return said, tr("A track that is not seen is waited for, up to PATIENCE frames.")
+            return said, tr("A track that is not seen is waited for, for `patience` frames at most.")
         if (set(got) - set(expected)) & set(given):
-            return said, tr("Whoever was unseen for PATIENCE frames already is given up.")
+            return said, tr("Whoever was unseen for `patience` frames already is given up.")
         return said, tr("Each box without a track gets a number of its own: new_id, new_id + 1, …")
     for number, (box, unseen) in expected.items():
         if int(got[number][1]) != unseen:

@@ -115,7 +115,7 @@ def vocabulary_of(texts: Iterable[str], size: int) -> Vocabulary:
         size: lines of the file, at least 2, `PAD` and `UNKNOWN` included.
     """
     counts = Counter(word for text in texts for word in words_of(text))
-    ordered = sorted(counts, key=lambda word: (-counts[word], word))
+    ordered = sorted(counts, key=lambda entry: (-counts[entry], entry))
     return Vocabulary((PAD, UNKNOWN, *ordered[: size - 2]))
 
 

@@ -178,9 +178,10 @@ def test_interrupting_leaves_what_was_there(unpacked, only_numpy, tmp_path):
     (folder / "results.json").write_text("of yesterday")
     packages = fake_runtime(tmp_path / "slow", SLOW_RUNTIME, only_numpy)
     command, environment = on_board(packages, "run.py")
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Started in the background of a shell, this test would hand on that such signals are ignored.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(command, cwd=folder, env=environment, **piped, **heard)
     assert "LiteRT" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=100)

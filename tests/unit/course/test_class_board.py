@@ -151,11 +151,11 @@ def test_nothing_to_show_is_said(tmp_path, capsys):
     with pytest.raises(DataError, match="holds no results"):
         class_board.read(tmp_path / "absent")
     (tmp_path / "empty.jsonl").write_text("")
-    assert command_line.main(["board", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert command_line.main(["class", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "holds no results" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_the_command_says_where_the_board_is(folder, tmp_path, capsys):
-    assert command_line.main(["board", str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert command_line.main(["class", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert "48 results of 12 students; 0 lines" in capsys.readouterr().out
     assert (tmp_path / "out" / "board.html").exists()

@@ -27,4 +27,4 @@ def test_a_file_that_is_no_model_says_so_and_leaves_nothing(tmp_path):
     path.write_bytes(b"no model at all")
     with pytest.raises(ModelError, match="cannot be made int8"):
         int8.quantized(path, np.zeros((2, 4), np.float32))
-    assert not list(tmp_path.rglob("*-int8-*"))
+    assert [path for path in tmp_path.rglob("*-int8-*") if path.suffix != ".lock"] == []

@@ -35,7 +35,7 @@ def test_an_unknown_kind_names_the_others():
 
 @pytest.mark.slow
 def test_words_learn_plain_reviews_and_a_second_call_trains_nothing():
-    data = reviews.made(600, 300)
+    data = reviews.made(1500, 300)
     book = tokenizer.vocabulary_of(data.train_texts, 200)
     first = networks.fitted("words", data, book, 24, epochs=12, seeds=2)
     again = networks.fitted("words", data, book, 24, epochs=12, seeds=2)
