@@ -94,7 +94,7 @@ class Paced(Source):
 
     def __init__(self, source: Source, fps: float) -> None:
         super().__init__()
-        self._source, self.fps, self._due_s = source, fps, 0.0
+        self._source, self.fps, self._due_s = source, fps, time.perf_counter()
         self.name, self.size, self.frame_count = f"{source.name} (live)", source.size, source.frame_count
         self.notes, self.path = source.notes, source.path
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ai_edge_litert import schema_py_generated as schema
 
 from edgelab.errors import InputError
-from edgelab.graph.reading import FILE_IDENTIFIER
+from edgelab.graph.packing import packed, unpacked
 from edgelab.texts import tr
 
 CODES = {"DEQUANTIZE": 2, "ADD": 1, "QUANTIZE": 1}  # by name, the version of the operator
@@ -25,7 +25,7 @@ def with_float_additions(model: bytes, places: Collection[int]) -> bytes:
     Raises:
         InputError: there is no such addition.
     """
-    whole = schema.ModelT.InitFromPackedBuf(model)
+    whole = unpacked(model)
     part = whole.subgraphs[0]
     additions = [
         index for index, one in enumerate(part.operators) if _code(whole, one) == schema.BuiltinOperator.ADD
@@ -46,16 +46,16 @@ def with_float_additions(model: bytes, places: Collection[int]) -> bytes:
         for index, one in enumerate(part.operators)
         for new in (_in_float(part, one, codes) if index in chosen else [one])
     ]
-    return _packed(whole, len(model))
+    return packed(whole)
 
 
 def with_version(model: bytes, version: int) -> bytes:
     """The same model, whose convolutions claim a version that is yet to come: an old runtime refuses it."""
-    whole = schema.ModelT.InitFromPackedBuf(model)
+    whole = unpacked(model)
     for code in whole.operatorCodes:
         if code.builtinCode == schema.BuiltinOperator.CONV_2D:
             code.version = version
-    return _packed(whole, len(model))
+    return packed(whole)
 
 
 def _code(whole: schema.ModelT, operator: schema.OperatorT) -> int:
@@ -95,11 +95,3 @@ def _converting(code: int, source: int, result: int) -> schema.OperatorT:
     operator = schema.OperatorT()
     operator.opcodeIndex, operator.inputs, operator.outputs = code, [source], [result]
     return operator
-
-
-def _packed(whole: schema.ModelT, size: int) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(size + 1_000_000)
-    builder.Finish(whole.Pack(builder), FILE_IDENTIFIER)
-    return bytes(builder.Output())

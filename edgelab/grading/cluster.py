@@ -66,7 +66,8 @@ class Cluster:
         self.jobs = AHEAD * threads
 
     def _workers(self) -> dict[str, Any]:
-        return self._client.scheduler_info(n_workers=-1)["workers"]
+        """Who works; nobody once the client has given up the scheduler, and closes."""
+        return self._client.scheduler_info(n_workers=-1).get("workers", {})
 
     def ask(self, request: dict[str, Any], time_limit_s: float) -> dict[str, Any]:
         """As `judges.Judges` says.
@@ -92,6 +93,8 @@ class Cluster:
             try:
                 return future.result(timeout=LOOK_S)
             except TimeoutError:
+                if self._client.status in ("closing", "closed"):
+                    raise self._gone(tr("the scheduler is gone")) from None
                 deserted_s = 0.0 if self._workers() else deserted_s + LOOK_S
                 if deserted_s > PATIENCE_S:
                     raise self._gone(tr("no worker is left")) from None

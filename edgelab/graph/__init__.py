@@ -2,7 +2,7 @@
 
 `reading` checks and reads a `.tflite` file, `onnx_reading` an ONNX file. `records` are operators and tensors
 with what follows from them, such as MACs, bytes and activation memory. `editing` changes values or cuts.
-`making` writes a file of any size from nothing.
+`layers` writes a file of any size from nothing.
 """
 
 from edgelab.graph.editing import (
@@ -12,7 +12,6 @@ from edgelab.graph.editing import (
     with_values,
     without_float_ends,
 )
-from edgelab.graph.making import dense_network
 from edgelab.graph.reading import BUILTIN_OPERATORS, DAMAGE, read
 from edgelab.graph.records import Graph, Operator, Tensor
 
@@ -22,7 +21,6 @@ __all__ = [
     "Graph",
     "Operator",
     "Tensor",
-    "dense_network",
     "prefix",
     "read",
     "with_batch_of_one",

@@ -8,7 +8,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgelab.errors import InputError, ModelError
-from edgelab.graph.reading import DAMAGE, FILE_IDENTIFIER, read
+from edgelab.graph.packing import packed, unpacked
+from edgelab.graph.reading import read
 from edgelab.texts import tr
 
 
@@ -84,7 +85,7 @@ def prefix(model: bytes, last_operator: int) -> bytes:
         if wanted & set(operator.outputs):
             kept.append(operator.index)
             wanted |= set(operator.inputs)
-    whole = _unpacked(model)
+    whole = unpacked(model)
     part = whole.subgraphs[0]
     part.operators = [part.operators[index] for index in sorted(kept)]
     part.inputs = [index for index in found.inputs if index in wanted]
@@ -94,34 +95,7 @@ def prefix(model: bytes, last_operator: int) -> bytes:
     for index, stored in enumerate(whole.buffers):
         if index not in used:
             stored.data = None
-    return _packed(whole, len(model))
-
-
-def _unpacked(model: bytes) -> schema.ModelT:
-    """Everything in a file, also the parts that `read` does not look at."""
-    try:
-        return schema.ModelT.InitFromPackedBuf(model)
-    except DAMAGE as error:
-        raise _damaged(error) from error
-
-
-def _packed(whole: schema.ModelT, size: int) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(size)
-    try:
-        builder.Finish(whole.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    except (*DAMAGE, flatbuffers.builder.BuilderSizeError) as error:
-        raise _damaged(error) from error
-    return bytes(builder.Output())
-
-
-def _damaged(error: Exception) -> ModelError:
-    return ModelError(
-        tr("The model cannot be changed."),
-        why=tr("a part of its file is damaged: {error}", error=error),
-        fix=tr("convert or copy it again"),
-    )
+    return packed(whole)
 
 
 def with_batch_of_one(model: bytes) -> bytes:
@@ -141,11 +115,11 @@ def with_batch_of_one(model: bytes) -> bytes:
             why=tr("which size it should have, only its owner knows"),
             fix=tr("convert the model again with a fixed size: keras.Input((height, width, 3))"),
         )
-    whole = _unpacked(model)
+    whole = unpacked(model)
     for tensor, before in zip(whole.subgraphs[0].tensors, found.tensors, strict=True):
         if before.open_axes and not before.is_dynamic:
             tensor.shapeSignature = None
-    return _packed(whole, len(model))
+    return packed(whole)
 
 
 def without_float_ends(model: bytes) -> bytes:
@@ -174,12 +148,12 @@ def without_float_ends(model: bytes) -> bytes:
         elif operator.name == "DEQUANTIZE" and after in outputs and after not in read_by:
             outputs[outputs.index(after)] = before
             dropped.add(operator.index)
-    whole = _unpacked(model)
+    whole = unpacked(model)
     part = whole.subgraphs[0]
     part.operators = [one for index, one in enumerate(part.operators) if index not in dropped]
     part.inputs, part.outputs = inputs, outputs
     whole.signatureDefs = None  # they name the float ends
-    return _packed(whole, len(model))
+    return packed(whole)
 
 
 def with_scaled_input(model: bytes, mean: Sequence[float], std: Sequence[float]) -> bytes:
@@ -209,7 +183,7 @@ def with_scaled_input(model: bytes, mean: Sequence[float], std: Sequence[float])
             tr("mean and std: expected 1 or {count} numbers each, deviations other than 0.", count=channels),
             fix=tr("give the numbers that the model was trained with"),
         )
-    whole = _unpacked(model)
+    whole = unpacked(model)
     part = whole.subgraphs[0]
     means, factors = (np.broadcast_to(values, channels) for values in (constants[0], 1 / constants[1]))
     raw, centred = _added_tensor(part, given.index, b"raw"), _added_tensor(part, given.index, b"centred")
@@ -223,7 +197,7 @@ def with_scaled_input(model: bytes, mean: Sequence[float], std: Sequence[float])
     part.operators = [_operator(whole, *step) for step in steps] + list(part.operators)
     part.inputs = [raw if index == given.index else index for index in found.inputs]
     whole.signatureDefs = None  # they name the input of before
-    return _packed(whole, len(model))
+    return packed(whole)
 
 
 def _added_tensor(part: schema.SubGraphT, like: int, name: bytes) -> int:

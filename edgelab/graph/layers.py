@@ -1,4 +1,4 @@
-"""Convolutions written from nothing, without TensorFlow: networks in which only shape and type count."""
+"""Equal layers written from nothing, without TensorFlow: networks in which only shape and type count."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgelab.errors import InputError
-from edgelab.graph.reading import FILE_IDENTIFIER
+from edgelab.graph.packing import written
 from edgelab.texts import tr
 
 KINDS = ("conv", "depthwise", "dense")
@@ -78,7 +78,15 @@ def network(layers: Layers, seed: int = 0) -> bytes:
         tensors.append(_activation(layers, f"output_{number}"))
         first = 3 * number
         operators.append(_operator(layers, [first, first + 1, first + 2], first + 3))
-    return _packed(layers, buffers, tensors, operators)
+    return written(
+        buffers,
+        tensors,
+        operators,
+        [_code(layers)],
+        inputs=[0],
+        outputs=[len(tensors) - 1],
+        description="layers with random weights",
+    )
 
 
 def _times(scales: list[float], factor: float) -> list[float]:
@@ -165,16 +173,8 @@ def _operator(layers: Layers, inputs: list[int], output: int) -> schema.Operator
     return operator
 
 
-def _packed(layers: Layers, buffers: list, tensors: list, operators: list) -> bytes:
-    import flatbuffers
-
-    part, whole, code = schema.SubGraphT(), schema.ModelT(), schema.OperatorCodeT()
+def _code(layers: Layers) -> schema.OperatorCodeT:
+    code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, BUILTIN[layers.kind])
     code.version = 3 if layers.dtype == "int8" else 1
-    part.tensors, part.operators = tensors, operators
-    part.inputs, part.outputs, part.name = [0], [len(tensors) - 1], b"main"
-    whole.version, whole.description = 3, b"layers with random weights"
-    whole.operatorCodes, whole.subgraphs, whole.buffers = [code], [part], buffers
-    builder = flatbuffers.Builder(sum(len(b.data) for b in buffers if b.data is not None) + 1_000_000)
-    builder.Finish(whole.Pack(builder), FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return code

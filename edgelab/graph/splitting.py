@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgelab.errors import InputError
-from edgelab.graph.editing import _packed, _unpacked, prefix
+from edgelab.graph.editing import prefix
+from edgelab.graph.packing import packed, unpacked
 from edgelab.graph.reading import read
 from edgelab.graph.records import Graph
 from edgelab.texts import tr
@@ -52,7 +53,7 @@ def split(model: bytes, last_operator: int) -> tuple[bytes, bytes]:
             if points
             else tr("choose a model that is a chain somewhere"),
         )
-    whole = _unpacked(model)
+    whole = unpacked(model)
     rest = whole.subgraphs[0]
     rest.operators = rest.operators[last_operator + 1 :]
     rest.inputs = [found.operators[last_operator].outputs[0]]
@@ -63,4 +64,4 @@ def split(model: bytes, last_operator: int) -> tuple[bytes, bytes]:
     for index, stored in enumerate(whole.buffers):
         if index not in used:
             stored.data = None
-    return first, _packed(whole, len(model))
+    return first, packed(whole)

@@ -13,9 +13,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgelab.errors import InputError
+from edgelab.graph.packing import written
 from edgelab.texts import tr
 
-FILE_IDENTIFIER = b"TFL3"
 OPERATORS = {
     "GATHER": 1,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": 1,
@@ -140,13 +140,12 @@ class _File:
         self.operators.append(made)
 
     def packed(self, inputs: list[int], outputs: list[int]) -> bytes:
-        import flatbuffers
-
-        part, whole = schema.SubGraphT(), schema.ModelT()
-        part.tensors, part.operators, part.name = self.tensors, self.operators, b"main"
-        part.inputs, part.outputs = inputs, outputs
-        whole.version, whole.description = 3, b"an LSTM as one operator"
-        whole.operatorCodes, whole.subgraphs, whole.buffers = self.codes, [part], self.buffers
-        builder = flatbuffers.Builder(1_000_000)
-        builder.Finish(whole.Pack(builder), FILE_IDENTIFIER)
-        return bytes(builder.Output())
+        return written(
+            self.buffers,
+            self.tensors,
+            self.operators,
+            self.codes,
+            inputs=inputs,
+            outputs=outputs,
+            description="an LSTM as one operator",
+        )

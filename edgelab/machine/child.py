@@ -174,6 +174,11 @@ class Worker:
         """Whether it can still be asked."""
         return self._ended.alive and self._process.poll() is None
 
+    @property
+    def returncode(self) -> int | None:
+        """How it ended: 0 by itself, below 0 (Linux, macOS) by a signal; None while it runs."""
+        return self._process.poll()
+
     def ask(self, request: Mapping[str, Any], time_limit_s: float) -> dict[str, Any]:
         """Its answer to one question.
 

@@ -373,10 +373,8 @@ def _ask(question: dict[str, Any], name: str, mode: str) -> dict[str, Any]:
         ModelError: the conversion ended the process.
     """
     with _one_at_a_time:
-        if not _workers or not _workers[-1].is_alive:
-            _workers[:] = [_start_worker()]
         try:
-            answer = _workers[-1].ask(question, CONVERSION_LIMIT_S)
+            answer = _answer(question)
         except TargetError as error:
             raise ModelError(
                 tr("The converter broke off at {model} in mode {mode}.", model=name, mode=mode),
@@ -392,6 +390,19 @@ def _ask(question: dict[str, Any], name: str, mode: str) -> dict[str, Any]:
     if "errno" in answer:
         raise OSError(answer["errno"], answer["strerror"])
     return answer
+
+
+def _answer(question: dict[str, Any]) -> dict[str, Any]:
+    if not _workers or not _workers[-1].is_alive:
+        _workers[:] = [_start_worker()]
+    try:
+        return _workers[-1].ask(question, CONVERSION_LIMIT_S)
+    except TargetError:
+        if _workers[-1].returncode != 0:
+            raise
+    # It had waited for long, and was ending while it was asked.
+    _workers[:] = [_start_worker()]
+    return _workers[-1].ask(question, CONVERSION_LIMIT_S)
 
 
 def _start_worker() -> child.Worker:

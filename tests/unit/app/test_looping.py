@@ -1,3 +1,4 @@
+import itertools
 import threading
 import time
 
@@ -137,7 +138,12 @@ def test_a_clip_begins_again_without_a_wait(clip):
     wait_for(lambda: loop.state().opened >= 3)
     assert loop.state().status == "running"
     loop.close()
-    assert shown[:20] == list(range(20)) and 0 in shown[1:]
+    starts = [0, *(number for number in range(1, len(shown)) if shown[number] < shown[number - 1])]
+    rounds = [shown[start:end] for start, end in itertools.pairwise([*starts, None])]
+    assert len(rounds) >= 2 and rounds[0][0] == 0
+    for played in rounds:  # a frame may be dropped, as of a camera, but none comes twice or late
+        assert played == sorted(set(played)) and set(played) <= set(range(20))
+    assert loop.state().error == ""
 
 
 def test_what_cannot_keep_its_pace_plays_slower_and_does_not_lag():

@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from edgelab import benchmark, graph
+from edgelab import benchmark
 from edgelab.benchmark import memory
 from edgelab.errors import TargetError
+from edgelab.graph.layers import Layers, network
 
 needs_linux = pytest.mark.skipif(bool(memory.unavailable()), reason="only Linux tells shared pages")
 
@@ -14,7 +15,7 @@ needs_linux = pytest.mark.skipif(bool(memory.unavailable()), reason="only Linux 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     file = tmp_path_factory.mktemp("memory") / "dense.tflite"
-    file.write_bytes(graph.dense_network(512, 4))
+    file.write_bytes(network(Layers("dense", 1, 512, count=4)))
     return file
 
 

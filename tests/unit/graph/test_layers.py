@@ -32,11 +32,20 @@ def test_it_runs_and_its_work_is_that_of_the_graph(kind, dtype):
     assert len(np.unique(result)) > 10
 
 
-def test_a_dense_layer_computes_its_product():
-    content = network(Layers("dense", 4, 8, count=1), seed=1)
+def test_dense_layers_compute_their_products():
+    content = network(Layers("dense", 4, 8, count=2), seed=1)
     values, result = outputs(content)
-    kernel = graph.read(content).tensors[1].values()
-    assert np.allclose(result, np.maximum(values @ kernel.T, 0), atol=1e-3)
+    found = graph.read(content)
+    for operator in found.operators:
+        values = np.maximum(values @ found.tensors[operator.inputs[1]].values().T, 0)
+    assert np.allclose(result, values, atol=1e-3)
+
+
+def test_its_size_follows_from_its_weights_and_its_content_from_the_seed():
+    layers = Layers("dense", 1, 64, count=5)
+    content, weights = network(layers), 4 * 5 * 64 * 65
+    assert weights < len(content) < weights + 5000
+    assert content == network(layers) != network(layers, seed=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,7 +3,7 @@ import pytest
 
 from edgelab import graph
 from edgelab.errors import ModelError
-from edgelab.graph import making
+from edgelab.graph.layers import Layers, network
 from edgelab.language import int8
 
 
@@ -15,7 +15,7 @@ def own_artifacts(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_dense_network_becomes_int8(tmp_path):
     path = tmp_path / "dense.tflite"
-    path.write_bytes(making.dense_network(16, 2))
+    path.write_bytes(network(Layers("dense", 1, 16, count=2)))
     made = int8.quantized(path, np.random.default_rng(0).normal(size=(20, 16)).astype(np.float32))
     found = graph.read(made)
     assert {found.tensors[index].dtype for index in (*found.inputs, *found.outputs)} == {"int8"}

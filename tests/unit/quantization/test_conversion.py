@@ -12,6 +12,7 @@ import pytest
 
 from edgelab import graph, quantization
 from edgelab.errors import InputError, ModelError
+from edgelab.machine import child
 from edgelab.quantization import conversion
 
 pytestmark = pytest.mark.slow
@@ -350,3 +351,19 @@ def test_a_layer_that_was_rewritten_is_converted_anew():
     images = np.ones((1, 4, 4, 1), np.float32)
     files = [quantization.convert(model, "float32").path for model in networks]
     assert [float(run(path, images).mean()) for path in files] == [2.0, 0.0]
+
+
+def test_a_converter_that_ends_while_it_is_asked_is_replaced(small_model, monkeypatch, tmp_path):
+    ending = child.Worker([sys.executable, "-c", "input()"], folder=tmp_path, name="The converter")
+    monkeypatch.setattr(conversion, "_workers", [ending])
+    assert ending.is_alive
+    assert quantization.convert(small_model, "float32", name="asked_late").size_bytes > 0
+    assert ending.returncode == 0 and conversion._workers[-1] is not ending
+
+
+def test_a_converter_that_breaks_is_not_asked_again(small_model, monkeypatch, tmp_path):
+    broken = child.Worker([sys.executable, "-c", "input(); exit(3)"], folder=tmp_path, name="The converter")
+    monkeypatch.setattr(conversion, "_workers", [broken])
+    with pytest.raises(ModelError, match="broke off"):
+        quantization.convert(small_model, "float32", name="asked_of_a_broken_one")
+    assert conversion._workers == [broken]
