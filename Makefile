@@ -109,10 +109,14 @@ test: lint
 # From an empty artifacts folder, into which the other tests look, too.
 MADE = $(CURDIR)/build/test-artifacts
 IN_ARTIFACTS = EDGELAB_ARTIFACTS="$(MADE)" EDGELAB_TEST_ARTIFACTS="$(MADE)"
+REPORT = build/chapters.xml
 test-chapters:
-	untried=$$("$(RUN)" tests/kept.py begin "$(MADE)" $(CHAPTERS)) && \
-	  if [ "$$untried" ]; then $(IN_ARTIFACTS) $(PYTEST) --nbval-lax --nbval-cell-timeout=1800 $$untried; fi && \
-	  "$(RUN)" tests/kept.py end "$(MADE)" $$untried
+	@untried=$$("$(RUN)" tests/kept.py begin "$(MADE)" $(CHAPTERS)) || exit; status=0; rm -f $(REPORT); \
+	  if [ "$$untried" ]; then \
+	    $(IN_ARTIFACTS) $(PYTEST) --nbval-lax --nbval-cell-timeout=1800 --junitxml=$(REPORT) $$untried || status=$$?; \
+	    untried=$$("$(RUN)" tests/kept.py passed $(REPORT) $$untried); \
+	  fi; \
+	  "$(RUN)" tests/kept.py end "$(MADE)" $$untried || status=$$?; exit $$status
 
 test-package:
 	$(PYTEST) $(PACKAGE)

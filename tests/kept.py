@@ -6,6 +6,7 @@ EDGELAB_TEST_KEPT names a folder for it; without one, or where it is empty, ever
 
 - `begin FOLDER NOTEBOOK ...` fills the folder with artifacts of earlier runs, and prints the notebooks that
   have not passed with the content that they have now,
+- `passed REPORT NOTEBOOK ...` prints those of which every code cell has passed by pytest's JUnit report,
 - `end FOLDER [NOTEBOOK ...]` takes the folder's artifacts in, and notes that these notebooks have passed.
 """
 
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from xml.etree import ElementTree
 
 LONGEST_KEPT_S = 30 * 24 * 3600
 PASSED = "passed"
@@ -48,6 +50,34 @@ def begin(artifacts: Path, notebooks: Iterable[Path]) -> list[Path]:
         without = OF_A_RUN if len(untried) == len(given) else ()
         _copy_missing(kept / "artifacts", artifacts, without)
     return untried
+
+
+def passed(report: Path, notebooks: Iterable[Path]) -> list[Path]:
+    """Those of which every code cell has passed, so that a chapter that fails costs the others nothing.
+
+    Args:
+        report: pytest's JUnit XML of a run of nbval; one that is missing tells of no chapter.
+        notebooks: the chapters.
+    """
+    if not report.exists():
+        return []
+    cells: dict[str, list[bool]] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        has_passed = not list(case.iter("failure")) and not list(case.iter("error"))
+        cells.setdefault(case.get("classname", "").removesuffix(".ipynb").split(".")[-1], []).append(
+            has_passed
+        )
+    return [
+        path
+        for path in notebooks
+        if all(of := cells.get(path.stem, [False])) and len(of) == _code_cells(path)
+    ]
+
+
+def _code_cells(notebook: Path) -> int:
+    return sum(
+        cell["cell_type"] == "code" for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    )
 
 
 def end(artifacts: Path, notebooks: Iterable[Path]) -> None:
@@ -112,6 +142,9 @@ def main(arguments: list[str]) -> int:
     """One of the words above."""
     word, artifacts, *notebooks = arguments
     paths = [Path(name) for name in notebooks]
+    if word == "passed":
+        print(*passed(Path(artifacts), paths))
+        return 0
     if word == "end":
         end(Path(artifacts), paths)
         return 0

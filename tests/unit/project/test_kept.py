@@ -1,5 +1,6 @@
 """What one test run keeps for the next follows from content alone."""
 
+import json
 import os
 import time
 
@@ -63,6 +64,22 @@ def test_newer_measurements_replace_older_ones_and_what_is_old_is_forgotten(fold
     assert (folder / "artifacts" / "results" / "results.jsonl").read_text() == "new"
     assert (folder / "artifacts" / "executed" / "00.json").read_text() == "a new page"
     assert not (folder / "artifacts" / "models" / "old.keras").exists()
+
+
+def test_a_chapter_has_passed_when_every_cell_of_it_has(tmp_path):
+    names = ("00_whole", "01_failed", "02_broken_off", "03_never_begun")
+    chapters = [tmp_path / f"{name}.ipynb" for name in names]
+    cells = [{"cell_type": "code"}, {"cell_type": "markdown"}, {"cell_type": "code"}]
+    for path in chapters:
+        path.write_text(json.dumps({"cells": cells}))
+    case = '<testcase classname="notebooks.{}.ipynb" name="Cell {}">{}</testcase>'
+    cases = [case.format("00_whole", number, "") for number in (0, 1)]
+    cases += [case.format("01_failed", number, "<failure/>" * number) for number in (0, 1)]
+    cases += [case.format("02_broken_off", 0, "")]
+    report = tmp_path / "report.xml"
+    assert kept.passed(report, chapters) == []
+    report.write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+    assert kept.passed(report, chapters) == chapters[:1]
 
 
 def test_only_an_empty_finding_is_remembered(folder):
