@@ -61,23 +61,17 @@ def passed(report: Path, notebooks: Iterable[Path]) -> list[Path]:
     """
     if not report.exists():
         return []
-    cells: dict[str, list[bool]] = {}
+    found: dict[str, list[bool]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        has_passed = not list(case.iter("failure")) and not list(case.iter("error"))
-        cells.setdefault(case.get("classname", "").removesuffix(".ipynb").split(".")[-1], []).append(
-            has_passed
-        )
-    return [
-        path
-        for path in notebooks
-        if all(of := cells.get(path.stem, [False])) and len(of) == _code_cells(path)
-    ]
+        name = case.get("classname", "").removesuffix(".ipynb").split(".")[-1]
+        is_bad = any(case.iter("failure")) or any(case.iter("error"))
+        found.setdefault(name, []).append(not is_bad)
+    return [path for path in notebooks if found.get(path.stem) == [True] * _code_cells(path)]
 
 
 def _code_cells(notebook: Path) -> int:
-    return sum(
-        cell["cell_type"] == "code" for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    )
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return sum(cell["cell_type"] == "code" for cell in cells)
 
 
 def end(artifacts: Path, notebooks: Iterable[Path]) -> None:
