@@ -92,6 +92,13 @@ def test_times_that_were_divided_leave_a_gap():
     assert "less than half" in " ".join(samples.doubts(faster, 1))
 
 
+def test_one_opening_that_another_program_disturbed_is_no_forgery():
+    disturbed = timing(real(5))
+    disturbed["openings"][1]["window_ns"] *= 3
+    disturbed["elapsed_ns"] += disturbed["openings"][1]["window_ns"]
+    assert samples.doubts(disturbed, 1) == []
+
+
 @pytest.mark.parametrize(
     "broken",
     [
