@@ -51,6 +51,8 @@ def findings(page) -> list[list[str]]:
 
 
 def _bring_axe(page) -> None:
+    """And unfold everything: axe looks only at what can be seen."""
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
     axe = pytest.importorskip("axe_playwright_python")
     if not page.evaluate("'axe' in window"):
         page.evaluate(next(Path(axe.__file__).parent.rglob("axe.min.js")).read_text(encoding="utf-8"))

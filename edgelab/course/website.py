@@ -1,7 +1,7 @@
 """The executed chapters as a static site that needs no server and no network: `make site`.
 
 Sphinx does the work (MyST-NB reads the notebooks); here they are only prepared: formulas become MathML,
-solutions and long helpers fold, and links to the glossary lead to its page.
+solutions, long helpers and what goes deeper fold, and links to the glossary lead to its page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelab.course import formulas, glossary
+from edgelab.course import core_path, formulas, glossary
 from edgelab.course.execution import chapters_executed
 from edgelab.course.pages import WEB_FOLDER, link_chapters, without_live_controls
 from edgelab.errors import TargetError
@@ -41,6 +41,14 @@ def _fold(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def _mark_deeper(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A mark in each part that goes deeper, by which `site.js` folds its section."""
+    for start, _ in core_path.deeper_parts(notebook.cells):
+        title, _, rest = notebook.cells[start].source.partition("\n")
+        notebook.cells[start].source = f'{title}\n\n<span class="deeper-part"></span>\n{rest}'
+    return notebook
+
+
 def _lead_to_pages(notebook: nbformat.NotebookNode, names: set[str]) -> nbformat.NotebookNode:
     """Links in outputs lead to a chapter's page; of those in the text, Sphinx leaves the glossary to us."""
     for cell in notebook.cells:
@@ -59,7 +67,7 @@ def _prepare(build_dir: Path, source: Path) -> int:
     executed = chapters_executed(build_dir)
     for copy in executed.values():
         notebook = without_live_controls(nbformat.read(copy, as_version=4))
-        notebook = _fold(formulas.without_latex(notebook))
+        notebook = _mark_deeper(_fold(formulas.without_latex(notebook)))
         notebook = _lead_to_pages(notebook, {other.stem for other in executed.values()})
         nbformat.write(notebook, source / copy.name)
     listed = "\n".join(copy.stem for copy in executed.values())

@@ -12,6 +12,7 @@ import pandas as pd
 
 from edgelab.results.record import MAIN_METRICS, PROVENANCE_GLYPHS, PROVENANCES, ROW_KEY, format_value
 from edgelab.results.store import latest, load
+from edgelab.texts import tr
 
 # What a terminal shows of the table, and what it leaves out of a number: interval and count of pictures.
 BRIEF_COLUMNS = ("model", "precision", "target", "device", *MAIN_METRICS)
@@ -68,6 +69,8 @@ class ComparisonTable:
         Args:
             width: characters in a line; names of models and devices are cut to keep within it.
         """
+        if not self.rows:
+            return tr("No results yet: chapters record what they measure.")
         shown = [place for place, name in enumerate(self.columns) if name in BRIEF_COLUMNS]
         lines = [[row[place] for place in shown] for row in (self.columns, *map(_plain_row, self.rows))]
         lines = [[DETAILS.sub("", cell) for cell in line] for line in lines]

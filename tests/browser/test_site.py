@@ -4,10 +4,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import accessibility
+import nbformat
 import pytest
 from live_controls import NOTE, controls_in
 
-from edgelab.course import execution, website
+from edgelab.course import core_path, execution, website
 
 # What the theme's own scripts try and do without when pages are files.
 FILES_ONLY = ("from origin 'null'", "net::ERR_FAILED")
@@ -72,7 +73,7 @@ def test_every_control_has_a_picture_that_says_where_the_live_one_is(show, names
         page = show(name)
         notes = page.locator(f"[{NOTE}]")
         assert notes.count() == controls_in(execution.NOTEBOOKS_DIR / name.replace(".html", ".ipynb")), name
-        assert all("make lab" in text for text in notes.all_inner_texts()), name
+        assert all("make lab" in text for text in notes.all_text_contents()), name
         assert page.locator("[role=slider], .widget-box, .jupyter-widgets").count() == 0, name
 
 
@@ -86,11 +87,28 @@ def test_narrow_screens_need_no_sideways_scrolling(show, names):
 def test_solutions_fold_and_code_can_be_copied(show, names):
     chapter = next(name for name in names if name[0].isdigit() and "solution" in show(name).content())
     page = show(chapter)
-    folded = page.locator(".tag_solution details, details:has(.tag_solution), .tag_hide-cell details").first
+    folded = page.locator(
+        ".tag_solution details, details:not(.deeper):has(.tag_solution), .tag_hide-cell details"
+    ).first
     assert folded.get_attribute("open") is None
     folded.locator("summary").click()
     assert folded.locator("pre").first.is_visible()
     assert page.locator("button.copybtn").count() > 5
+
+
+def test_what_goes_deeper_folds_and_opens_by_a_link(show, names, build):
+    copies = {f"{path.stem}.html": path for path in (build / "notebooks").glob("*.ipynb")}
+    for name in (name for name in names if name in copies):
+        cells = nbformat.read(copies[name], as_version=4).cells
+        page = show(name)
+        assert page.locator("details.deeper").count() == len(core_path.deeper_parts(cells)), name
+        assert page.locator("details.deeper[open]").count() == 0, name
+    name = next(name for name in names if show(name).locator("details.deeper section").count())
+    page = show(name)
+    inside = page.locator("details.deeper section").last.get_attribute("id")
+    assert not page.locator(f"#{inside} > :is(h2, h3, h4)").first.is_visible()
+    page = show(name, f"#{inside}")
+    assert page.locator(f"#{inside} > :is(h2, h3, h4)").first.is_visible()
 
 
 def test_the_keyboard_reaches_content_and_theme(show, names):

@@ -90,3 +90,7 @@ def test_in_a_terminal_it_is_at_most_a_hundred_characters_wide():
     assert max(map(len, lines)) <= 100 < max(map(len, str(table).splitlines()))
     assert "1.25 ms" in lines[1] and "91.8 %" in lines[1] and "[" not in lines[1] and "…" in lines[1]
     assert lines[-1] == "● measured"
+
+
+def test_without_results_it_says_so():
+    assert results.comparison_table(results.to_frame([])).brief().startswith("No results yet")
