@@ -190,6 +190,33 @@ def by_machine(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def nearest_peak(frame: pd.DataFrame) -> pd.DataFrame:
+    """Who came nearest to the peak of a core, by their own measurement: chapter 20's fourth challenge.
+
+    Args:
+        frame: as `read` gives it.
+
+    Returns:
+        A row for each precision and for the network that is of use; empty where nobody measured a share.
+    """
+    import pandas as pd
+
+    shares = frame[(frame["metric"] == "peak_share") & (frame["provenance"] == "measured")]
+    found = shares.assign(of_use=shares["model"] == "your network", percent=100 * shares["value"])
+    rows = []
+    for (of_use, precision), part in found.groupby(["of_use", "precision"]):
+        best = part.sort_values(["percent", "student"], ascending=[False, True]).iloc[0]
+        rows.append({
+            "what ran": f"{'a network of use' if of_use else 'layers'}, {precision}",
+            "students": part["student"].nunique(),
+            "nearest, % of one core's peak": f"{best['percent']:.0f} ({best['student']})",
+            "which": best["model"],
+            "median, %": f"{part.groupby('student')['percent'].max().median():.0f}",
+            "processor": best["device"],
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def plot(frame: pd.DataFrame) -> Figure:
     """Latency and accuracy of everything that was run: a point per student, the median as a line.
 
@@ -293,8 +320,11 @@ def _page(board: Board) -> str:
         left_out = f"<p>Lines that could not be read: {html.escape(files)}.</p>"
     machines = by_machine(board.frame)
     details = ""
+    if len(nearest := nearest_peak(board.frame)):
+        details += f"""<div class="scroll" tabindex="0" role="region" aria-label="Nearest to the peak">
+{display.table_html(nearest, "Nearest to the peak, as each student measured it")}</div>"""
     if len(machines):
-        details = f"""<details><summary>What to expect of each kind of machine</summary>
+        details += f"""<details><summary>What to expect of each kind of machine</summary>
 <div class="scroll" tabindex="0" role="region" aria-label="By machine">
 {display.table_html(machines, "Median latency of the students who have the machine")}</div></details>"""
     return f"""<!DOCTYPE html>

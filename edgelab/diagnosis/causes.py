@@ -1,4 +1,4 @@
-"""What can be wrong with a deployment: its name, where it shows, and what mends it."""
+"""What can be wrong with a deployment: its name, where it shows, and the fix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Cause:
         stage: where in the chain it sits: "start", "input", "output", "labels", "model", "promise", "speed".
         evidence: the file of the folder that shows it.
         what: in words.
-        fix: what mends it.
+        fix: what to do about it.
         chapter: the number of the chapter that teaches it.
     """
 

@@ -147,6 +147,27 @@ def test_pictures_and_simulated_chips_are_never_mixed(tmp_path):
     assert len(class_board.by_machine(frame)) == 0
 
 
+def test_who_came_nearest_to_the_peak_is_named(folder, tmp_path):
+    def share(value, model="conv", precision="int8", provenance="measured"):
+        facts = {"unit": "fraction", "target": "cpu", "device": "chip", "provenance": provenance}
+        return results.Result("peak_share", value, model=model, precision=precision, **facts)
+
+    assert class_board.nearest_peak(class_board.read(folder)[0]).empty
+    for name, found in {
+        "ada": [share(0.81), share(0.31, "your network")],
+        "bob": [share(0.62, "dense"), share(0.93, "other"), share(0.44, "your network")],
+        "eve": [share(0.99, provenance="simulated")],
+    }.items():
+        (folder / f"{name}.jsonl").write_text(lines(found))
+    made = class_board.write(folder, tmp_path / "board")
+    table = class_board.nearest_peak(made.frame).set_index("what ran")
+    assert list(table.index) == ["layers, int8", "a network of use, int8"]
+    nearest = table["nearest, % of one core's peak"]
+    assert list(nearest) == ["93 (bob)", "44 (bob)"] and list(table["students"]) == [2, 2]
+    assert table["median, %"].iloc[0] == "87" and table["which"].iloc[0] == "other"
+    assert "93 (bob)" in made.page.read_text(encoding="utf-8")
+
+
 def test_nothing_to_show_is_said(tmp_path, capsys):
     with pytest.raises(DataError, match="holds no results"):
         class_board.read(tmp_path / "absent")
