@@ -102,9 +102,10 @@ def is_serial_log(path: Path) -> bool:
     """Whether a file is rather a log than the results.json of a board that runs Python."""
     try:
         with Path(path).open("rb") as file:
-            return MARK.encode() in file.read(LARGEST_FILE_BYTES).replace(b"\0", b"")
+            content = file.read(LARGEST_FILE_BYTES).replace(b"\0", b"")
     except OSError:
         return False
+    return MARK.encode() in content and not content.lstrip().startswith(b"{")
 
 
 def collect(path: Path) -> ChipLog:

@@ -203,7 +203,7 @@ def test_the_command_tells_a_log_from_results(judge, log, tmp_path, capsys):
     judge(log)
     path = tmp_path / "serial.log"
     assert command_line.main(["collect", str(path)]) == 0 and "4 of 4" in capsys.readouterr().out
-    path.write_bytes(b'{"format": "edgelab-results 1"}')
+    path.write_bytes(b'{"format": "edgelab-results 1", "device": "EL1 board"}')
     assert command_line.main(["collect", str(path)]) == 1
     assert "cannot be read" in capsys.readouterr().err
     assert not serial_log.is_serial_log(tmp_path / "nothing")
