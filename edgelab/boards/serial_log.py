@@ -283,8 +283,8 @@ def _check_claims(claims: list[str], outputs: tuple[np.ndarray, ...], known: bun
         wanted = "unknown" if test >= answered else "yes" if same else "no"
         if claim != wanted:
             raise _ContradictionError(
-                tr("test {test} is called {claim!r} there and is {wanted!r} by its own bytes",
-                   test=test, claim=claim, wanted=wanted)
+                tr("test {test} is called {claim!r} there and is {found!r} by its own bytes",
+                   test=test, claim=claim, found=wanted)
             )  # fmt: skip
 
 
