@@ -40,7 +40,8 @@ class ChipRun:
         outputs: for each output of the model an array `[count, ...]`.
         ticks: of the chip's clock, for each inference.
         ticks_per_second: 0 where the chip has no clock.
-        arena_used_bytes, arena_bytes: what the interpreter took of its arena, and how large that is.
+        arena_used_bytes: what the interpreter took of its arena; 0 where that is not told.
+        arena_bytes: how large the arena is.
     """
 
     outputs: tuple[np.ndarray, ...]
@@ -87,12 +88,12 @@ class ChipLog:
         manifest, last = self.bundle.manifest, self.runs[-1]
         model, count = manifest["model"], manifest["inputs"]["count"]
         lines = [
-            f"{self.path.name}: {model['name']} {model['precision']} on a microcontroller, "
-            f"{len(self.runs)} whole run(s)",
+            f"{self.path.name}: {model['name']} {model['precision']}, {len(self.runs)} whole run(s)",
             f"  bit for bit as {manifest['expected_by']['runtime']}: {self.right} of {count} test inputs",
         ]
         lines += [f"  output {row['name']}: at most {row['steps']} step(s) apart" for row in self.outputs]
-        lines.append(f"  arena: {last.arena_used_bytes:,} of {last.arena_bytes:,} bytes used")
+        if last.arena_used_bytes:
+            lines.append(f"  arena: {last.arena_used_bytes:,} of {last.arena_bytes:,} bytes used")
         if self.latency_ms is not None:
             lines.append(f"  {self.latency_ms:.3f} ms an inference, by the chip's own clock; not recorded")
         return "\n".join([*lines, f"  wrong: {self.fault}"] if self.fault else lines)
@@ -162,13 +163,14 @@ def _lines(path: Path) -> tuple[list[str], list[int]]:
     wide = raw[:2] in (b"\xff\xfe", b"\xfe\xff")  # as PowerShell writes it
     text = raw.decode("utf-16" if wide else "utf-8", errors="replace")
     said, garbled = [], []
-    for number, line in enumerate(text.splitlines(), 1):
+    lines, ended = text.splitlines(), text.endswith(("\n", "\r"))
+    for number, line in enumerate(lines, 1):
         if MARK not in line:
             continue
         found = LINE.search(line)
         if found and zlib.crc32(found["said"].encode("ascii")) == int(found["sum"], 16):
             said.append(found["said"])
-        else:
+        elif ended or number < len(lines):  # else the terminal was closed in the middle of the last line
             garbled.append(number)
             said.append("garbled")
     return said, garbled
@@ -217,7 +219,7 @@ def _read_run(said: list[str], known: bundle.Bundle) -> ChipRun:
     lines = iter(said)
     _numbers(lines, f"begin {re.escape(said[0].split()[1])} tests {count}")
     used, size, ticks_per_second = _numbers(lines, r"chip arena (\d+) of (\d+) ticks (\d+)")
-    if not 0 < used <= size:
+    if used > size:
         raise _ContradictionError(
             tr("an arena of {size} bytes cannot have {used} in use", size=size, used=used)
         )

@@ -14,7 +14,7 @@ int model_begin(void);                                  /* 0 when it is ready; m
 int model_run(void);                                    /* 0 when it has run */
 uint8_t* model_input(int index, size_t* bytes);         /* NULL when there is no such input */
 const uint8_t* model_output(int index, size_t* bytes);  /* NULL when there is no such output */
-uint32_t model_arena_bytes_used(void);
+uint32_t model_arena_bytes_used(void);                  /* 0: not known */
 uint32_t model_ticks(void);                             /* a clock that may run over */
 uint32_t model_ticks_per_second(void);                  /* 0: there is no clock */
 
