@@ -114,13 +114,13 @@ def make(
     model = Path(model)
     with targets.get("cpu", threads=1).open(model) as session:
         content = model.read_bytes()
-        tests = _drawn(session.inputs, count, seed) if inputs is None else _given(session.inputs, inputs)
-        expected = _expected(session, tests)
+        tests = inputs_for(session.inputs, inputs, count, seed)
+        expected = expected_outputs(session, tests)
         found = graph.read(content)
         files = {
             MODEL: content,
-            INPUTS: _npz("input", tests),
-            EXPECTED: _npz("output", expected),
+            INPUTS: npz("input", tests),
+            EXPECTED: npz("output", expected),
             RUNNER: Path(runner.__file__).read_bytes(),
             README: INSTRUCTIONS.format(name=name or model.stem).encode(),
         }
@@ -130,42 +130,63 @@ def make(
             compiled_for = "edgetpu"
         manifest = {
             "format": BUNDLE_FORMAT,
-            "model": {
-                "name": name or model.stem,
-                "dataset": dataset,
-                "precision": precision_of(found),
-                "size_bytes": len(content),
-                "operator_count": len(found.operators),
-                "operators": found.operator_counts,
-                "parameters": found.parameter_count,
-                "macs": found.macs,
-                "compiled_for": compiled_for,
-                "inputs": [_entry(spec) for spec in session.inputs],
-                "outputs": [_entry(spec) for spec in session.outputs],
-            },
+            **described(session, found, files, name=name or model.stem, dataset=dataset),
             "inputs": {"count": len(tests[0]), "drawn_with_seed": seed if inputs is None else None},
             "agreement": AGREEMENT,
-            "expected_by": {
-                "target": session.target,
-                "device": session.device,
-                "runtime": session.runtime_version,
-                "system": platform.platform(),
-            },
-            "made_by": {
-                "edgelab": metadata.version("edgelab"),
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-            },
-            "files": {
-                file: {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
-                for file, data in files.items()
-            },
         }
-    described = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
-    _write(Path(out), {MANIFEST: described, **files})
-    key = hashlib.sha256(described).hexdigest()
-    _write(kept_path(key), {MANIFEST: described, EXPECTED: files[EXPECTED]})
+        manifest["model"]["compiled_for"] = compiled_for
+    text = as_text(manifest)
+    write_zip(Path(out), {MANIFEST: text, **files})
+    key = hashlib.sha256(text).hexdigest()
+    write_zip(kept_path(key), {MANIFEST: text, EXPECTED: files[EXPECTED]})
     return Bundle(key, manifest, expected)
+
+
+def described(
+    session: Any, found: graph.Graph, files: dict[str, bytes], *, name: str, dataset: str
+) -> dict[str, Any]:
+    """What every manifest says: the model, who gave the expected outputs, and each file's hash.
+
+    Args:
+        session: the model where its outputs were computed.
+        found: its graph.
+        files: what the zip holds beside the manifest.
+        name, dataset: the model's in the table.
+    """
+    return {
+        "model": {
+            "name": name,
+            "dataset": dataset,
+            "precision": precision_of(found),
+            "size_bytes": found.size_bytes,
+            "operator_count": len(found.operators),
+            "operators": found.operator_counts,
+            "parameters": found.parameter_count,
+            "macs": found.macs,
+            "inputs": [entry_of(spec) for spec in session.inputs],
+            "outputs": [entry_of(spec) for spec in session.outputs],
+        },
+        "expected_by": {
+            "target": session.target,
+            "device": session.device,
+            "runtime": session.runtime_version,
+            "system": platform.platform(),
+        },
+        "made_by": {
+            "edgelab": metadata.version("edgelab"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+        "files": {
+            file: {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+            for file, data in files.items()
+        },
+    }
+
+
+def as_text(manifest: dict[str, Any]) -> bytes:
+    """The manifest as its file holds it, whose hash is the bundle's key."""
+    return json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
 
 def kept_path(key: str) -> Path:
@@ -173,21 +194,25 @@ def kept_path(key: str) -> Path:
     return artifacts.artifacts_dir() / "bundles" / f"{key}.zip"
 
 
-def read(path: Path) -> Bundle:
+def read(path: Path, form: str = BUNDLE_FORMAT) -> Bundle:
     """The manifest and the expected outputs of a bundle's zip, whole or as it is kept here.
+
+    Args:
+        path: the zip.
+        form: the format that it must have.
 
     Raises:
         DataError: it is no bundle, is damaged, or of another version.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            described = _member(archive, MANIFEST, LARGEST_MANIFEST_BYTES)
-            manifest = json.loads(described)
-            if manifest["format"] != BUNDLE_FORMAT:
+            text = _member(archive, MANIFEST, LARGEST_MANIFEST_BYTES)
+            manifest = json.loads(text)
+            if manifest["format"] != form:
                 raise DataError(
                     tr("{path} is of another version.", path=path.name),
                     why=tr("it says {found!r}, and this edgelab reads {own!r}",
-                           found=str(manifest["format"])[:60], own=BUNDLE_FORMAT),
+                           found=str(manifest["format"])[:60], own=form),
                     fix=tr("collect it with the edgelab that made it, or make it again"),
                 )  # fmt: skip
             data = _member(archive, EXPECTED, LARGEST_EXPECTED_BYTES)
@@ -202,7 +227,7 @@ def read(path: Path) -> Bundle:
             why=str(error),
             fix=tr("name the zip that `python -m edgelab bundle` wrote, or make it again"),
         ) from error
-    return Bundle(hashlib.sha256(described).hexdigest(), manifest, expected)
+    return Bundle(hashlib.sha256(text).hexdigest(), manifest, expected)
 
 
 def _member(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
@@ -229,7 +254,8 @@ def precision_of(found: graph.Graph) -> str:
     return "float16" if "float16" in stored else "float32"
 
 
-def _entry(spec: TensorSpec) -> dict[str, Any]:
+def entry_of(spec: TensorSpec) -> dict[str, Any]:
+    """A tensor's specification as a manifest holds it."""
     return {
         "name": spec.name,
         "shape": list(spec.shape),
@@ -237,6 +263,17 @@ def _entry(spec: TensorSpec) -> dict[str, Any]:
         "scale": spec.scale,
         "zero_point": spec.zero_point,
     }
+
+
+def inputs_for(
+    specs: Sequence[TensorSpec], path: Path | None, count: int, seed: int
+) -> tuple[np.ndarray, ...]:
+    """Test inputs `[count, *shape]`: those of the user's file, or drawn where it is None.
+
+    Raises:
+        InputError, DataError: see `make`.
+    """
+    return _drawn(specs, count, seed) if path is None else _given(specs, path)
 
 
 def _drawn(specs: Sequence[TensorSpec], count: int, seed: int) -> tuple[np.ndarray, ...]:
@@ -325,7 +362,7 @@ def _check_size(size_bytes: int) -> None:
         )
 
 
-def _expected(session: Any, tests: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+def expected_outputs(session: Any, tests: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """What the session gives for each test input, one array `[count, ...]` for each output."""
     rows = [session.run(*arrays) for arrays in zip(*tests, strict=True)]
     _check_size(sum(array.nbytes for row in rows for array in row))
@@ -352,13 +389,15 @@ def _compiled(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _npz(stem: str, arrays: Sequence[np.ndarray]) -> bytes:
+def npz(stem: str, arrays: Sequence[np.ndarray]) -> bytes:
+    """Arrays as an `.npz` file, named by the stem and their place."""
     file = io.BytesIO()
     np.savez(file, **{f"{stem}{place}": array for place, array in enumerate(arrays)})
     return file.getvalue()
 
 
-def _write(out: Path, files: dict[str, bytes]) -> None:
+def write_zip(out: Path, files: dict[str, bytes]) -> None:
+    """Write a zip whose bytes depend on its content alone."""
     with artifacts.atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name, EARLIEST), data, zipfile.ZIP_DEFLATED)

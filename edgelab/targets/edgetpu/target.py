@@ -277,7 +277,7 @@ class EdgeTpuTarget:
                 fix=tr("{fix}; then open the model again", fix=PLUG_FIX),
             ) from error
         if "failure" in answer:
-            raise _failed(answer["failure"], answer["detail"].strip(), self.library)
+            raise explained(answer["failure"], answer["detail"].strip(), self.library)
         return answer
 
 
@@ -336,8 +336,13 @@ def _no_pycoral(state: str) -> TargetError:
     return TargetError(tr("Google's PyCoral is not installed."), why=why, fix=fix)
 
 
-def _failed(kind: str, detail: str, library: str) -> EdgelabError:
-    """A worker's failure as an error that tells what to do."""
+def explained(kind: str, detail: str, library: str) -> EdgelabError:
+    """A worker's failure as an error that tells what to do.
+
+    Args:
+        kind, detail: as `worker.Failure` has them.
+        library: that was asked for; "" for whatever this system has.
+    """
     if kind == "missing":
         return TargetError(tr("The Edge TPU's library cannot be loaded."), why=detail, fix=LIBRARY_FIX)
     if kind == "wrong":

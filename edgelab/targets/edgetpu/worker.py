@@ -95,20 +95,31 @@ def library_version(name: str) -> str:
         return Path(name).name
 
 
-def _litert(model: str, library: str, device: str) -> tuple[Any, str]:
-    from ai_edge_litert.interpreter import Interpreter, load_delegate
+def delegate(name: str, options: dict[str, str]) -> Any:
+    """Google's library as a delegate of LiteRT.
 
-    name = first_library(library)
+    Raises:
+        Failure: it is missing, another one, or finds no device that it may open.
+    """
+    from ai_edge_litert.interpreter import load_delegate
+
     try:
-        delegate = load_delegate(name, {"device": device} if device else None)
+        return load_delegate(name, options or None)
     except AttributeError as error:
         raise Failure("wrong", str(error)) from error
     except OSError as error:
         raise Failure("missing", str(error)) from error
     except ValueError as error:
         raise Failure("refused", str(error)) from error
+
+
+def _litert(model: str, library: str, device: str) -> tuple[Any, str]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    name = first_library(library)
+    loaded = delegate(name, {"device": device} if device else {})
     version = f"LiteRT {metadata.version('ai-edge-litert')}, {library_version(name)}"
-    return Interpreter(model_path=model, experimental_delegates=[delegate], num_threads=1), version
+    return Interpreter(model_path=model, experimental_delegates=[loaded], num_threads=1), version
 
 
 def _pycoral(model: str, library: str, device: str) -> tuple[Any, str]:

@@ -67,6 +67,12 @@ def op_resolver(model: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def c_rows(content: bytes) -> str:
+    """Bytes as they stand between the braces of a C array, twelve a line."""
+    rows = (content[start : start + 12] for start in range(0, len(content), 12))
+    return "".join("  " + "".join(f"0x{byte:02x}, " for byte in row).rstrip() + "\n" for row in rows)
+
+
 def c_array(model: Path, folder: Path, name: str = "model_data") -> CArray:
     """Write a model as C source, for a firmware project to compile.
 
@@ -100,13 +106,11 @@ def c_array(model: Path, folder: Path, name: str = "model_data") -> CArray:
         f"extern const unsigned char {name}[];\nextern const unsigned int {name}_len;\n\n"
         f"#ifdef __cplusplus\n}}\n#endif\n\n#endif  /* {guard} */\n"
     )
-    rows = (content[start : start + 12] for start in range(0, len(content), 12))
-    body = "".join("  " + "".join(f"0x{byte:02x}, " for byte in row).rstrip() + "\n" for row in rows)
     source = (
         f'/* {Path(model).name}, {len(content)} bytes */\n#include "{name}.h"\n\n'
         "#if defined(_MSC_VER)\n#define ALIGNED __declspec(align(16))\n"
         "#else\n#define ALIGNED __attribute__((aligned(16)))\n#endif\n\n"
-        f"ALIGNED const unsigned char {name}[] = {{\n{body}}};\n"
+        f"ALIGNED const unsigned char {name}[] = {{\n{c_rows(content)}}};\n"
         f"const unsigned int {name}_len = {len(content)}u;\n"
     )
     files = Path(folder) / f"{name}.h", Path(folder) / f"{name}.c"
