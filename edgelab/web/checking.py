@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from edgelab import graph, results
 from edgelab.benchmark import Measurement, measure
 from edgelab.boards.bundle import precision_of
 from edgelab.errors import InputError
-from edgelab.machine.state import Watch
 from edgelab.runtime import Placement
 from edgelab.targets.cpu.target import CpuTarget
 from edgelab.targets.gpu.trial import sample_inputs
 from edgelab.targets.web import trial
 from edgelab.targets.web.engine import Page
-from edgelab.targets.web.session import WebSession
 from edgelab.targets.web.target import WebTarget
 from edgelab.texts import tr
 
@@ -139,7 +134,7 @@ def check(
         session.fault = session.fault or parity.fault
         measurement, why = None, _why_not(session.fault, session.provenance)
         if not why:
-            measurement = _measured(session, rows[-1], max_seconds)
+            measurement = measure(session, rows[-1], max_seconds=max_seconds)
         shown, kind = name or model.stem, precision_of(found)
         if precision == "float16" and kind == "float32":
             kind = "float16"
@@ -155,15 +150,6 @@ def check(
             session.provenance, session.placement, session.load_ms, session.compile_ms, parity,
             measurement, why, session.runs_per_sample, records if record else (),
         )  # fmt: skip
-
-
-def _measured(session: WebSession, inputs: tuple[np.ndarray, ...], max_seconds: float) -> Measurement:
-    """As `benchmark.measure`; the browser's processor time is the model's own, not another program's."""
-    watch, before_s, started = Watch(), session.page.cpu_s(), time.perf_counter()
-    found = measure(session, inputs, max_seconds=max_seconds)
-    own_cores = (session.page.cpu_s() - before_s) / (time.perf_counter() - started)
-    others = max(0.0, watch.other_cores() - own_cores)
-    return replace(found, machine=watch.state(found.samples_ms, others))
 
 
 def _why_not(fault: str, provenance: str) -> str:
