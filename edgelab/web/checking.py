@@ -132,7 +132,7 @@ def check(
             tolerance = trial.tolerance_for(found, precision)
             parity = trial.compare(session, reference, rows, tolerance=tolerance)
         session.fault = session.fault or parity.fault
-        measurement, why = None, _why_not(session.fault, session.provenance)
+        measurement, why = None, why_no_time(session.fault, session.provenance)
         if not why:
             measurement = measure(session, rows[-1], max_seconds=max_seconds)
         shown, kind = name or model.stem, precision_of(found)
@@ -152,7 +152,7 @@ def check(
         )  # fmt: skip
 
 
-def _why_not(fault: str, provenance: str) -> str:
+def why_no_time(fault: str, provenance: str) -> str:
     """Why a session is not timed, or ""."""
     if fault:
         return tr("a wrong answer has no speed: {fault}", fault=fault)
