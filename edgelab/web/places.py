@@ -165,14 +165,16 @@ def _opened(
     one: Place, path: Path, stack: ExitStack, native: Session, gone: dict[str, str]
 ) -> tuple[Place, Session | None]:
     """Open and compare; with a note there is no time to be told."""
-    accelerator = one.place.partition("/")[2]
+    target = WebTarget(one.place.partition("/")[2])
     try:
-        session = stack.enter_context(WebTarget(accelerator).open(path))
-        tolerance = trial.tolerance_for(graph.read(path.read_bytes()), "float32")
-        parity = trial.compare(session, native, tolerance=tolerance)
+        target.page()
     except TargetError as error:
         gone[one.place] = " ".join(str(error).splitlines())
         return replace(one, note=gone[one.place]), None
+    try:
+        session = stack.enter_context(target.open(path))
+        tolerance = trial.tolerance_for(graph.read(path.read_bytes()), "float32")
+        parity = trial.compare(session, native, tolerance=tolerance)
     except EdgelabError as error:
         return replace(one, note=" ".join(str(error).splitlines())), None
     facts: dict[str, Any] = {
