@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from edgelab.machine import artifacts, gpu_adapter, hardware
+from edgelab.machine import artifacts, browsers, gpu_adapter, hardware
 from edgelab.texts import tr, tr_later
 
 TIME_LIMIT_S = 4.0
@@ -355,6 +355,19 @@ def litert_gpu() -> Finding:
     )
 
 
+def browser() -> Finding:
+    """A browser that can run a model without a window; its GPU is asked when a model is opened."""
+    why = tr("runs a .tflite model on the browser's GPU, also where Python sees none (chapter 1)")
+    if path := browsers.find():
+        return Finding("Browser", OK, browsers.name_of(path), why)
+    fix = tr(
+        "install Chromium, Chrome or Edge, or name one in {variable}; a tab of your own browser does, too: "
+        "python -m edgelab web MODEL",
+        variable=browsers.VARIABLE,
+    )
+    return Finding("Browser", MISSING, tr("no Chromium, Chrome or Edge was found"), why, fix)
+
+
 def edge_tpu_device() -> Finding:
     """A Coral USB Accelerator or PCIe module."""
     why = tr("the Edge TPU runs int8 models (chapter 5)")
@@ -544,6 +557,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "Vulkan": vulkan,
     "OpenCL": opencl,
     tr_later("LiteRT GPU"): litert_gpu,
+    tr_later("Browser"): browser,
     tr_later("Edge TPU device"): edge_tpu_device,
     tr_later("Edge TPU runtime"): edge_tpu_runtime,
     tr_later("Edge TPU compiler"): edge_tpu_compiler,

@@ -28,6 +28,8 @@ OPENINGS = 4  # of each target: its spread between openings belongs to its laten
 IMAGES_FOR_CUTS = 8
 # Both are tried on a GPU: it takes either, and gets one of them wrong on some drivers.
 MODES = {"gpu": ("float32", "int8")}
+# A browser is two places: its processor, which takes the int8 model, and its GPU, which takes the float one.
+OPTIONS = {"web": ({"accelerator": "wasm"}, {"accelerator": "webgpu"})}
 # The device that stands for a target while none is here: a name in `estimate.DEVICES`.
 DEVICES = {"edgetpu": "edgetpu", "rknn": "rk3588", "ethosu": "ethos-u55-128"}
 
@@ -37,7 +39,7 @@ class Entry:
     """What one target made of the model.
 
     Attributes:
-        target, precision: which, and in what precision it computes.
+        target, precision: which, and in what precision it computes; a browser is "web/wasm" and "web/webgpu".
         device: the chip or simulator, in words.
         placement: "N of M operators"; empty for the CPU itself and where nobody can tell.
         size_bytes: of the compiled file; None where nothing compiled.
@@ -201,16 +203,17 @@ def run(
         One entry per target and precision. A target that is missing or fails is an entry with a note.
     """
     names = [name for name in names or targets.names() if name not in ("keras", "cpu")]
-    tasks = [("cpu", "int8"), *((name, mode) for name in names for mode in MODES.get(name, (None,)))]
+    tasks = [("cpu", "int8", {}), *(task for name in names for task in _tasks(name))]
     images, labels = chain.dataset.test_images[:image_count], chain.dataset.test_labels[:image_count]
     entries: list[Entry] = []
     openers: dict[str, Callable[[], Session]] = {}
     with tqdm(total=len(tasks), disable=not progress, leave=False) as bar:
         reference = None
-        for name, mode in tasks:
+        for name, mode, options in tasks:
             bar.set_description(f"trying {name}")
-            target = targets.get(name)
-            entry, made = _compiled(chain, target, mode or target.takes, mode or "int8")
+            target = targets.get(name, **options)
+            label = "/".join([name, *options.values()])
+            entry, made = _compiled(chain, target, label, mode or target.takes, mode or "int8")
             entry, session = _opened(target, entry, made)
             if session is not None:
                 with session:
@@ -232,15 +235,24 @@ def run(
     return Survey(chain.model_name, chain.dataset.name, len(images), tuple(entries), ranking.machine.verdict)
 
 
+def _tasks(name: str) -> list[tuple[str, str | None, dict[str, str]]]:
+    """What a target is tried with: its name, the precision where it takes several, its options."""
+    if name in OPTIONS:
+        return [(name, targets.get(name, **options).takes, options) for options in OPTIONS[name]]
+    return [(name, mode, {}) for mode in MODES.get(name, (None,))]
+
+
 def _identity(chain: Pipeline, entry: Entry) -> dict[str, str]:
     return {"model": chain.model_name, "precision": entry.precision, "dataset": chain.dataset.name}
 
 
-def _compiled(chain: Pipeline, target: Target, mode: str, precision: str) -> tuple[Entry, Compiled | None]:
+def _compiled(
+    chain: Pipeline, target: Target, label: str, mode: str, precision: str
+) -> tuple[Entry, Compiled | None]:
     """Compile, where the compiler is here; what was made is None where it cannot run here."""
     found = target.probe()
     chip = estimate.DEVICES[DEVICES[target.name]].chip if target.name in DEVICES else ""
-    entry = Entry(target.name, precision, chip, note="" if found.can_run else found.fix or found.detail)
+    entry = Entry(label, precision, chip, note="" if found.can_run else found.fix or found.detail)
     if not found.can_compile:
         return entry, None
     try:
@@ -250,7 +262,7 @@ def _compiled(chain: Pipeline, target: Target, mode: str, precision: str) -> tup
             latency = results.Result(
                 "latency",
                 made.vendor_latency_ms,
-                target=target.name,
+                target=label,
                 device=entry.device,
                 provenance="simulated",
                 source=made.vendor_note,

@@ -38,13 +38,14 @@ ROWS = (
     "Edge TPU compiler",
     "Vulkan",
     "RKNN board",
+    "Browser",
     "Camera",
     "Real data",
     "Memory",
     "Disk",
     "Python",
 )
-TARGETS = ("cpu", "keras", "rknn", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro")
+TARGETS = ("cpu", "keras", "rknn", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro", "web")
 FAILING = (
     lambda: archives.safe_name(NOWHERE, "../0"),
     lambda: benchmark.measure(None, min_samples=0),

@@ -275,19 +275,26 @@ def summarize(
 
 
 # Sessions whose work is done by what the processor's own counter covers, and those it is not.
-ON_THE_PROCESSOR = ("cpu", "keras", "onnxruntime", "openvino")
-ON_THE_BOARD = (*ON_THE_PROCESSOR, "tensorrt", "gpu", "rknn")
+ON_THE_PROCESSOR = ("cpu", "keras", "onnxruntime", "openvino", "web/wasm")
+ON_THE_BOARD = (*ON_THE_PROCESSOR, "tensorrt", "gpu", "rknn", "web/webgpu")
 
 
 def meter_for(session: Session) -> tuple[RaplMeter | PowerSensorMeter | None, str]:
     """The counter that holds what this session's device uses, or why there is none.
 
-    What a host's counter shows while a stick works is the host's energy: it is not booked on the stick.
+    What a host's counter shows while a stick works is the host's energy: it is not booked on the stick. Nor
+    on the browser in front of a student whose kernel runs somewhere else: such a session says `is_here`.
     """
     meter, note = energy_meter()
-    if meter is None or session.target in (ON_THE_BOARD if meter.covers_board else ON_THE_PROCESSOR):
+    covered = ON_THE_BOARD if meter and meter.covers_board else ON_THE_PROCESSOR
+    if meter is None or (session.target in covered and getattr(session, "is_here", True)):
         return meter, note
     return None, f"not measured: {note}, which does not hold what {session.device} uses"
+
+
+def runs_in(session: Session, samples: int) -> int:
+    """How many inferences that many samples are: where the clock is coarse, one is the mean of several."""
+    return samples * getattr(session, "runs_per_sample", 1)
 
 
 def check_session(session: Session) -> None:
@@ -380,7 +387,7 @@ def measure(
         timed,
         warm_up_ms,
         interval=bootstrap_interval(timed, seed=seed),
-        energy_mj=meter.energy_mj() / len(samples) if meter else None,
+        energy_mj=meter.energy_mj() / runs_in(session, len(samples)) if meter else None,
         energy_note=energy_note,
         machine=watch.state(timed),
     )

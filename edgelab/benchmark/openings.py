@@ -22,6 +22,7 @@ from edgelab.benchmark.measuring import (
     check_session,
     meter_for,
     no_garbage_collection,
+    runs_in,
     sample_inputs,
     summarize,
     time_runs,
@@ -46,7 +47,7 @@ class _Candidate:
         self.open_session, self.seed = open_session, seed
         self.openings_ms: list[np.ndarray] = []
         self.warm_up_ms: list[np.ndarray] = []
-        self.energies_mj: list[float] = []
+        self.energies_mj: list[float] = []  # of a run, in each opening
         self.energy_note, self.meter_is_there = "", True
         self.last: tuple[Session, tuple[np.ndarray, ...]]
         self.range_ms: tuple[float, float]
@@ -66,7 +67,7 @@ class _Candidate:
                     if meter:
                         meter.sample()
             self.meter_is_there = meter is not None
-            self.energies_mj.append(meter.energy_mj() if meter else 0.0)
+            self.energies_mj.append(meter.energy_mj() / runs_in(session, len(samples)) if meter else 0.0)
             self.openings_ms.append(np.array(samples))
             self.last = session, inputs
 
@@ -76,6 +77,11 @@ class _Candidate:
         self.openings_ms = [self.openings_ms[index] for index in rounds]
         self.energies_mj = [self.energies_mj[index] for index in rounds]
         self.warm_up_ms = [self.warm_up_ms[index] for index in rounds]
+
+    def _energy_mj(self) -> float:
+        """Of a run, the mean of all: an opening weighs as much as the samples that it gave."""
+        counts = [len(samples) for samples in self.openings_ms]
+        return float(np.average(self.energies_mj, weights=counts))
 
     @property
     def medians_ms(self) -> np.ndarray:
@@ -90,7 +96,7 @@ class _Candidate:
             samples,
             np.concatenate(self.warm_up_ms),
             interval=self.range_ms,
-            energy_mj=sum(self.energies_mj) / len(samples) if self.meter_is_there else None,
+            energy_mj=self._energy_mj() if self.meter_is_there else None,
             energy_note=self.energy_note,
             machine=machine,
             openings_ms=tuple(self.openings_ms),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import os
 import sys
@@ -76,10 +77,35 @@ def _frequency_mhz() -> float | None:
     return float(frequency.current) if frequency and frequency.current else None
 
 
+_OURS: set[int] = set()
+
+
+def count_as_ours(pid: int) -> None:
+    """Count a process, and all that it starts, as part of what is measured: a browser that runs the model.
+
+    Other children count as others: they take cores from what is measured.
+    """
+    _OURS.add(pid)
+
+
+def no_longer_ours(pid: int) -> None:
+    """Forget a process of `count_as_ours`, as it has ended."""
+    _OURS.discard(pid)
+
+
 def _own_cpu_s() -> float:
-    """CPU seconds of this process. Its children count as others: they take cores from what is measured."""
-    times = psutil.Process().cpu_times()
-    return times.user + times.system
+    """CPU seconds of this process, and of those that count as ours."""
+    processes = [psutil.Process()]
+    for pid in _OURS:
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(pid)
+            processes += [root, *root.children(recursive=True)]
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def _busy_cpu_s() -> float:

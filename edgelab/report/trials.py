@@ -205,7 +205,7 @@ def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple
             name, note=tr("it takes a .tflite file: give the model that this was exported from")
         ), None
     target = targets.get(name, **placements.OPTIONS.get(name, {}))
-    takes_both = name in ("cpu", "gpu") and target.takes not in subject.files
+    takes_both = name in ("cpu", "gpu", "web") and target.takes not in subject.files
     mode = next(iter(subject.files)) if takes_both else target.takes
     trial = Trial(name, mode)
     if mode not in subject.files and name in OPEN_QUANTIZED:

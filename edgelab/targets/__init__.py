@@ -21,6 +21,7 @@ _CLASSES = {
     "onnxruntime": "OnnxRuntimeTarget",
     "ethosu": "EthosUTarget",
     "micro": "MicroTarget",
+    "web": "WebTarget",
 }
 
 

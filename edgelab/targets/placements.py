@@ -15,8 +15,9 @@ from edgelab.runtime import Placement
 from edgelab.targets.cache import compiled
 
 ACCELERATOR, CPU = "accelerator", "CPU"  # as `graph_drawing` marks them
-# The question is how much the GPU takes, not whether it takes all: let the CPU have the rest.
-OPTIONS = {"gpu": {"fallback": True}}
+# The question is how much the GPU takes, not whether it takes all: let the CPU have the rest. In a browser
+# the processor takes any model, and gets int8 ones right; a GPU not every browser offers.
+OPTIONS = {"gpu": {"fallback": True}, "web": {"accelerator": "wasm"}}
 
 
 @dataclass(frozen=True)

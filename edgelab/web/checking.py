@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from edgelab import graph, results
 from edgelab.benchmark import Measurement, measure
 from edgelab.boards.bundle import precision_of
 from edgelab.errors import InputError
-from edgelab.machine.state import Watch
 from edgelab.runtime import Placement
 from edgelab.targets.cpu.target import CpuTarget
 from edgelab.targets.gpu.trial import sample_inputs
 from edgelab.targets.web import trial
 from edgelab.targets.web.engine import Page
-from edgelab.targets.web.session import WebSession
 from edgelab.targets.web.target import WebTarget
 from edgelab.texts import tr
 
@@ -137,9 +132,9 @@ def check(
             tolerance = trial.tolerance_for(found, precision)
             parity = trial.compare(session, reference, rows, tolerance=tolerance)
         session.fault = session.fault or parity.fault
-        measurement, why = None, _why_not(session.fault, session.provenance)
+        measurement, why = None, why_no_time(session.fault, session.provenance)
         if not why:
-            measurement = _measured(session, rows[-1], max_seconds)
+            measurement = measure(session, rows[-1], max_seconds=max_seconds)
         shown, kind = name or model.stem, precision_of(found)
         if precision == "float16" and kind == "float32":
             kind = "float16"
@@ -157,16 +152,7 @@ def check(
         )  # fmt: skip
 
 
-def _measured(session: WebSession, inputs: tuple[np.ndarray, ...], max_seconds: float) -> Measurement:
-    """As `benchmark.measure`; the browser's processor time is the model's own, not another program's."""
-    watch, before_s, started = Watch(), session.page.cpu_s(), time.perf_counter()
-    found = measure(session, inputs, max_seconds=max_seconds)
-    own_cores = (session.page.cpu_s() - before_s) / (time.perf_counter() - started)
-    others = max(0.0, watch.other_cores() - own_cores)
-    return replace(found, machine=watch.state(found.samples_ms, others))
-
-
-def _why_not(fault: str, provenance: str) -> str:
+def why_no_time(fault: str, provenance: str) -> str:
     """Why a session is not timed, or ""."""
     if fault:
         return tr("a wrong answer has no speed: {fault}", fault=fault)

@@ -10,7 +10,7 @@ import pytest
 
 from edgelab import environment
 from edgelab.environment import MISSING, OK, WARNING, Finding
-from edgelab.machine import hardware
+from edgelab.machine import browsers, hardware
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' /sys and /proc")
 posix_only = pytest.mark.skipif(os.name == "nt", reason="puts a shell script on PATH")
@@ -93,6 +93,17 @@ def test_report_shows_itself_in_text_and_in_escaped_html():
     assert str(report).startswith("! look     Broken: the probe failed")
     page = report._repr_html_()
     assert "driver &lt;broken&gt;" in page and 'scope="row"' in page and "! look" in page
+
+
+@posix_only
+def test_a_browser_is_told_with_its_version_or_with_the_way_to_one(root, monkeypatch):
+    monkeypatch.delenv(browsers.VARIABLE, raising=False)
+    monkeypatch.setattr(browsers, "ELSEWHERE", ())
+    missing = environment.browser()
+    assert missing.status == MISSING and "install Chromium" in missing.fix
+    add_program(root, "chromium", "echo 'Chromium 156.0.8078.108 built on Debian'")
+    found = environment.browser()
+    assert found.status == OK and found.detail == "Chromium 156"
 
 
 @linux_only

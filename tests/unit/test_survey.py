@@ -8,8 +8,11 @@ import pytest
 
 from edgelab import estimate, graph, pipeline, quantization, results, survey, targets
 from edgelab.errors import TargetError
+from edgelab.machine import browsers
+from edgelab.machine.gpu_adapter import SOFTWARE_VARIABLE
 from edgelab.runtime import Availability
 from edgelab.targets.cpu.target import CpuTarget
+from edgelab.targets.web import engine
 
 pytestmark = pytest.mark.slow
 
@@ -141,6 +144,26 @@ def test_records_say_where_they_come_from_and_leave_wrong_results_out(found):
     simulated = frame[frame["target"] == "simulated"].set_index("metric")
     assert simulated.loc["accuracy", "provenance"] == simulated.loc["latency", "provenance"] == "simulated"
     assert simulated.loc["size", "provenance"] == "measured"
+
+
+def test_a_browser_is_two_places_and_its_software_gpu_is_never_timed(chain, monkeypatch):
+    if reason := engine.readiness()[0]:
+        pytest.skip(reason)
+    monkeypatch.setenv(SOFTWARE_VARIABLE, "1")
+    found = survey.run(chain, ["web"], image_count=20)
+    wasm, gpu = entry(found, "web/wasm"), entry(found, "web/webgpu")
+    assert (wasm.precision, gpu.precision) == ("int8", "float32")
+    assert wasm.latency.target == "web/wasm" and wasm.comparison.output_error.cosine == pytest.approx(1)
+    assert (gpu.run_provenance == "measured") == (gpu.latency is not None)
+    assert {"web/wasm", "web/webgpu"} <= {record.target for record in found.records()}
+
+
+def test_without_a_browser_both_say_how_to_get_one(chain, monkeypatch):
+    monkeypatch.setenv(browsers.VARIABLE, "no-such-browser")
+    monkeypatch.setattr(engine, "_PAGES", {})
+    found = survey.run(chain, ["web"], image_count=20)
+    for name in ("web/wasm", "web/webgpu"):
+        assert entry(found, name).comparison is None and "install" in entry(found, name).note
 
 
 def test_a_device_that_is_not_here_is_estimated(chain):

@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -15,10 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import psutil
-
 from edgelab.errors import InputError, TargetError
-from edgelab.machine import child
+from edgelab.machine import browsers, child, state
 from edgelab.machine.gpu_adapter import SOFTWARE_VARIABLE
 from edgelab.targets.web import files
 from edgelab.targets.web.server import PageGoneError, Server, timed_out
@@ -29,23 +26,6 @@ HELLO_S = 10.0  # a page that is there answers within this time
 HEADLESS_S = 60.0  # a browser's first start on a busy machine
 TAB_S = 180.0  # until a person has opened the address
 ANSWER_S = 180.0
-BROWSER_VARIABLE = "EDGELAB_BROWSER"
-NAMES = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-    "msedge",
-    "microsoft-edge",
-)
-ELSEWHERE = (
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
-    "C:/Program Files/Google/Chrome/Application/chrome.exe",
-    "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
-)
 FLAGS = (
     "--headless", "--no-first-run", "--no-default-browser-check", "--disable-quic", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--mute-audio",
@@ -62,8 +42,13 @@ AGENTS = (
 LONGEST_NAME = 80
 NO_BROWSER_FIX = tr(
     "install Chromium, Chrome or Edge, or name one in {variable}; or open a tab yourself: "
-    "python -m edgelab web MODEL",
-    variable=BROWSER_VARIABLE,
+    "python -m edgelab web MODEL; or in JupyterLab, in a cell before: "
+    "from edgelab.targets.web.widget import show; show()",
+    variable=browsers.VARIABLE,
+)
+SHOW_FIX = tr(
+    "show it in a cell before: from edgelab.targets.web.widget import show; show(); and keep that "
+    "notebook open in the browser"
 )
 
 
@@ -96,7 +81,6 @@ class Page:
         self, place: str, host: Host, found: dict[str, Any], end: Callable[[], None] = lambda: None
     ) -> None:
         self.place, self.found, self._host, self._end = place, found, host, end
-        self.pid = 0
 
     def ask(
         self, kind: str, parts: Sequence[bytes] = (), *, limit_s: float = ANSWER_S, **fields: Any
@@ -146,17 +130,6 @@ class Page:
         step = self.found.get("clock_ms")
         return float(step) if isinstance(step, int | float) and 0 < step < 1000 else 1.0
 
-    def cpu_s(self) -> float:
-        """Seconds of the processor that the browser has used, where we have started it; else 0."""
-        total = 0.0
-        with contextlib.suppress(psutil.Error):
-            browser = psutil.Process(self.pid) if self.pid else None
-            for process in [browser, *browser.children(recursive=True)] if browser else []:
-                with contextlib.suppress(psutil.Error):
-                    times = process.cpu_times()
-                    total += times.user + times.system
-        return total
-
     def close(self) -> None:
         """End the page, and a browser that was started for it. A second call does nothing."""
         self._host.close()
@@ -201,15 +174,6 @@ def browser_name(found: dict[str, Any]) -> str:
     return agent or tr("an unknown browser")
 
 
-def find_browser() -> str:
-    """The browser that can run without a window, or ""."""
-    if given := os.environ.get(BROWSER_VARIABLE, ""):
-        return shutil.which(given) or ""
-    return next(filter(None, map(shutil.which, NAMES)), "") or next(
-        (path for path in ELSEWHERE if Path(path).is_file()), ""
-    )
-
-
 def wants_software() -> bool:
     """Whether a GPU that the processor plays is welcome, as the course's variable says."""
     return os.environ.get(SOFTWARE_VARIABLE, "0") not in ("", "0")
@@ -236,7 +200,7 @@ def headless(software: bool = False, limit_s: float = HEADLESS_S) -> Page:
     Raises:
         TargetError: no browser, no files, or one that does not start.
     """
-    browser = find_browser()
+    browser = browsers.find()
     if not browser:
         raise TargetError(tr("No browser was found that can run without a window."), fix=NO_BROWSER_FIX)
     server = Server()
@@ -261,9 +225,14 @@ def headless(software: bool = False, limit_s: float = HEADLESS_S) -> Page:
                         fix=NO_BROWSER_FIX,
                     ),
                 )
-        page = Page("headless", server, found, worker.close)
-        page.pid = worker._process.pid
-        return page
+        pid = worker._process.pid
+        state.count_as_ours(pid)
+
+        def end() -> None:
+            worker.close()
+            state.no_longer_ours(pid)
+
+        return Page("headless", server, found, end)
     except BaseException:
         server.close()
         if worker:
@@ -345,10 +314,15 @@ def _kept(key: tuple[str, bool], make: Callable[[], Page]) -> Page:
     return page
 
 
+def _widget() -> Host | None:
+    """The widget that was shown last; where none was, its module is not even loaded."""
+    module = sys.modules.get("edgelab.targets.web.widget")
+    return module.shown() if module else None
+
+
 def _lab_page(place: str) -> Page | None:
     """The page that shows the notebook, where a widget is shown there and answers."""
-    module = sys.modules.get("edgelab.targets.web.widget")
-    shown = module.shown() if module else None
+    shown = _widget()
     if shown is not None and (found := shown.hello(HELLO_S)):
         return Page("lab", shown, found)
     if place == "auto":
@@ -356,10 +330,7 @@ def _lab_page(place: str) -> Page | None:
     raise TargetError(
         tr("No page of JupyterLab answers."),
         why=tr("none did within {limit_s:g} s", limit_s=HELLO_S) if shown else tr("no widget is shown"),
-        fix=tr(
-            "show it in a cell before: from edgelab.targets.web.widget import show; show(); and keep that "
-            "notebook open in the browser"
-        ),
+        fix=SHOW_FIX,
     )
 
 
@@ -370,10 +341,27 @@ def close_all() -> None:
         _PAGES.popitem()[1].close()
 
 
-def readiness() -> tuple[str, str]:
-    """What is missing for a page of our own, and the fix; two empty texts where nothing is."""
+def open_already(place: str = "auto", *, software: bool | None = None) -> Page | None:
+    """A page that `remembered` would give and that is open already, or None: nothing is started."""
+    if place in ("auto", "lab") and (shown := _widget()) is not None and shown.is_connected:
+        return Page("lab", shown, shown.hello(0.0) or {})
+    kind = "tab" if place == "tab" else "headless"
+    pages = [page for page in _PAGES.values() if page.place == kind and page.is_alive]
+    if software is False:
+        pages = [page for page in pages if not page.is_software]
+    return max(pages, key=lambda page: bool(page.adapter), default=None)
+
+
+def readiness(place: str = "auto") -> tuple[str, str]:
+    """What is missing for a page that is not open yet, and the fix; two empty texts where nothing is.
+
+    Args:
+        place: as for `remembered`.
+    """
     if reason := files.missing():
         return reason, files.fix()
-    if not find_browser():
+    if place == "lab":
+        return tr("no page of JupyterLab has answered"), SHOW_FIX
+    if place != "tab" and not browsers.find():
         return tr("no Chromium, Chrome or Edge was found"), NO_BROWSER_FIX
     return "", ""

@@ -121,7 +121,10 @@ class Server:
                 log_function=_silent,
             )
             sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
-            server = tornado.httpserver.HTTPServer(application, max_buffer_size=2**16)
+            # What the page answers is as large as a model's outputs; what it asks for has no body.
+            server = tornado.httpserver.HTTPServer(
+                application, max_buffer_size=LARGEST_MESSAGE_BYTES + 2**16, max_body_size=2**16
+            )
             server.add_sockets(sockets)
             started.set_result(sockets[0].getsockname()[1])
             await self._ended.wait()

@@ -24,6 +24,8 @@ class WebSession(ClosesAtEnd):
     """A model loaded in a page. Made by `WebTarget.open`; one thread at a time may run it.
 
     Attributes:
+        target: "web/webgpu" or "web/wasm": in a table of results they are two.
+        is_here: whether the page is surely on this computer, whose energy it then uses.
         page: where it runs.
         accelerator: "webgpu" or "wasm", as asked for.
         console: what the runtime wrote to the browser's console while it opened the model.
@@ -32,13 +34,12 @@ class WebSession(ClosesAtEnd):
         load_ms, compile_ms: how long the page took for the runtime, once, and for this model.
     """
 
-    target = "web"
-
     def __init__(
         self, content: bytes, page: Page, *, accelerator: str, threads: int = 1, precision: str = "float32"
     ) -> None:
         self._number = None
-        self.page, self.accelerator = page, accelerator
+        self.page, self.accelerator, self.target = page, accelerator, f"web/{accelerator}"
+        self.is_here = page.place != "lab"
         described = graph.read(content)
         self.inputs, self.outputs = (_specs(described, kind) for kind in ("inputs", "outputs"))
         self._variant = variant(page, accelerator, threads)

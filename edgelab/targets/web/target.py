@@ -15,7 +15,7 @@ import numpy as np
 
 from edgelab import graph
 from edgelab.errors import InputError, TargetError
-from edgelab.machine import artifacts
+from edgelab.machine import artifacts, browsers
 from edgelab.runtime import Availability
 from edgelab.targets.base import Compiled
 from edgelab.targets.cpu.target import CpuTarget
@@ -102,8 +102,13 @@ class WebTarget:
         page = self._given or engine.remembered(
             self.where, gpu=self.accelerator == "webgpu", software=self.software
         )
+        self._check(page)
+        return page
+
+    def _check(self, page: engine.Page) -> None:
+        """Raise where the page has not the GPU that is asked for."""
         if self.accelerator == "wasm":
-            return page
+            return
         if not page.adapter:
             raise TargetError(
                 tr("{browser} offers no GPU to pages.", browser=page.browser),
@@ -125,21 +130,33 @@ class WebTarget:
                 tr("The only adapter here is {adapter}, which the processor plays.", adapter=page.adapter),
                 fix=tr("use accelerator='wasm', or a computer with a GPU"),
             )
-        return page
 
     def probe(self) -> Availability:
-        """Whether a browser answers, and with which adapter; a report, never an error."""
-        reason, fix = engine.readiness()
-        if reason and not self._given:
-            return Availability(False, False, reason, WHY_IT_MATTERS, fix)
+        """What is here, without starting a browser: which GPU one has, it tells when a model is opened."""
+        page = self._given or engine.open_already(self.where, software=self.software)
+        if page is None:
+            return self._promise()
         try:
-            page = self.page()
+            self._check(page)
         except TargetError as error:
             return Availability(True, False, f"{error.what} {error.why}".strip(), WHY_IT_MATTERS, error.fix)
         if self.accelerator == "wasm":
             return Availability(True, True, tr("{browser}, WebAssembly", browser=page.browser))
         detail = tr("{adapter}, by {browser}", adapter=page.adapter, browser=page.browser)
         return Availability(True, True, detail, is_simulated=page.is_software)
+
+    def _promise(self) -> Availability:
+        """As `probe`, where no page is open yet."""
+        reason, fix = engine.readiness(self.where)
+        if reason:
+            return Availability(False, False, reason, WHY_IT_MATTERS, fix)
+        if self.where == "tab":
+            return Availability(True, True, tr("a tab will be opened, in the browser that you choose"))
+        name = browsers.name_of(browsers.find())
+        if self.accelerator == "wasm":
+            return Availability(True, True, tr("{browser} is installed", browser=name))
+        detail = tr("{browser} is installed; its GPU is asked when a model is opened", browser=name)
+        return Availability(True, True, detail, is_simulated=bool(self.software))
 
     def compile(self, model: Path, out: Path, *, calibration: np.ndarray | None = None) -> Compiled:
         """Try the model in the browser, then copy it: each page compiles it anew.

@@ -80,6 +80,20 @@ def test_what_cannot_be_measured_is_refused():
         benchmark.measure_openings(faulty)
 
 
+def put_counter(root, monkeypatch, counter):
+    """A machine with a counter of the processor's energy, or with a board's sensor."""
+    if counter == "rapl":
+        files = {"energy_uj": "1", "max_energy_range_uj": "1000", "name": "package-0"}
+        folder = root / "class/powercap/intel-rapl:0"
+    else:
+        files = {"name": "ina3221", "in1_label": "VDD_IN", "in1_input": "5000", "curr1_input": "1000"}
+        folder = root / "class/hwmon/hwmon1"
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    monkeypatch.setattr(measuring, "energy_meter", lambda: energy.energy_meter(root))
+
+
 @pytest.mark.parametrize(
     ("target", "counter", "is_booked"),
     [
@@ -89,23 +103,55 @@ def test_what_cannot_be_measured_is_refused():
         ("tensorrt", "rapl", False),
         ("edgetpu", "board", False),
         ("tensorrt", "board", True),
+        ("web/wasm", "rapl", True),
+        ("web/webgpu", "rapl", False),
+        ("web/webgpu", "board", True),
     ],
 )
 def test_what_the_host_uses_is_not_booked_on_another_device(
     tmp_path, monkeypatch, target, counter, is_booked
 ):
-    if counter == "rapl":
-        files = {"energy_uj": "1", "max_energy_range_uj": "1000", "name": "package-0"}
-        folder = tmp_path / "class/powercap/intel-rapl:0"
-    else:
-        files = {"name": "ina3221", "in1_label": "VDD_IN", "in1_input": "5000", "curr1_input": "1000"}
-        folder = tmp_path / "class/hwmon/hwmon1"
-    folder.mkdir(parents=True)
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    monkeypatch.setattr(measuring, "energy_meter", lambda: energy.energy_meter(tmp_path))
+    put_counter(tmp_path, monkeypatch, counter)
     session = MatmulSession()
     session.target = target
     found = benchmark.measure(session, max_seconds=0.1)
     assert (found.energy_mj is not None) == is_booked
     assert found.energy_note.startswith("not measured") != is_booked
+
+
+def test_a_browser_that_may_be_somewhere_else_uses_nobodys_energy_here(tmp_path, monkeypatch):
+    put_counter(tmp_path, monkeypatch, "rapl")
+    session = MatmulSession()
+    session.target, session.is_here = "web/wasm", False
+    assert benchmark.measure(session, max_seconds=0.1).energy_note.startswith("not measured")
+
+
+class EachJoule:
+    """A counter that has seen one joule."""
+
+    name, covers_board = "test", False
+
+    def sample(self):
+        pass
+
+    def energy_mj(self):
+        return 1000.0
+
+
+def test_energy_is_that_of_one_inference_where_a_sample_is_the_mean_of_several(monkeypatch):
+    monkeypatch.setattr(measuring, "energy_meter", lambda: (EachJoule(), "test"))
+    session = MatmulSession()
+    session.target = "cpu"
+    one = benchmark.measure(session, max_seconds=0.1)
+    session.runs_per_sample = 8
+    eight = benchmark.measure(session, max_seconds=0.1)
+    for found, runs in ((one, 1), (eight, 8)):
+        assert found.energy_mj == pytest.approx(1000 / (runs * len(found.samples_ms)))
+
+    def reopened():
+        session = Opened(1)
+        session.target, session.runs_per_sample = "cpu", 8
+        return session
+
+    many = benchmark.measure_openings(reopened, openings=2, max_seconds=0.1)
+    assert many.energy_mj == pytest.approx(2 * 1000 / (8 * len(many.samples_ms)))

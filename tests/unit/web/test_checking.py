@@ -21,7 +21,7 @@ def test_what_is_right_is_timed_and_recorded(page, web_files, own_results):
     )
     assert found.is_sound and found.parity.is_exact and found.parity.count == 32
     stored = results.load()
-    assert set(stored["metric"]) == {"latency", "throughput"} and set(stored["target"]) == {"web"}
+    assert set(stored["metric"]) == {"latency", "throughput"} and set(stored["target"]) == {"web/wasm"}
     row = stored[stored["metric"] == "latency"].iloc[0]
     assert row["provenance"] == "measured" and row["precision"] == "int8" and row["model"] == "small"
     assert "LiteRT.js" in row["runtime_version"] and page.browser in row["runtime_version"]

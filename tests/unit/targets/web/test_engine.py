@@ -1,8 +1,10 @@
 """Pages and browsers: what they tell of themselves, and what is said where there is none."""
 
+import psutil
 import pytest
 
 from edgelab.errors import InputError, TargetError
+from edgelab.machine import browsers, state
 from edgelab.targets.web import engine, files
 from edgelab.targets.web.engine import Page, adapter_name, browser_name
 
@@ -60,10 +62,10 @@ def test_a_clock_that_tells_nonsense_counts_as_coarse(told):
 
 
 def test_without_a_browser_the_fix_is_told(monkeypatch):
-    monkeypatch.setenv(engine.BROWSER_VARIABLE, "no-such-browser")
+    monkeypatch.setenv(browsers.VARIABLE, "no-such-browser")
     with pytest.raises(TargetError, match="No browser") as caught:
         engine.headless()
-    assert "install Chromium" in caught.value.fix and engine.BROWSER_VARIABLE in caught.value.fix
+    assert "install Chromium" in caught.value.fix and browsers.VARIABLE in caught.value.fix
 
 
 def test_without_files_the_fix_is_told(monkeypatch, tmp_path):
@@ -98,7 +100,8 @@ def test_a_page_is_remembered_and_a_closed_one_replaced(page, monkeypatch):
         engine.remembered("headless") is page
         and engine.remembered("headless", gpu=True, software=True) is page
     )
-    assert page.cpu_s() > 0
+    assert engine.open_already() is page and engine.open_already(software=False) is None
+    assert engine.open_already("tab") is None
 
 
 def test_places_are_checked():
@@ -106,3 +109,22 @@ def test_places_are_checked():
         engine.remembered("moon")
     with pytest.raises(TargetError, match="no widget is shown"):
         engine.remembered("lab")
+
+
+def test_a_browser_counts_as_ours_until_it_ends():
+    if reason := engine.readiness()[0]:
+        pytest.skip(reason)
+    before = set(state._OURS)
+    opened = engine.headless(software=True)
+    [pid] = state._OURS - before
+    assert psutil.Process(pid).children(recursive=True)
+    opened.close()
+    assert before == state._OURS
+
+
+@pytest.mark.skipif(bool(files.missing()), reason="make web-files")
+@pytest.mark.parametrize(("place", "fix"), [("lab", "show()"), ("headless", "install"), ("tab", "")])
+def test_what_is_missing_depends_on_the_place(monkeypatch, place, fix):
+    monkeypatch.setenv(browsers.VARIABLE, "no-such-browser")
+    reason, told = engine.readiness(place)
+    assert bool(reason) == bool(fix) and fix in told

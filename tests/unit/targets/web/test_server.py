@@ -183,8 +183,8 @@ def test_server_and_browser_end_with_a_python_that_is_killed():
         "import json, time, psutil\n"
         "from edgelab.targets.web import engine\n"
         "page = engine.headless()\n"
-        "pids = [p.pid for p in psutil.Process(page.pid).children(recursive=True)]\n"
-        "print(json.dumps([page._host.port, page.pid, *pids]), flush=True)\n"
+        "pids = [p.pid for p in psutil.Process().children(recursive=True)]\n"
+        "print(json.dumps([page._host.port, *pids]), flush=True)\n"
         "time.sleep(600)\n"
     )
     import psutil

@@ -3,6 +3,7 @@
 import pytest
 
 from edgelab.errors import InputError, ModelError, TargetError
+from edgelab.machine import browsers
 from edgelab.targets.web import engine, files
 from edgelab.targets.web.target import WebTarget
 
@@ -27,9 +28,41 @@ def test_what_is_missing_is_a_report_and_no_error(monkeypatch, tmp_path):
     found = WebTarget().probe()
     assert not found.can_run and "make web-files" in found.fix and found.why_it_matters
     monkeypatch.undo()
-    monkeypatch.setenv(engine.BROWSER_VARIABLE, "no-such-browser")
+    monkeypatch.setenv(browsers.VARIABLE, "no-such-browser")
     found = WebTarget().probe()
     assert not found.can_run and found.fix
+
+
+@pytest.fixture
+def nothing_open(monkeypatch):
+    """No page is open, and none can be opened."""
+    if reason := engine.readiness()[0]:
+        pytest.skip(reason)
+
+    def refuse(*_, **__):
+        raise AssertionError("a browser was started")
+
+    monkeypatch.setattr(engine, "_PAGES", {})
+    monkeypatch.setattr(engine, "headless", refuse)
+    monkeypatch.setattr(engine, "tab", refuse)
+
+
+def test_a_probe_starts_no_browser_and_promises_no_gpu(nothing_open):
+    name = browsers.name_of(browsers.find())
+    gpu, wasm = WebTarget().probe(), WebTarget("wasm").probe()
+    assert gpu.can_run and name in gpu.detail and "asked when a model is opened" in gpu.detail
+    assert wasm.can_run and name in wasm.detail and "GPU" not in wasm.detail
+    assert WebTarget(software=True).probe().is_simulated and not gpu.is_simulated
+    assert WebTarget(where="tab").probe().can_run
+    lab = WebTarget(where="lab").probe()
+    assert not lab.can_run and "show()" in lab.fix
+
+
+def test_a_page_that_is_open_already_tells_more(page, monkeypatch):
+    monkeypatch.setattr(engine, "_PAGES", {("headless", True): page})
+    found = WebTarget().probe()
+    assert found.is_simulated and page.adapter in found.detail
+    assert WebTarget(software=False).probe().detail != found.detail
 
 
 def test_a_software_gpu_is_reported_as_a_simulation(page):
