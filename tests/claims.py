@@ -25,7 +25,7 @@ import numpy as np
 
 # What a result decides. Superlatives are left out: "largest difference: 0.2" claims nothing.
 DIRECTION = re.compile(
-    r"\b(?:faster|slower|cheaper|better|worse|falls?|fell|rises?|rose|loses?|wins?|beats?|harms?|hardly|barely"
+    r"\b(?:faster|slower|cheaper|better|worse|falls|fell|rises|rose|loses?|wins?|beats?|harms?|hardly|barely"
     r"|(?:gains?|costs?|profits?) (?:nothing|little|nearly|more|less|most|as much)|nothing (?:is )?gained"
     r"|little is won|nearly as|almost as|as (?:good|fast|much|many) as|not as good|repairs? it|lowers? the"
     r"|more than twice|not one \w+ is)\b",

@@ -96,7 +96,6 @@ REVIEWED = {
         ("2823ce23", "a at the left, b at the top, c at the"),
         ("e78fa2ba", "Chapter 9 comes back to the roofline,"),
         ("e245425e", "A loss that falls is the sign that the"),
-        ("df8a1be8", "both rise together | learning | carry"),
         ("a8ee93ad", "shorter on a GPU"),
         ("a8ee93ad", "lower on a GPU"),
         ("d0fd2bd1", "Up and left is better."),
