@@ -1,9 +1,10 @@
 """Make the kept network again whose channels training has made uneven: `data/models/uneven_shapes.*`.
 
 Run as `python tools/make_uneven.py`: a minute on two idle cores. It is trained like the course's network, but
-with a learning rate and a weight decay that are too large: channels die on the way, and what BatchNorm divides
-by becomes small. Chapter 8 measures what one scale per tensor makes of it. Training is chaotic at such a rate:
-another machine gets another network, more or less uneven.
+without weight decay, with a learning rate that is too large for it, and with the epsilon of PyTorch's
+BatchNorm. Some channels die on the way, BatchNorm divides by nearly nothing there, and their weights become
+huge. Chapter 8 measures what one scale per tensor makes of it. Training is chaotic at such a rate: another
+machine gets another network.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ class Recipe:
     batch_size: int = 64
     learning_rate: float = 1.0
     warm_up_steps: int = 60
-    weight_decay: float = 2e-3
+    epsilon: float = 1e-5
     momentum: float = 0.9
     seed: int = 0
 
 
-def build(input_shape: tuple[int, int, int], class_count: int):
+def build(input_shape: tuple[int, int, int], class_count: int, epsilon: float):
     """Thirteen convolutions, each with BatchNorm and ReLU; raw pixels go in, probabilities come out."""
     from keras import Input, Model, layers
 
     def block(x, convolution, name):
-        x = layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(convolution(x))
+        x = layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}_bn")(convolution(x))
         return layers.ReLU(name=f"{name}_relu")(x)
 
     pixels = x = Input(input_shape, name="pixels")
@@ -70,12 +71,12 @@ def main() -> None:
         "shapes", train_count=recipe.train_count, test_count=recipe.test_count, seed=recipe.seed
     )
     keras.utils.set_random_seed(recipe.seed)
-    model = build(data.image_shape, data.class_count)
+    model = build(data.image_shape, data.class_count, recipe.epsilon)
     steps = recipe.epochs * (len(data.train_images) // recipe.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=recipe.learning_rate, warmup_steps=recipe.warm_up_steps
     )
-    optimizer = keras.optimizers.SGD(schedule, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    optimizer = keras.optimizers.SGD(schedule, momentum=recipe.momentum)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     images = data.train_images.astype(np.float32)
     model.fit(images, data.train_labels, batch_size=recipe.batch_size, epochs=recipe.epochs)
