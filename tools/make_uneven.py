@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgelab import datasets
+from edgelab import datasets, training
 from edgelab.machine import quiet
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "models"
@@ -82,7 +82,7 @@ def main() -> None:
     model.fit(images, data.train_labels, batch_size=recipe.batch_size, epochs=recipe.epochs)
     answers = model.predict(data.test_images.astype(np.float32), verbose=0).argmax(axis=1)
     accuracy = float(np.mean(answers == data.test_labels))
-    model.save(FOLDER / "uneven_shapes.keras", include_optimizer=False)
+    training.save(model, FOLDER / "uneven_shapes.keras")
     card = {
         "model": "thirteen convolutions, depthwise and pointwise in turns, with BatchNorm and ReLU",
         "input": "float32 [N, 32, 32, 3], RGB pixels 0 to 255; normalisation is inside",
