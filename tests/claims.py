@@ -322,7 +322,7 @@ def watch(folder: str) -> None:
     from edgelab import display
 
     shell, show_header = get_ipython(), display.header
-    chapter = "unknown"
+    chapter = ""
 
     def header(notebook: str) -> None:
         nonlocal chapter
@@ -331,7 +331,7 @@ def watch(folder: str) -> None:
         show_header(notebook)
 
     def after(result: Any) -> None:
-        if not result.success or result.info.raw_cell.startswith(("%", "!")):
+        if not chapter or not result.success or result.info.raw_cell.startswith(("%", "!")):
             return
         found = stays(result.info.raw_cell, shell.user_ns)
         with (Path(folder) / f"{chapter}.claims").open("a", encoding="utf-8") as file:
