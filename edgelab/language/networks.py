@@ -100,9 +100,9 @@ def interval(
 ) -> tuple[float, float, float]:
     """Accuracy over seeds and texts with a 95 % interval, or how much more the first has than the other.
 
-    Seeds and texts are drawn again, with replacement (bootstrap). With few seeds it is rather too narrow. Where
-    nearly all texts are right, the draws are all alike; so the interval of one network is never narrower than
-    Wilson's (1927) for as many texts.
+    Seeds and texts are drawn again, with replacement (bootstrap). With few seeds it is rather too narrow.
+    Where nearly all texts are right, the draws are all alike; so the interval of one network is never
+    narrower than Wilson's (1927) for as many texts.
 
     Args:
         right: Booleans `[seeds, texts]`.
