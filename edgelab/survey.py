@@ -63,8 +63,19 @@ class Entry:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the accuracy is off by more than three points, up or down."""
-        return self.comparison is not None and abs(self.comparison.loss_points) > THRESHOLD_POINTS
+        """Whether the accuracy is surely off by more than three points, up or down."""
+        if self.comparison is None:
+            return False
+        low, high = self.comparison.interval_points
+        return low > THRESHOLD_POINTS or high < -THRESHOLD_POINTS
+
+    @property
+    def is_open(self) -> bool:
+        """Whether so few pictures show neither that it is wrong nor that it is within three points."""
+        if self.comparison is None or self.is_wrong:
+            return False
+        low, high = self.comparison.interval_points
+        return low < -THRESHOLD_POINTS or high > THRESHOLD_POINTS
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,7 +97,7 @@ class Survey:
 
     @property
     def wrong(self) -> tuple[Entry, ...]:
-        """Targets whose accuracy is off by more than three points."""
+        """Targets whose accuracy is surely off by more than three points."""
         return tuple(entry for entry in self.entries if entry.is_wrong)
 
     def records(self) -> tuple[results.Result, ...]:
@@ -171,6 +182,10 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         same, cosine = f"{100 * found.agreement:.1f} %", f"{found.output_error.cosine:.4f}"
     if entry.is_wrong:
         remark = f"WRONG RESULT. It starts at: {entry.divergence}"
+    elif entry.is_open:
+        low, high = (0.0 - end for end in reversed(found.interval_points))
+        text = f"within {THRESHOLD_POINTS:g} points is not shown ({low:+.1f} to {high:+.1f})"
+        remark = f"{text}. {remark}" if remark else text
     if (record := entry.latency) is not None:
         glyph = results.PROVENANCE_GLYPHS[record.provenance]
         latency = f"{glyph} {results.format_value(record.value, 'ms')}"

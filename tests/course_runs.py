@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import claims
 import figure_rules
 import filelock
 import kept
@@ -43,7 +44,7 @@ class SecondRun:
 
     @property
     def figures(self) -> Path:
-        """Where its kernels noted what is wrong with their figures."""
+        """Where its kernels noted what is wrong with their figures and sentences."""
         return self.folder / "figures"
 
 
@@ -58,12 +59,12 @@ def run_course(
     )
 
 
-def watching_figures(folder: Path) -> dict[str, str]:
-    """Settings with which every kernel judges the figures that it shows, and notes findings in `folder`."""
+def watching(folder: Path) -> dict[str, str]:
+    """Settings with which every kernel judges its figures and sentences, and notes findings in `folder`."""
     startup = folder / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True, exist_ok=True)
-    code = f"__import__('figure_rules').watch({str(folder)!r})"
-    (startup / "00_figures.py").write_text(code, encoding="utf-8")
+    code = "".join(f"__import__({judge!r}).watch({str(folder)!r})\n" for judge in ("figure_rules", "claims"))
+    (startup / "00_watch.py").write_text(code, encoding="utf-8")
     return {"IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(Path(__file__).parent)}
 
 
@@ -91,16 +92,17 @@ def run_again_once(artifacts: Path, shared: Path) -> SecondRun:
 
 
 def _kept_folder() -> Path | None:
-    """Named after the judge of its figures."""
+    """Named after the judges of its figures and its sentences."""
     folder = kept.folder()
-    judge = hashlib.sha256(Path(figure_rules.__file__).read_bytes()).hexdigest()[:8]
+    judges = b"".join(Path(judge.__file__).read_bytes() for judge in (figure_rules, claims))
+    judge = hashlib.sha256(judges).hexdigest()[:8]
     return folder / f"second run {judge}" if folder else None
 
 
 def _run_again(artifacts: Path, folder: Path) -> dict:
     before = sorted(models_in(artifacts))
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    settings = watching_figures(folder / "figures")
+    settings = watching(folder / "figures")
 
     def run(*arguments: str) -> tuple[int, str]:
         done = run_course(artifacts, folder / "build", *arguments, settings=settings)

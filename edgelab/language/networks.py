@@ -101,6 +101,8 @@ def interval(
     """Accuracy over seeds and texts with a 95 % interval, or how much more the first has than the other.
 
     Seeds and texts are drawn again, with replacement (bootstrap). With few seeds it is rather too narrow.
+    Where nearly all texts are right, the draws are all alike; so the interval of one network is never
+    narrower than Wilson's (1927) for as many texts.
 
     Args:
         right: Booleans `[seeds, texts]`.
@@ -122,7 +124,16 @@ def interval(
         found.append(parts[0] - (parts[1] if other is not None else 0.0))
     value = right.mean() - (0.0 if other is None else other.mean())
     low, high = np.percentile(found, [2.5, 97.5])
+    if other is None:
+        wilson_low, wilson_high = _score_interval(float(value), right.shape[1])
+        low, high = min(low, wilson_low), max(high, wilson_high)
     return 100 * float(value), 100 * float(low), 100 * float(high)
+
+
+def _score_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    reach = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return centre - reach, centre + reach
 
 
 def fitted(

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-from edgelab import estimate, graph, pipeline, quantization, results, survey, targets
+from edgelab import estimate, graph, pipeline, quantization, results, survey, targets, verification
 from edgelab.errors import TargetError
 from edgelab.machine import browsers
 from edgelab.machine.gpu_adapter import SOFTWARE_VARIABLE
@@ -176,3 +176,26 @@ def test_a_device_that_is_not_here_is_estimated(chain):
         estimate.latency(chain.converted("int8").path, "edgetpu").latency_ms
     )
     assert it.device == estimate.DEVICES["edgetpu"].chip
+
+
+@pytest.mark.parametrize(
+    "lost, gained, count, is_wrong, is_open",
+    [
+        (2, 0, 20, False, True),  # 10 points, of which 20 pictures show nothing
+        (0, 2, 20, False, True),
+        (40, 0, 200, True, False),
+        (0, 40, 200, True, False),
+        (30, 29, 2000, False, False),
+    ],
+)
+def test_a_result_is_wrong_only_where_the_interval_says_so(lost, gained, count, is_wrong, is_open):
+    right, wrong = [0.9, 0.1], [0.1, 0.9]
+    reference = np.array([right] * (count - gained) + [wrong] * gained)
+    candidate = np.array([wrong] * lost + [right] * (count - lost))
+    labels = np.zeros(count, int)
+    comparison = verification.compare_outputs(reference, candidate, labels, ("a", "b"))
+    one = survey.Entry("cpu", "int8", comparison=comparison, run_provenance="measured", note="slow")
+    assert (one.is_wrong, one.is_open) == (is_wrong, is_open)
+    told = str(survey.Survey("model", "data", count, (one,), ""))
+    assert ("WRONG RESULT" in told, "is not shown" in told) == (is_wrong, is_open)
+    assert ("slow" in told) == (not is_wrong)

@@ -57,3 +57,10 @@ def test_an_interval_holds_the_value_and_a_difference_knows_its_sign():
     value, low, high = networks.interval(good, poor)
     assert 20 < low < value < high < 40
     assert networks.interval(good, good)[0] == 0
+
+
+def test_what_is_always_right_has_an_interval_all_the_same():
+    value, low, high = networks.interval(np.ones((3, 40), bool))
+    assert value == 100 and high == pytest.approx(100)
+    assert low == pytest.approx(100 * 40 / (40 + 1.96**2))  # Wilson's, which has a closed form at 100 %
+    assert networks.interval(np.zeros((3, 40), bool))[2] == pytest.approx(100 - low)

@@ -1,0 +1,83 @@
+"""The judge of sentences finds those that stay whatever is measured, and lets those pass that follow."""
+
+import claims
+import numpy as np
+import pytest
+
+
+def found(kind, source):
+    cells = [{"cell_type": kind, "id": "1", "source": source, "metadata": {}}]
+    return [claim.sentence for claim in claims.in_chapter(cells)]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Int8 is faster here.",
+        "The loss falls, so the loop works.",
+        "Two processes share the cores, so little is won.",
+        "A second look loses fewer of them.",
+    ],
+)
+def test_a_sentence_that_states_a_result_is_found(sentence):
+    assert found("markdown", f"The first one. {sentence} And the last.") == [sentence]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Is int8 faster here?",
+        "Int8 may be faster.",
+        "Where int8 is faster, take it.",
+        "The nearer the two marks, the better the guess.",
+        "### Faster than what",
+        "Int8 is faster (Jacob et al. 2018).",
+    ],
+)
+def test_what_asks_or_depends_is_no_statement(sentence):
+    assert not found("markdown", sentence)
+
+
+def test_in_code_a_condition_lets_a_text_pass_and_a_number_alone_does_not():
+    assert found("code", 'print(f"int8 is {gain:.1f} times faster than float")')
+    assert found("code", 'display.figure(fig, "With more threads each picture gets slower")')
+    assert not found(
+        "code", "print(f\"int8 is {'faster' if gain > 1 else 'slower'} here, {gain:.1f} times\")"
+    )
+    assert not found("code", 'print("int8 is much faster here" if gain > 1 else "int8 wins nothing here")')
+    assert not found("code", 'told = {"faster": "It is faster than the CPU."}\nprint(told[verdict])')
+    assert not found("code", 'rows = [{"claim": "it is four times faster", "found": f"{gain:.1f}"}]')
+    either = "def text():\n    if gain > 1:\n        return 'It is faster than float.'\n"
+    assert not found("code", either + "    return 'It wins nothing here.'")
+    assert found("code", either.replace("return", "pass; ") + "    return 'It wins nothing here.'")
+
+
+@pytest.mark.parametrize(
+    "source, is_found",
+    [
+        ('print(f"int8 is faster, {gain:.1f} times")', True),
+        ('print(f"int8 is {\'faster\' if gain > 1 else \'slower\'}, {gain:.1f} times")', False),
+        # A condition on something else does not help.
+        ('print(f"int8 is {\'faster\' if SEED < 1 else \'slower\'}, {gain:.1f} times")', True),
+        ('print(f"{max(times, key=times.get)} is slower, {max(times.values()):.1f} ms")', False),
+        ('print(f"float is slower, {max(times.values()):.1f} ms")', True),
+        ('Markdown(speed_text())', True),
+        ('print(f"{gain:.1f} times")', False),
+    ],
+)  # fmt: skip
+def test_other_results_show_what_stays(source, is_found):
+    names = {"gain": 2.0, "times": {"int8": 1.0, "float": 2.5}, "SEED": 0, "Markdown": print}
+    code = "def speed_text():\n    return f'int8 is faster, {gain:.1f} times'"
+    exec(code, names)
+    names["speed_text"].__module__ = "__main__"
+    before = {name: value for name, value in names.items() if name != "__builtins__"}
+    assert bool(claims.stays(source, names)) == is_found
+    assert before == {name: names[name] for name in before}, "the kernel's results have been changed"
+
+
+def test_ranks_are_turned_round_and_flags_and_texts_stay():
+    swapped = claims.PERTURBATIONS[-1]
+    assert claims.perturbed({"a": 1.0, "b": 5.0, "c": 3.0}, swapped) == {"a": 5.0, "b": 1.0, "c": 3.0}
+    np.testing.assert_array_equal(claims.perturbed(np.array([[1, 2], [3, 4]]), swapped), [[4, 3], [2, 1]])
+    kept = {"name": "int8", "right": True, "rows": []}
+    assert claims.perturbed(kept, swapped) == kept
