@@ -178,7 +178,7 @@ def test_a_placeholder_that_does_not_explain_itself_has_a_note_for_translators(t
 
 MARKED = re.compile("⟦[^⟦⟧]*⟧")
 NOT_TEXT = re.compile(r"<svg.*?</svg>|<[^<>]*>", re.DOTALL)
-OUR_NAMES = re.compile(r"CUDA|Vulkan|Python")
+OUR_NAMES = re.compile(r"CUDA|Vulkan|Python|Google Chrome|Chromium|Chrome|Microsoft Edge|Firefox")
 
 
 def english_in(text):
