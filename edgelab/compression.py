@@ -297,6 +297,29 @@ def taught_loss(labels, logits, answers, share, temperature: float = 4.0):
     return tf.reduce_mean((1 - share) * hard + share * temperature**2 * soft)
 
 
+def teacher_answers(network: keras.Model, dataset: Dataset) -> np.ndarray:
+    """A teacher's logits to all training pictures and their mirror images, float32 `[2, N, classes]`, kept.
+
+    Args:
+        network: takes pixels, gives logits.
+        dataset: whose training pictures it answers.
+    """
+    weights = hashlib.sha256(b"".join(values.tobytes() for values in network.get_weights())).hexdigest()
+
+    def build(path: Path) -> None:
+        sides = (dataset.train_images, dataset.train_images[:, :, ::-1])
+        answers = [network.predict(side.astype(np.float32), batch_size=250, verbose=0) for side in sides]
+        with path.open("wb") as file:
+            np.save(file, np.stack(answers))
+
+    parts = {
+        "weights": weights,
+        "network": training.architecture(network),
+        "data": dataset.fingerprint,
+    }
+    return np.load(artifacts.cached("compressed", "answers", ".npy", parts, build))
+
+
 class Student:
     """A small network that is trained again and again from fresh weights, with a teacher or without.
 
@@ -322,14 +345,6 @@ class Student:
         self._loss, self._test_count = loss, test_count
         self._speeds = None
 
-    def answers(self, pictures: np.ndarray) -> np.ndarray:
-        """Logits of pictures `[N, H, W, 3]`, and of their mirror images: float32 `[2, N, classes]`."""
-        sides = (pictures, pictures[:, :, ::-1])
-        return np.stack([self._logits(side) for side in sides])
-
-    def _logits(self, pictures: np.ndarray) -> np.ndarray:
-        return self.network.predict(pictures.astype(np.float32), batch_size=250, verbose=0)
-
     def right(
         self,
         steps: int,
@@ -347,8 +362,7 @@ class Student:
             steps: batches of 64.
             seed: of weights, batches and mirror images.
             pictures: how many of the training pictures, the first ones.
-            answers: of a teacher, to all training pictures and their mirror images, logits
-                `[2, N, classes]`; it answers once, so that both ways of training cost the same.
+            answers: of a teacher, from `teacher_answers`: it answers once, so that both ways cost the same.
             share: of the teacher, for the loss.
         """
         parts = {
@@ -361,13 +375,9 @@ class Student:
 
         def build(path: Path) -> None:
             self._train(steps, seed, pictures, answers, share)
-            logits = self._logits(self.dataset.test_images[: self._test_count])
+            right = _right(self.network, self.dataset, self._test_count)
             with path.open("wb") as file:
-                np.savez(
-                    file,
-                    *self.network.get_weights(),
-                    right=logits.argmax(axis=1) == self.dataset.test_labels[: self._test_count],
-                )
+                np.savez(file, *self.network.get_weights(), right=right)
 
         with np.load(artifacts.cached("compressed", "student", ".npz", parts, build)) as found:
             self.network.set_weights([found[name] for name in found.files if name != "right"])
