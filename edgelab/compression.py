@@ -1,12 +1,14 @@
 """Make a trained network smaller: zeros, fewer distinct weights, fewer channels, and a short fine-tuning.
 
-TensorFlow's own toolkit for this, TF-MOT, refuses Keras 3; each method is a few lines of NumPy. Masks and
-clusters are chosen by functions of one kernel, so that a lesson can pass its own in their place.
+Or train a small one anew, on the answers of a large one. TensorFlow's own toolkit, TF-MOT, refuses Keras 3;
+each method is a few lines. Masks and clusters are chosen by functions of one kernel, and what a student
+learns by a function of answers, so that a lesson can pass its own in their place.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from edgelab.datasets import Dataset
 
 SCORES = ("norm", "gamma", "random")
+EVALUATED = 250  # pictures at a time
 # The weights of a block whose channels are cut: for each layer, the arrays of `get_weights`.
 BLOCK_LAYERS = ("expand", "expand_bn", "depthwise", "depthwise_bn", "project")
 
@@ -217,9 +220,10 @@ def fine_tuned(
 
 
 def _right(model: keras.Model, dataset: Dataset, count: int) -> np.ndarray:
-    pixels = dataset.test_images[:count].astype(np.float32)
-    answers = model.predict(pixels, batch_size=250, verbose=0).argmax(axis=1)
-    return answers == dataset.test_labels[:count]
+    # Not `predict`: for a thousand pictures it takes longer to trace a network than to run it.
+    parts = np.split(dataset.test_images[:count], range(EVALUATED, count, EVALUATED))
+    answers = [model(part.astype(np.float32), training=False).numpy() for part in parts if len(part)]
+    return np.concatenate(answers).argmax(axis=1) == dataset.test_labels[:count]
 
 
 def _fit(
@@ -258,12 +262,16 @@ def _zeros_stay(kernel: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _clusters_stay(kernel: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Each weight takes the mean of its cluster, so that the centre moves by the mean of their gradients."""
-    members = np.unique(kernel, return_inverse=True)[1].ravel()
+    """Each weight takes the mean of its cluster, so that the centre moves by the mean of their gradients.
+
+    Weights that were pruned before are a cluster, too, and stay zero.
+    """
+    centres, members = np.unique(kernel, return_inverse=True)
+    members = members.ravel()
     counts = np.bincount(members)
 
     def held(values: np.ndarray) -> np.ndarray:
-        means = np.bincount(members, values.ravel()) / counts
+        means = np.where(centres == 0, 0, np.bincount(members, values.ravel()) / counts)
         return means[members].reshape(values.shape).astype(values.dtype)
 
     return held
@@ -271,3 +279,142 @@ def _clusters_stay(kernel: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 # What is done to a kernel after each step, made from the kernel before the first.
 HOLDERS = {"all": lambda kernel: lambda values: values, "zeros": _zeros_stay, "clusters": _clusters_stay}
+
+
+def taught_loss(labels, logits, answers, share, temperature: float = 4.0):
+    """What a student gets wrong: its labels, and the answers of its teacher (Hinton et al. 2015).
+
+    Args:
+        labels: int32 `[N]`.
+        logits: the student's, float32 `[N, classes]`.
+        answers: the teacher's logits, of the same shape.
+        share: of the teacher in the loss, 0 to 1; 0 is plain training.
+        temperature: softens both, so that small answers count as well; its square keeps the gradients' size.
+    """
+    import tensorflow as tf
+
+    hard = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    goal = tf.nn.softmax(answers / temperature)
+    soft = tf.nn.softmax_cross_entropy_with_logits(goal, logits / temperature)
+    return tf.reduce_mean((1 - share) * hard + share * temperature**2 * soft)
+
+
+def teacher_answers(network: keras.Model, dataset: Dataset) -> np.ndarray:
+    """A teacher's logits to all training pictures and their mirror images, float32 `[2, N, classes]`, kept.
+
+    Args:
+        network: takes pixels, gives logits.
+        dataset: whose training pictures it answers.
+    """
+    weights = hashlib.sha256(b"".join(values.tobytes() for values in network.get_weights())).hexdigest()
+
+    def build(path: Path) -> None:
+        sides = (dataset.train_images, dataset.train_images[:, :, ::-1])
+        answers = [network.predict(side.astype(np.float32), batch_size=250, verbose=0) for side in sides]
+        with path.open("wb") as file:
+            np.save(file, np.stack(answers))
+
+    parts = {
+        "weights": weights,
+        "network": training.architecture(network),
+        "data": dataset.fingerprint,
+    }
+    return np.load(artifacts.cached("compressed", "answers", ".npy", parts, build))
+
+
+class Student:
+    """A small network that is trained again and again from fresh weights, with a teacher or without.
+
+    The step is traced once, as that takes longer than a short training; what differs are its inputs.
+
+    Args:
+        network: takes pixels, gives logits; afterwards it holds what was trained last.
+        dataset: its training pictures are learned, its test pictures judge.
+        loss: as `taught_loss`; a change of its source makes a new training.
+        test_count: test pictures, the first ones.
+    """
+
+    BATCH = 64
+
+    def __init__(
+        self,
+        network: keras.Model,
+        dataset: Dataset,
+        loss: Callable = taught_loss,
+        test_count: int = 2000,
+    ) -> None:
+        self.network, self.dataset = network, dataset
+        self._loss, self._test_count = loss, test_count
+        self._speeds = None
+
+    def right(
+        self,
+        steps: int,
+        seed: int,
+        *,
+        pictures: int,
+        answers: np.ndarray | None = None,
+        share: float = 0.0,
+    ) -> np.ndarray:
+        """Train from fresh weights, or take what was trained so; for each test picture, whether it is right.
+
+        Two trainings with the same seed begin with the same weights and see the same batches.
+
+        Args:
+            steps: batches of 64.
+            seed: of weights, batches and mirror images.
+            pictures: how many of the training pictures, the first ones.
+            answers: of a teacher, from `teacher_answers`: it answers once, so that both ways cost the same.
+            share: of the teacher, for the loss.
+        """
+        parts = {
+            "network": training.architecture(self.network),
+            "data": self.dataset.fingerprint,
+            "loss": inspect.getsource(self._loss),
+            "answers": b"" if answers is None else hashlib.sha256(answers.tobytes()).digest(),
+            "settings": [steps, seed, pictures, share, self._test_count],
+        }
+
+        def build(path: Path) -> None:
+            self._train(steps, seed, pictures, answers, share)
+            right = _right(self.network, self.dataset, self._test_count)
+            with path.open("wb") as file:
+                np.savez(file, *self.network.get_weights(), right=right)
+
+        with np.load(artifacts.cached("compressed", "student", ".npz", parts, build)) as found:
+            self.network.set_weights([found[name] for name in found.files if name != "right"])
+            return found["right"]
+
+    def _train(self, steps: int, seed: int, count: int, answers: np.ndarray | None, share: float) -> None:
+        import keras
+        import tensorflow as tf
+
+        keras.utils.set_random_seed(seed)
+        self.network.set_weights(keras.models.clone_model(self.network).get_weights())
+        weights = self.network.trainable_variables
+        if self._speeds is None:
+            self._speeds = [tf.Variable(tf.zeros_like(weight)) for weight in weights]
+            self._step = tf.function(self._one_step)
+        for speed in self._speeds:
+            speed.assign(tf.zeros_like(speed))
+        images, labels = self.dataset.train_images[:count], self.dataset.train_labels[:count]
+        if answers is None:
+            answers = np.zeros((2, count, self.dataset.class_count), np.float32)
+        rates = training.warm_up_then_cosine(0.1, steps)
+        rng = np.random.default_rng(seed)
+        for step in range(steps):
+            chosen, mirrored = rng.integers(count, size=self.BATCH), rng.integers(2, size=self.BATCH)
+            batch = np.where(mirrored[:, None, None, None], images[chosen][:, :, ::-1], images[chosen])
+            told = answers[mirrored, chosen].astype(np.float32)
+            self._step(batch, labels[chosen].astype(np.int32), told, np.float32(share), rates(step))
+
+    def _one_step(self, batch, labels, answers, share, rate):
+        import tensorflow as tf
+
+        weights = self.network.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.network(tf.cast(batch, tf.float32), training=True)
+            loss = self._loss(labels, logits, answers, share)
+        for weight, speed, gradient in zip(weights, self._speeds, tape.gradient(loss, weights), strict=True):
+            speed.assign(0.9 * speed - rate * gradient)
+            weight.assign_add(speed)

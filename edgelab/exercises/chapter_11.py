@@ -1,4 +1,4 @@
-"""The checks of chapter 11: which weights become zero, two of four, clusters, channels of a block, a cut."""
+"""The checks of chapter 11: zeros, two of four, clusters, channels of a block, a cut, a teacher's answers."""
 
 from __future__ import annotations
 
@@ -87,6 +87,18 @@ def cut_block(block: Mapping[str, list[np.ndarray]], kept: np.ndarray) -> dict[s
         "depthwise_bn": [values[kept] for values in block["depthwise_bn"]],
         "project": [block["project"][0][:, :, kept]],
     }
+
+
+def softened(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """The softmax of logits divided by a temperature, of each row (Hinton et al. 2015).
+
+    Args:
+        logits: `[pictures, classes]`, of any size.
+        temperature: above 0; the higher, the more alike the answers.
+    """
+    scaled = logits / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _weights(seed: int, *shape: int) -> np.ndarray:
@@ -401,3 +413,59 @@ def _cut_hint(times_us: Sequence[float], cuts: Sequence[int], got: int) -> str:
     if got == min(cuts, key=lambda cut: abs(cut + 1 - len(times_us) / 2)):
         return tr("Halve the time, not the number of operators.")
     return tr("The slower part sets the pace: make the larger of both times as small as possible.")
+
+
+# Logits, and a temperature: few and many classes, large ones of which np.exp alone makes infinity.
+LOGITS = (
+    (((2.0, 1.0, 0.0),), 1.0),
+    (((2.0, 1.0, 0.0), (-3.0, 0.5, 4.0)), 4.0),
+    (((0.0, 0.0), (5.0, -5.0), (1.0, 2.0)), 2.0),
+    (((1000.0, 990.0, 0.0), (-1000.0, -999.0, -1200.0)), 0.5),
+)
+
+
+@exercise(
+    "11.6",
+    tr("Softer answers"),
+    hints=(
+        tr("First divide by the temperature; then np.exp; then each row by its sum."),
+        tr("The same number taken from a whole row changes nothing: the sum shrinks alike."),
+        tr("scaled - scaled.max(axis=1, keepdims=True), and sum(axis=1, keepdims=True) after np.exp"),
+    ),
+    read=tr("the section “A teacher” of this chapter"),
+)
+def check_softened(answer: Callable[[np.ndarray, float], np.ndarray]) -> None:
+    """Softmax of logits divided by a temperature, row by row, without overflow."""
+    for rows, temperature in LOGITS:
+        logits = np.array(rows)
+        expected = softened(logits, temperature)
+        with np.errstate(all="ignore"):
+            got = np.asarray(answer(logits.copy(), temperature), float)
+        if got.shape != expected.shape or not np.allclose(got, expected, atol=1e-6):
+            raise Mistake(
+                tr(
+                    "logits {logits}, temperature {temperature}: expected {expected}, got {got}",
+                    logits=logits.tolist(),
+                    temperature=temperature,
+                    expected=np.round(expected, 3).tolist(),
+                    got=np.round(got, 3).tolist(),
+                ),
+                _softening_hint(logits, temperature, got),
+            )
+
+
+def _softening_hint(logits: np.ndarray, temperature: float, got: np.ndarray) -> str:
+    if got.shape != logits.shape:
+        return tr("Each logit becomes a number: the shape stays.")
+    if not np.isfinite(got).all():
+        return tr("np.exp became infinite, or all of a row zero: subtract the largest of each row before it.")
+    for other, hint in (
+        (softened(logits, 1.0), tr("This is the softmax without a temperature.")),
+        (softened(logits, 1 / temperature), tr("Divide by the temperature: it must make answers softer.")),
+        (softened(logits, 1.0) / temperature, tr("The logits are divided, not the probabilities.")),
+    ):
+        if np.allclose(got, other, atol=1e-6):
+            return hint
+    if not np.allclose(got.sum(axis=1), 1):
+        return tr("The numbers of each row add up to 1: sum along axis 1, with keepdims=True.")
+    return tr("np.exp(logits / temperature), each row divided by its own sum.")

@@ -7,8 +7,9 @@ and the input of a board holds its rails.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -83,6 +84,34 @@ def _number(path: Path) -> float:
 
 # What a board's whole input is called by Nvidia's device trees: its rails are fed by it.
 BOARD_INPUTS = ("VDD_IN", "POM_5V_IN")
+
+
+# A rail in a line of `tegrastats`: its name, now and mean in mW; older versions leave out the unit.
+_RAIL = re.compile(r"(?<=\s)([A-Za-z]\w*) (\d+)(?:mW)?/(\d+)(?:mW)?(?=\s|$)")
+
+
+def tegrastats_rails(line: str) -> dict[str, float]:
+    """Power of each rail at this moment in mW, from one line that NVIDIA's `tegrastats` printed.
+
+    Format: NVIDIA, Jetson Linux developer guide, "tegrastats utility". `RAM 534/3964MB` looks alike, but for
+    its unit.
+
+    Args:
+        line: as printed, without its end of line.
+
+    Returns:
+        By the rail's name; empty where the line tells of none.
+    """
+    return {name: float(now) for name, now, _ in _RAIL.findall(line)}
+
+
+def board_power_mw(rails: Mapping[str, float]) -> float | None:
+    """Power of the whole board: the rail that feeds all others; None where none is known to.
+
+    Args:
+        rails: power by name, as `tegrastats_rails` gives them.
+    """
+    return next((rails[name] for name in BOARD_INPUTS if name in rails), None)
 
 
 def _label(file: Path) -> str:

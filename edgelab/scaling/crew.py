@@ -132,13 +132,20 @@ def prepare() -> None:
     _context()
 
 
-def run_one(function: Callable[..., None], *args: Any, time_limit_s: float = 120.0) -> dict[str, Any]:
-    """All that one worker told, in one dictionary; where it failed, its last word is under "error"."""
-    told: dict[str, Any] = {}
+def run_all(
+    function: Callable[..., None], *arguments: tuple[Any, ...], time_limit_s: float = 120.0
+) -> list[dict[str, Any]]:
+    """Let one worker for each of the `arguments` call the function, all at the same time; what each told.
+
+    Returns:
+        All facts of a worker in one dictionary; where it failed, its last word is under "error".
+    """
+    told: list[dict[str, Any]] = [{} for _ in arguments]
     with Crew() as crew:
-        crew.start(function, *args)
+        for args in arguments:
+            crew.start(function, *args)
         for message in crew.messages(time_limit_s):
-            told.update(message.facts)
+            told[message.worker].update(message.facts)
     return told
 
 

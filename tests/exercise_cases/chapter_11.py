@@ -40,12 +40,19 @@ def best_cut(times_us, cuts):
     return min(cuts, key=lambda cut: max(sum(times_us[: cut + 1]), sum(times_us[cut + 1 :])))
 
 
+def softened(logits, temperature):
+    scaled = logits / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
 SOLUTIONS = {
     "11.1": smallest_mask,
     "11.2": two_of_four_mask,
     "11.3": clustered,
     "11.4": cut_block,
     "11.5": best_cut,
+    "11.6": softened,
 }
 
 
@@ -155,6 +162,30 @@ def changed(name, cut):
     return lambda block, kept: {**cut_block(block, kept), name: cut(block[name], kept)}
 
 
+def by_logarithm(logits, temperature):
+    scaled = logits / temperature
+    return np.exp(scaled - np.logaddexp.reduce(scaled, axis=1)[:, np.newaxis])
+
+
+def row_by_row(logits, temperature):
+    found = []
+    for row in logits.tolist():
+        largest = max(row)
+        powers = [np.e ** ((value - largest) / temperature) for value in row]
+        found.append([power / sum(powers) for power in powers])
+    return found
+
+
+def with_one_sum(logits, temperature):
+    powers = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    return powers / powers.sum()
+
+
+def without_shift(logits, temperature):
+    powers = np.exp(logits / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
 ALSO_RIGHT = (
     ("11.1", by_threshold),
     ("11.1", one_by_one),
@@ -171,6 +202,9 @@ ALSO_RIGHT = (
     ("11.5", cut_by_cumsum),
     ("11.5", cut_by_loop),
     ("11.5", cut_by_difference),
+    ("11.6", by_logarithm),
+    ("11.6", row_by_row),
+    ("11.6", lambda logits, temperature: softened(logits + 3.0, temperature).astype(np.float32)),
 )
 
 WRONG = (
@@ -206,6 +240,13 @@ WRONG = (
     ("11.5", lambda times, cuts: min(cuts, key=lambda cut: abs(cut + 1 - len(times) / 2)), "Halve the time"),
     ("11.5", lambda times, cuts: min(cuts, key=lambda cut: sum(times[: cut + 1])), "sets the pace"),
     ("11.5", lambda times, cuts: cuts[0], "sets the pace"),
+    ("11.6", lambda logits, temperature: softened(logits, 1.0), "without a temperature"),
+    ("11.6", lambda logits, temperature: softened(logits * temperature, 1.0), "Divide by the temperature"),
+    ("11.6", lambda logits, temperature: softened(logits, 1.0) / temperature, "not the probabilities"),
+    ("11.6", without_shift, "the largest of each row"),
+    ("11.6", with_one_sum, "with keepdims=True"),
+    ("11.6", lambda logits, temperature: softened(logits, temperature)[0], "the shape stays"),
+    ("11.6", lambda logits, temperature: softened(-logits, temperature), "divided by its own sum"),
 )
 
 SURVIVORS = (("11.3", "for _ in range(31):", "more rounds than are needed do no harm"),)

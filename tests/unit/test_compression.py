@@ -136,3 +136,69 @@ def test_fine_tuning_moves_weights_and_holds_what_it_must(shapes, keep, tmp_path
 def test_something_unknown_to_keep_is_refused(network, shapes):
     with pytest.raises(InputError, match="zeros"):
         compression.fine_tuned(network, network.get_weights(), shapes, keep="half")
+
+
+def test_a_cluster_of_zeros_stays_zero_while_others_move_as_one():
+    start = np.array([[0.0, 1.0, 1.0, 0.0, -2.0]])
+    held = compression.HOLDERS["clusters"](start)(start + np.array([[0.3, 0.1, 0.3, 0.5, 0.2]]))
+    np.testing.assert_allclose(held, [[0.0, 1.2, 1.2, 0.0, -1.8]])
+
+
+def test_what_is_taught_is_the_labels_at_first_and_the_teacher_at_last():
+    labels, wrong = np.array([0, 1], np.int32), np.array([[0.0, 9.0], [9.0, 0.0]], np.float32)
+    right = -wrong
+    assert compression.taught_loss(labels, right, wrong, 0.0) < compression.taught_loss(
+        labels, wrong, wrong, 0.0
+    )
+    losses = [float(compression.taught_loss(labels, one, wrong, 1.0)) for one in (wrong, wrong / 2, right)]
+    assert losses == sorted(losses) and losses[0] < losses[2]
+
+
+@pytest.fixture
+def student(shapes, tmp_path, monkeypatch):
+    import keras
+
+    monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path))
+    layers = keras.layers
+    network = keras.Sequential([
+        keras.Input(shapes.image_shape), layers.Rescaling(1 / 127.5, -1.0), layers.Conv2D(8, 3, 4),
+        layers.BatchNormalization(), layers.ReLU(), layers.Flatten(), layers.Dense(shapes.class_count),
+    ])  # fmt: skip
+    return compression.Student(network, shapes, test_count=60)
+
+
+@pytest.mark.slow
+def test_a_student_begins_anew_with_each_seed_and_is_kept(student, monkeypatch):
+    first = student.right(6, 1, pictures=64)
+    weights = student.network.get_weights()
+    student.right(6, 2, pictures=64)
+    assert not np.array_equal(student.network.get_weights()[0], weights[0])
+    trained_again = compression.Student(student.network, student.dataset, test_count=60)
+    trained_again._train(6, 1, 64, None, 0.0)
+    for found, expected in zip(trained_again.network.get_weights(), weights, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    monkeypatch.setattr(student, "_train", None)
+    np.testing.assert_array_equal(student.right(6, 1, pictures=64), first)
+    np.testing.assert_array_equal(student.network.get_weights()[0], weights[0])
+
+
+@pytest.mark.slow
+def test_a_student_takes_over_what_its_teacher_says_and_not_the_labels(student):
+    """A teacher that always says class 3: its student does, too; another loss is another training."""
+    says_three = np.zeros((2, len(student.dataset.train_images), student.dataset.class_count), np.float32)
+    says_three[..., 3] = 12.0
+    right = student.right(40, 0, pictures=200, answers=says_three, share=1.0)
+    answers = student.network.predict(student.dataset.test_images[:60].astype(np.float32), verbose=0)
+    assert (answers.argmax(axis=1) == 3).mean() > 0.9
+    np.testing.assert_array_equal(right, student.dataset.test_labels[:60] == answers.argmax(axis=1))
+
+
+@pytest.mark.slow
+def test_a_teacher_answers_once_to_pictures_and_mirror_images(student, monkeypatch):
+    answers = compression.teacher_answers(student.network, student.dataset)
+    images = student.dataset.train_images
+    assert answers.shape == (2, len(images), student.dataset.class_count)
+    expected = student.network(images[:5, :, ::-1].astype(np.float32)).numpy()
+    np.testing.assert_allclose(answers[1, :5], expected, atol=1e-4)
+    monkeypatch.setattr(type(student.network), "predict", None)
+    np.testing.assert_array_equal(compression.teacher_answers(student.network, student.dataset), answers)

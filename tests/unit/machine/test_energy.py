@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from edgelab.machine import energy
+from edgelab.machine import artifacts, energy
 
 
 def write_tree(root, files):
@@ -118,3 +120,29 @@ def test_rails_without_a_known_input_are_not_added_up(tmp_path):
     write_ina(tmp_path, AGX_ORIN)
     meter, note = energy.energy_meter(tmp_path)
     assert meter is None and note.startswith("not measured") and "VDD_GPU_SOC" in note
+
+
+@pytest.fixture(scope="module")
+def printed():
+    """Lines that `tegrastats` printed on boards, by board."""
+    kept = artifacts.PROJECT_ROOT / "data" / "recorded" / "power.json"
+    return json.loads(kept.read_text(encoding="utf-8"))["tegrastats"]["lines"]
+
+
+@pytest.mark.parametrize(
+    ("board", "rails", "whole"),
+    [
+        ("Jetson Orin, newer", {"VDD_IN": 5299, "VDD_CPU_GPU_CV": 773, "VDD_SOC": 1424}, 5299),
+        ("Jetson Nano", {"POM_5V_IN": 1022, "POM_5V_GPU": 0, "POM_5V_CPU": 204}, 1022),
+        ("Jetson AGX Orin", {"VDD_GPU_SOC": 4940, "VDD_CPU_CV": 988, "VIN_SYS_5V0": 4442}, None),
+    ],
+)
+def test_rails_of_a_printed_line_with_and_without_units(printed, board, rails, whole):
+    found = energy.tegrastats_rails(printed[board])
+    assert found == rails
+    assert energy.board_power_mw(found) == whole
+
+
+def test_now_is_taken_and_not_the_mean_and_memory_is_no_rail():
+    assert energy.tegrastats_rails("RAM 1/2MB IRAM 0/252kB(lfb 1kB) VDD_IN 2532/2698") == {"VDD_IN": 2532}
+    assert energy.tegrastats_rails("permission denied") == {}

@@ -32,7 +32,7 @@ def gone(process):
 @pytest.fixture(autouse=True, scope="module")
 def _server_has_loaded():
     """The first worker waits for TensorFlow; no test's time limit shall."""
-    crew.run_one(count_to, 1, time_limit_s=300)
+    crew.run_all(count_to, (1,), time_limit_s=300)
 
 
 def test_each_worker_tells_in_order_and_then_that_it_ended():
@@ -46,7 +46,7 @@ def test_each_worker_tells_in_order_and_then_that_it_ended():
 
 
 def test_a_failure_is_told_in_one_line():
-    told = crew.run_one(fail)
+    [told] = crew.run_all(fail, ())
     assert told == {"error": "ValueError: nothing fits", "ended": 1}
 
 

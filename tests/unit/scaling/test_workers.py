@@ -57,7 +57,7 @@ def test_two_processes_hold_the_weights_of_one_and_survive_a_kill(few, tmp_path)
 
 def test_virtual_devices_hold_the_weights_of_one(few):
     plan = workers.Plan(epochs=1, batch_size=16, rate=0.01)
-    one, two = (crew.run_one(workers.mirrored, devices, *few, plan) for devices in (1, 2))
+    one, two = crew.run_all(workers.mirrored, (1, *few, plan), (2, *few, plan))
     assert (one["replicas"], two["replicas"]) == (1, 2)
     assert largest(network.flat(two["weights"]), network.flat(one["weights"])) < 1e-4
 
