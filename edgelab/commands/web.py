@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="for the timed runs; 3 by default")
     parser.add_argument("--name", default="", help="of the model in the table; its file's name by default")
     parser.add_argument("--dataset", default="", help="that the model belongs to, in the table")
+    parser.add_argument(
+        "--class", action="store_true", dest="phones", help="phones on the local network join, by a QR code"
+    )
+    parser.add_argument("--address", default="", help="of this computer, for phones; found by default")
+    parser.add_argument("--port", type=int, default=0, help="for phones; any that is free by default")
     parser.add_argument("--fetch", action="store_true", help="only fetch what the page needs: 12 MB, once")
 
 
@@ -36,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
         folder = files.fetch()
         print(f"LiteRT.js {files.VERSION} is in {folder}, with its licence.")
         return 0
+    if options.phones:
+        return _class(options)
     if options.model is None:
         print("Name a model: python -m edgelab web MODEL.tflite", file=sys.stderr)
         return 2
@@ -76,3 +83,57 @@ def _both(options: argparse.Namespace, page: object) -> int:
         print(f"{found}\n", flush=True)
         status |= not found.is_sound
     return int(status)
+
+
+def _class(options: argparse.Namespace) -> int:
+    """Phones join until Ctrl-C; the board is written after each."""
+    import logging
+    import webbrowser
+
+    import segno
+
+    from edgelab.web import phone_records, phones
+
+    # A phone's first visit ends in its browser's warning, which tornado would report as an error of ours.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
+    task = phone_records.task_of(options.model or _course_model(), name=options.name, dataset=options.dataset)
+    places = phones.new_places()
+    server = phones.PhoneServer(task, places, options.address or phones.local_address(), options.port)
+    try:
+        segno.make(server.address).terminal(compact=True)
+        print(
+            f"For phones: {server.address}\nTheir browser warns, since this computer made its certificate "
+            f"itself. SHA-256 fingerprint: {server.fingerprint}\n"
+            f"QR code and board, on this computer: {server.wall}\nCtrl-C ends it.",
+            flush=True,
+        )
+        webbrowser.open(server.wall)
+        _collect(server, places)
+    except KeyboardInterrupt:
+        print(f"\nRecords: {places.records}\nBoard: {places.board}")
+    finally:
+        server.close()
+    return 0
+
+
+def _collect(server: object, places: object) -> None:
+    """Print each record; write the board anew whenever none is waiting."""
+    import queue
+
+    from edgelab.course import class_board
+
+    while True:
+        try:
+            print(server.arrived.get(timeout=1.0), flush=True)  # a wait that Ctrl-C ends everywhere
+        except queue.Empty:
+            continue
+        if server.arrived.empty() and any(places.records.glob("*.jsonl")):
+            class_board.write(places.records, places.board)
+
+
+def _course_model() -> Path:
+    """The classifier that comes with the course, converted once and kept."""
+    from edgelab import quantization
+    from edgelab.app.analysis import CLASSIFIER
+
+    return quantization.convert(CLASSIFIER, "float32", name=CLASSIFIER.stem).path

@@ -217,6 +217,33 @@ def nearest_peak(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def browsers(frame: pd.DataFrame) -> pd.DataFrame:
+    """What ran in browsers: a row for each phone or computer and each of its processors.
+
+    Args:
+        frame: as `read` gives it.
+    """
+    import pandas as pd
+
+    inside = frame[frame["target"].str.startswith("web/")]
+    rows = []
+    for (student, target, device, model), part in inside.groupby(["student", "target", "device", "model"]):
+        times, same = (part[part["metric"] == metric] for metric in ("latency", "agreement"))
+        time, first = times.iloc[-1] if len(times) else None, part.iloc[-1]
+        rows.append({
+            "who": student,
+            "device": device,
+            "runs on": target.removeprefix("web/"),
+            "runtime and browser": first["runtime_version"],
+            "what ran": f"{model} {first['precision']}",
+            "placement": first["placement"],
+            "same answers": f"{100 * same['value'].iloc[-1]:.0f} %" if len(same) else "",
+            "latency, ms": "not timed" if time is None else f"{time['value']:.3g} [{time['low']:.3g}, {time['high']:.3g}]",
+            "provenance": f"{results.PROVENANCE_GLYPHS[first['provenance']]} {first['provenance']}",
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def plot(frame: pd.DataFrame) -> Figure:
     """Latency and accuracy of everything that was run: a point per student, the median as a line.
 
@@ -231,10 +258,11 @@ def plot(frame: pd.DataFrame) -> Figure:
 
     shown = labelled(frame)
     rows = sorted(shown["row"].unique(), reverse=True)
+    wanted = [panel for panel in PANELS if panel[0] in set(shown["metric"])] or PANELS[:1]
     fig, panels = plt.subplots(
-        1, len(PANELS), figsize=(13, 1.8 + 0.55 * len(rows)), sharey=True, layout="constrained"
+        1, len(wanted), figsize=(13, 1.8 + 0.55 * len(rows)), sharey=True, layout="constrained", squeeze=False
     )
-    for axes, (metric, label, factor) in zip(panels, PANELS, strict=True):
+    for axes, (metric, label, factor) in zip(panels[0], wanted, strict=True):
         axes.set_xlabel(label)
         if metric == "latency":
             axes.set_xscale("log")
@@ -246,9 +274,9 @@ def plot(frame: pd.DataFrame) -> Figure:
         axes.margins(x=0.15)
     latency = shown.loc[(shown["metric"] == "latency") & (shown["value"] > 0), "value"]
     if len(latency):
-        results.plain_log_axis(panels[0].xaxis)
+        results.plain_log_axis(panels[0, 0].xaxis)
         if latency.max() / latency.min() > WIDE_RANGE:
-            panels[0].xaxis.set_major_locator(LogLocator())
+            panels[0, 0].xaxis.set_major_locator(LogLocator())
     return fig
 
 
@@ -327,6 +355,10 @@ def _page(board: Board) -> str:
         details += f"""<details><summary>What to expect of each kind of machine</summary>
 <div class="scroll" tabindex="0" role="region" aria-label="By machine">
 {display.table_html(machines, "Median latency of the students who have the machine")}</div></details>"""
+    inside, phones = browsers(board.frame), ""
+    if len(inside):
+        phones = f"""<div class="scroll" tabindex="0" role="region" aria-label="In browsers">
+{display.table_html(inside, "In browsers: phones and computers, each compared with the CPU")}</div>"""
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Class board</title><style>{STYLE}</style></head><body><main><h1>Class board</h1>
@@ -335,5 +367,6 @@ def _page(board: Board) -> str:
 <p>A point is a student, a line the median; the fastest and the slowest are named. Squares are simulated.</p>
 <div class="scroll" tabindex="0" role="region" aria-label="The class in numbers">
 {display.table_html(summary(board.frame), "The class in numbers")}</div>
+{phones}
 {details}</main></body></html>
 """

@@ -119,10 +119,7 @@ class Page:
     @property
     def is_software(self) -> bool:
         """Whether the processor plays the GPU."""
-        found = self.found.get("adapter")
-        return isinstance(found, dict) and (
-            found.get("fallback") is True or bool(SOFTWARE.search(self.adapter))
-        )
+        return is_software(self.found.get("adapter"))
 
     @property
     def clock_ms(self) -> float:
@@ -139,7 +136,7 @@ class Page:
         return f"<page in {self.browser}, {self.adapter or 'no WebGPU'}>"
 
 
-def _plain(text: Any) -> str:
+def plain(text: Any) -> str:
     """A text of the page as a short line; "" for anything else."""
     if not isinstance(text, str):
         return ""
@@ -150,15 +147,22 @@ def adapter_name(found: Any) -> str:
     """A WebGPU adapter as its browser tells it, or ""."""
     if not isinstance(found, dict):
         return ""
-    parts = [_plain(found.get(key)) for key in ("description", "vendor", "architecture", "device")]
+    parts = [plain(found.get(key)) for key in ("description", "vendor", "architecture", "device")]
     return " ".join(dict.fromkeys(filter(None, parts))) or tr("an adapter without a name")
+
+
+def is_software(found: Any) -> bool:
+    """Whether a WebGPU adapter, as its browser tells it, is the processor's."""
+    return isinstance(found, dict) and (
+        found.get("fallback") is True or bool(SOFTWARE.search(adapter_name(found)))
+    )
 
 
 def browser_name(found: dict[str, Any]) -> str:
     """Name and version of a browser, by what it tells."""
     brands = found.get("brands")
     told = [
-        (_plain(one.get("brand")), _plain(one.get("version")))
+        (plain(one.get("brand")), plain(one.get("version")))
         for one in (brands if isinstance(brands, list) else [])
         if isinstance(one, dict)
     ]
@@ -166,11 +170,11 @@ def browser_name(found: dict[str, Any]) -> str:
     if told:
         name, version = max(told, key=lambda one: one[0] != "Chromium")
         return f"{name} {version}"
-    agent = _plain(found.get("agent"))
+    agent = plain(found.get("agent"))
     whole = found.get("agent") if isinstance(found.get("agent"), str) else ""
     for pattern, name in AGENTS:
         if match := re.search(pattern, whole):
-            return f"{name} {_plain(match[1])}"
+            return f"{name} {plain(match[1])}"
     return agent or tr("an unknown browser")
 
 

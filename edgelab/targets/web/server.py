@@ -116,9 +116,9 @@ class Server:
                     (r"/([\w-]+)/socket", _Socket, {"server": self}),
                     (r"/([\w-]+)/(.*)", _File, {"server": self}),
                 ],
-                default_handler_class=_Nothing,
+                default_handler_class=Nothing,
                 websocket_max_message_size=LARGEST_MESSAGE_BYTES,
-                log_function=_silent,
+                log_function=silent,
             )
             sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
             # What the page answers is as large as a model's outputs; what it asks for has no body.
@@ -222,21 +222,36 @@ class Server:
 
     def refuses(self, request: Any, token: str) -> int:
         """The status for a request that is not of the own page, or 0."""
-        if request.host not in [origin.removeprefix("http://") for origin in self.origins]:
-            return 403  # a name of another site that points here
-        if not hmac.compare_digest(token, self.token):
-            return 404
-        origin = request.headers.get("Origin")
-        if origin is not None and origin != f"http://{request.host}":
-            return 403
-        return 0 if request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin") else 403
+        return refusal(request, token, self.token, self.origins)
 
 
-def _silent(handler: tornado.web.RequestHandler) -> None:
+def refusal(request: Any, token: str, wanted: str, origins: Sequence[str]) -> int:
+    """The status for a request that is not of one of our own pages, or 0.
+
+    Args:
+        request: as tornado gives it.
+        token: in its address.
+        wanted: the one that its address has to hold.
+        origins: that our pages have, such as "http://127.0.0.1:8000".
+    """
+    own = {origin.partition("://")[2]: origin for origin in origins}
+    if request.host not in own:
+        return 403  # a name of another site that points here
+    if not hmac.compare_digest(token.encode(), wanted.encode()):
+        return 404
+    origin = request.headers.get("Origin")
+    if origin is not None and origin != own[request.host]:
+        return 403
+    return 0 if request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin") else 403
+
+
+def silent(handler: tornado.web.RequestHandler) -> None:
     """A line a request would say what the address is."""
 
 
-class _Nothing(tornado.web.RequestHandler):
+class Nothing(tornado.web.RequestHandler):
+    """Answers 404, with the headers that keep a page to itself; what serves something inherits it."""
+
     def set_default_headers(self) -> None:
         self.clear_header("Server")
         for name, value in HEADERS.items():
@@ -249,7 +264,7 @@ class _Nothing(tornado.web.RequestHandler):
         self.finish(f"{status_code}\n")
 
 
-class _File(_Nothing):
+class _File(Nothing):
     def initialize(self, server: Server) -> None:
         self.server = server
 

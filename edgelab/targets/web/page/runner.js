@@ -115,13 +115,15 @@ async function time({model: number, rows: [row], count: samples, batch, least_ms
     do { await infer(model, given); made++; } while (performance.now() - started < enough);
     batch = Math.max(1, Math.ceil(least_ms / ((performance.now() - started) / made)));
   }
+  const began = performance.now();
   for (let i = 0; i < samples; i++) {
     const started = performance.now();
     for (let k = 0; k < batch; k++) await infer(model, given);
     times_ms.push((performance.now() - started) / batch);
   }
+  const window_ms = performance.now() - began;
   given.forEach(tensor => tensor.delete());
-  return {head: {times_ms, batch}};
+  return {head: {times_ms, batch, window_ms}};
 }
 
 async function close({model: number}) {
