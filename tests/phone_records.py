@@ -48,9 +48,11 @@ def _run(task, model, accelerator):
                 for _ in range(batch):
                     session.run(*task.rows[-1])
 
-            warm, began = [_elapsed_ns(sample)], time.perf_counter_ns()
-            times = [_elapsed_ns(sample) for _ in range(RUNS)]
-            window_ns = time.perf_counter_ns() - began
+            warm, stamps = [_elapsed_ns(sample)], [time.perf_counter_ns()]
+            for _ in range(RUNS):
+                sample()
+                stamps.append(time.perf_counter_ns())
+            times, window_ns = np.diff(stamps).tolist(), stamps[-1] - stamps[0]
         openings.append(
             {"opening_ns": opening_ns, "warm_up_ns": warm, "samples_ns": times, "window_ns": window_ns}
         )

@@ -44,10 +44,9 @@ MOST_RECORDS = 200
 MOST_TICKETS = 1000
 MOST_A_MINUTE = 1200  # requests of one address; a whole class may share one
 TASKS_A_MINUTE = 60  # and records
-WALL_REFRESH_S = 10
 WALL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-src 'self'; "
-    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; img-src data:; "
+    "frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
 
 
@@ -225,11 +224,8 @@ class PhoneServer:
     def wall_page(self) -> str:
         """The page with the QR code, how to join, and the board."""
         code = segno.make(self.address, error="m").svg_data_uri(scale=6, border=3, light="#fff")
-        board = "<p>No phone has sent anything yet.</p>"
-        if (self.places.board / "board.html").exists():
-            board = '<iframe title="Class board" src="board.html"></iframe>'
         return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="{WALL_REFRESH_S}">
+<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Phones join</title>
 <style>body{{font:1.1rem/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:90rem;padding:0 1rem;color:#1a1a1a}}
 .join{{display:flex;flex-wrap:wrap;gap:2rem;align-items:start}}.join>div{{flex:1 1 24rem}}
@@ -241,9 +237,10 @@ img{{width:20rem;max-width:100%}}code{{overflow-wrap:anywhere}}iframe{{width:100
 <li>The browser warns: this computer has made its certificate itself, a moment ago, and nobody vouches for it.
 Choose <em>Advanced</em> or <em>Details</em>, then go on. Without https a phone's browser offers no WebGPU.</li>
 <li>Press <em>Run</em>, and keep the page in view for half a minute.</li></ol>
-<p>{html.escape(self.task.name)}, {html.escape(self.task.precision)}; {self.count} of at most {MOST_RECORDS}
-records. The certificate's SHA-256 fingerprint:<br><code>{self.fingerprint}</code></p></div></div>
-{board}</main></body></html>
+<p>{html.escape(self.task.name)}, {html.escape(self.task.precision)}; <span id="count">{self.count}</span> of at most
+{MOST_RECORDS} records. The certificate's SHA-256 fingerprint:<br><code>{self.fingerprint}</code></p></div></div>
+<iframe id="board" title="Class board" hidden></iframe></main>
+<script type="module" src="wall.js"></script></body></html>
 """
 
 
@@ -315,6 +312,12 @@ class _Wall(Nothing):
         self.set_header("Content-Type", TYPES[".html"])
         if name == "":
             self.finish(self.server.wall_page())
+        elif name == "wall.js":
+            self.set_header("Content-Type", TYPES[".js"])
+            self.finish((OWN_FOLDER / name).read_bytes())
+        elif name == "state":
+            made = str(board.stat().st_mtime_ns) if board.exists() else ""
+            self.finish({"count": self.server.count, "board": made})
         elif name == "board.html" and board.exists():
             self.finish(board.read_bytes())
         else:
