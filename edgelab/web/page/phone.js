@@ -47,6 +47,18 @@ async function opening(desk, task, run, common) {
   return {opening_ns, request};
 }
 
+// How many inferences last as long as a sample has to: by the fastest of three, since a phone that does something
+// else makes one slow, and its first runs are slow anyway.
+async function batchFor(desk, last, given, least_ms) {
+  let batch = 1;
+  for (let look = 0; look < 6; look++) {
+    const {times_ms} = await ask(desk, {...last, batch, count: 3}, given), shortest_ms = Math.min(...times_ms) * batch;
+    if (shortest_ms >= least_ms) break;
+    batch = Math.ceil(batch * Math.min(1.2 * least_ms / Math.max(shortest_ms, least_ms / 100), 100));
+  }
+  return batch;
+}
+
 // One accelerator: opened several times, compared at the first, timed at each where it is right.
 async function tried(desk, task, about, accelerator) {
   const run = {accelerator, error: '', console: [], got: '', fully: false, batch: 0, openings: [], elapsed_ns: 0};
@@ -67,10 +79,10 @@ async function tried(desk, task, about, accelerator) {
         const isRight = task.given.every((_, row) => agrees(task, row, outputs.slice(row * width, (row + 1) * width)));
         if (!isRight || isSoftware) break;
       }
-      const last = {kind: 'time', ...request, rows: rows.slice(-1), least_ms: Math.max(task.least_ms, 50 * about.clock_ms)};
-      const warm = await ask(desk, {...last, batch: run.batch, count: 1}, task.given.at(-1));
-      run.batch = warm.batch;
-      const timed = await ask(desk, {...last, batch: run.batch, count: task.runs}, task.given.at(-1));
+      const last = {kind: 'time', ...request, rows: rows.slice(-1)}, given = task.given.at(-1);
+      run.batch ||= await batchFor(desk, last, given, Math.max(task.least_ms, 50 * about.clock_ms));
+      const warm = await ask(desk, {...last, batch: run.batch, count: 1}, given);
+      const timed = await ask(desk, {...last, batch: run.batch, count: task.runs}, given);
       const inNs = found => found.times_ms.map(ms => ns(ms * run.batch));
       run.openings.push({opening_ns, warm_up_ns: inNs(warm), samples_ns: inNs(timed), window_ns: ns(timed.window_ms)});
       await ask(desk, {kind: 'close', ...request}, []);
