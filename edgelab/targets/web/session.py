@@ -31,27 +31,28 @@ class WebSession(ClosesAtEnd):
         console: what the runtime wrote to the browser's console while it opened the model.
         complaints: those lines of it that tell of a failure, of opening and of all runs.
         runs_per_sample: inferences whose mean is one sample of `time_runs`; 0 before the first.
+        number, variant: the model's in the page, None when closed, and the runtime's build there.
         load_ms, compile_ms: how long the page took for the runtime, once, and for this model.
     """
 
     def __init__(
         self, content: bytes, page: Page, *, accelerator: str, threads: int = 1, precision: str = "float32"
     ) -> None:
-        self._number = None
+        self.number: int | None = None
         self.page, self.accelerator, self.target = page, accelerator, f"web/{accelerator}"
         self.is_here = page.place != "lab"
         described = graph.read(content)
         self.inputs, self.outputs = (_specs(described, kind) for kind in ("inputs", "outputs"))
-        self._variant = variant(page, accelerator, threads)
+        self.variant = variant(page, accelerator, threads)
         self.complaints: tuple[str, ...] = ()
         self.fault, self.runs_per_sample = "", 0
         answer, _ = page.ask(
-            "open", [content], variant=self._variant, accelerator=accelerator, threads=threads,
+            "open", [content], variant=self.variant, accelerator=accelerator, threads=threads,
             precision={"float32": "fp32", "float16": "fp16"}[precision],
         )  # fmt: skip
         self.console = [line for line in answer.get("console", []) if isinstance(line, str)]
         self._heed(self.console, answer)
-        self._number = answer["model"]
+        self.number = answer["model"]
         self.load_ms, self.compile_ms = float(answer["load_ms"]), float(answer["compile_ms"])
         total = len(described.operators)
         self.placement: Placement | None = log.placement(
@@ -135,7 +136,7 @@ class WebSession(ClosesAtEnd):
     def _ask(
         self, kind: str, rows: list[tuple[np.ndarray, ...]], **fields: Any
     ) -> tuple[dict[str, Any], list[bytes]]:
-        if self._number is None:
+        if self.number is None:
             raise TargetError(
                 tr("This session is closed."), fix=tr("open the model again: targets.get('web').open(path)")
             )
@@ -144,7 +145,7 @@ class WebSession(ClosesAtEnd):
         told = [[{"dtype": array.dtype.name, "shape": list(array.shape)} for array in row] for row in rows]
         parts = [np.ascontiguousarray(array).tobytes() for row in rows for array in row]
         answer, made = self.page.ask(
-            kind, parts, variant=self._variant, model=self._number, rows=told, **fields
+            kind, parts, variant=self.variant, model=self.number, rows=told, **fields
         )
         self._heed([line for line in answer.get("console", []) if isinstance(line, str)], answer)
         return answer, made
@@ -181,10 +182,10 @@ class WebSession(ClosesAtEnd):
 
     def close(self) -> None:
         """Free the model in the page. A second call does nothing."""
-        number, self._number = self._number, None
+        number, self.number = self.number, None
         if number is not None and self.page.is_alive:
             with contextlib.suppress(TargetError):
-                self.page.ask("close", variant=self._variant, model=number, limit_s=10.0)
+                self.page.ask("close", variant=self.variant, model=number, limit_s=10.0)
 
     def __repr__(self) -> str:
         return f"<web session: {self.accelerator}, {self.page.browser}, {self.placement}>"

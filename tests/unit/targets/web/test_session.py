@@ -155,7 +155,7 @@ def test_an_interrupted_run_leaves_a_session_that_goes_on(page, web_files):
         row = (np.full((1, 16, 16, 3), 90, np.float32),)
         want = session.run(*row)[0]
         with contextlib.suppress(TargetError):
-            page.ask("time", [row[0].tobytes()], variant=session._variant, model=session._number,
+            page.ask("time", [row[0].tobytes()], variant=session.variant, model=session.number,
                      rows=[[{"dtype": "float32", "shape": [1, 16, 16, 3]}]], count=200, batch=20, least_ms=1,
                      limit_s=0.01)  # fmt: skip
         assert np.array_equal(session.run(*row)[0], want)
@@ -178,6 +178,6 @@ def test_several_threads_of_python_get_their_own_answers(page, web_files):
 
 def test_threads_need_a_page_that_may_have_them(page, web_files):
     with opened(web_files["float32"], page, threads=2) as session:
-        assert session._variant == "threaded"
+        assert session.variant == "threaded"
     with pytest.raises(InputError, match="one thread"):
         variant(page, "webgpu", 2)
