@@ -217,6 +217,10 @@ def nearest_peak(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _with_interval(time: pd.Series) -> str:
+    return f"{time['value']:.3g} [{time['low']:.3g}, {time['high']:.3g}]"
+
+
 def browsers(frame: pd.DataFrame) -> pd.DataFrame:
     """What ran in browsers: a row for each phone or computer and each of its processors.
 
@@ -238,7 +242,7 @@ def browsers(frame: pd.DataFrame) -> pd.DataFrame:
             "what ran": f"{model} {first['precision']}",
             "placement": first["placement"],
             "same answers": f"{100 * same['value'].iloc[-1]:.0f} %" if len(same) else "",
-            "latency, ms": "not timed" if time is None else f"{time['value']:.3g} [{time['low']:.3g}, {time['high']:.3g}]",
+            "latency, ms": _with_interval(time) if time is not None else "not timed",
             "provenance": f"{results.PROVENANCE_GLYPHS[first['provenance']]} {first['provenance']}",
         })  # fmt: skip
     return pd.DataFrame(rows)

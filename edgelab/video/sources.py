@@ -283,6 +283,11 @@ def open_source(what: str | os.PathLike[str] | int, *, frame_count: int = 300, s
         return SceneSource(frame_count, seed)
     if name.startswith("camera:"):
         return _open_camera(name)
+    if name.startswith("browser:"):
+        raise InputError(
+            tr("{name} is a camera of the browser, not of this computer.", name=name),
+            fix=tr('from edgelab.web import camera; camera.open_camera("{name}")', name=name),
+        )
     if "://" in name:
         return _open_stream(name)
     return _open_file(Path(what))

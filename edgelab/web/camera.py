@@ -1,4 +1,4 @@
-"""The camera of the browser: frames from it to Python, or a model beside it, so that no frame leaves the page.
+"""The camera of the browser: frames from it to Python, or a model beside it, and no frame leaves the page.
 
 On a hub the kernel runs on another computer, where there is no camera; the student's browser has one. A frame
 comes as a JPEG by the way that a model's outputs take (in JupyterLab: a file in the mailbox). Sizes, rate and
@@ -113,7 +113,8 @@ def open_camera(
         raise InputError(
             tr("{count} frames of {width} x {height} pixels are not to be had.", count=frame_count,
                width=size[0], height=size[1]),
-            fix=tr("ask for at most {frames} frames of {pixels} pixels", frames=MOST_FRAMES, pixels=MOST_PIXELS),
+            fix=tr("ask for at most {frames} frames of {pixels} pixels", frames=MOST_FRAMES,
+                   pixels=MOST_PIXELS),
         )  # fmt: skip
     return BrowserCamera(page or engine.remembered("lab"), int(number[1]), size, frame_count)
 
@@ -178,9 +179,7 @@ class Beside:
         return float(np.median(self.latencies_ms))
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.answers)} frames beside the camera, median {self.median_ms:.1f} ms from frame to answer"
-        )
+        return f"{len(self.answers)} frames beside the camera, median {self.median_ms:.1f} ms to an answer"
 
 
 def run_beside(camera: BrowserCamera, session: WebSession, count: int = 30) -> Beside:

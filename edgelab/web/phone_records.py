@@ -1,7 +1,7 @@
 """What a phone in class sends: one record of its browser, judged before anything of it is kept.
 
-A phone is asked for what it saw, never for a verdict: the outputs, which are compared with the CPU's here, and
-the times of each run, which have to look like what a clock gave.
+A phone is asked for what it saw, never for a verdict: the outputs, which are compared with the CPU's here,
+and the times of each run, which have to look like what a clock gave.
 """
 
 from __future__ import annotations
@@ -230,8 +230,7 @@ def _run(
         return tr("not run: {why}", why=failed[0][:LONGEST_LINE]), []
     specs = task.outputs * len(task.rows)
     flat = [
-        np.frombuffer(part, spec.dtype).reshape(spec.shape)
-        for part, spec in zip(outputs, specs, strict=True)
+        np.frombuffer(part, spec.dtype).reshape(spec.shape) for part, spec in zip(outputs, specs, strict=True)
     ]
     width = len(task.outputs)
     have = [tuple(flat[place : place + width]) for place in range(0, len(flat), width)]

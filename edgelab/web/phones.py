@@ -48,6 +48,10 @@ WALL_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; img-src data:; "
     "frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
+WALL_STYLE = """body{font:1.1rem/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:90rem;padding:0 1rem;
+color:#1a1a1a}.join{display:flex;flex-wrap:wrap;gap:2rem;align-items:start}.join>div{flex:1 1 24rem}
+img{width:20rem;max-width:100%}code{overflow-wrap:anywhere}
+iframe{width:100%;height:75vh;border:1px solid #bbb}"""
 
 
 def local_address() -> str:
@@ -78,7 +82,7 @@ class _Rate:
         """Whether one more is within the limit; it is counted where it is."""
         now = time.monotonic()
         self._times = {who: times for who, times in self._times.items() if times[-1] > now - 60}
-        times = self._times.setdefault(address, collections.deque((), self._most))
+        times = self._times.setdefault(address, collections.deque(maxlen=self._most))
         if len(times) == self._most and times[0] > now - 60:
             return False
         times.append(now)
@@ -100,7 +104,9 @@ class Places:
 
 def new_places() -> Places:
     """A folder of this lesson, under `artifacts/class/`."""
-    folder = artifacts.artifacts_dir() / "class" / f"{time.strftime('%Y-%m-%d %H%M%S')} {secrets.token_hex(2)}"
+    folder = (
+        artifacts.artifacts_dir() / "class" / f"{time.strftime('%Y-%m-%d %H%M%S')} {secrets.token_hex(2)}"
+    )
     artifacts.make_folder(folder / "records")
     return Places(folder / "records", folder / "board")
 
@@ -128,7 +134,9 @@ class PhoneServer:
         self._context, self.fingerprint = certificate.make(address)
         self._tickets: set[str] = set()
         self._given = self.count = 0
-        self._rate, self._task_rate, self._record_rate = map(_Rate, (MOST_A_MINUTE, TASKS_A_MINUTE, TASKS_A_MINUTE))
+        self._rate, self._task_rate, self._record_rate = map(
+            _Rate, (MOST_A_MINUTE, TASKS_A_MINUTE, TASKS_A_MINUTE)
+        )
         self.arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
         started: concurrent.futures.Future = concurrent.futures.Future()
         self._thread = threading.Thread(
@@ -136,7 +144,10 @@ class PhoneServer:
         )
         self._thread.start()
         own_port, wall_port = started.result(START_S)
-        self.origins, self.wall_origins = (f"https://{address}:{own_port}",), (f"http://127.0.0.1:{wall_port}",)
+        self.origins, self.wall_origins = (
+            (f"https://{address}:{own_port}",),
+            (f"http://127.0.0.1:{wall_port}",),
+        )
         self.address = f"{self.origins[0]}/{self._token}/"
         self.wall = f"{self.wall_origins[0]}/{self._wall_token}/"
 
@@ -144,7 +155,10 @@ class PhoneServer:
         async def main() -> None:
             self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
             rules = {"default_handler_class": Nothing, "log_function": silent}
-            own = [(r"/([\w-]+)/record", _Record, {"server": self}), (r"/([\w-]+)/(.*)", _File, {"server": self})]
+            own = [
+                (r"/([\w-]+)/record", _Record, {"server": self}),
+                (r"/([\w-]+)/(.*)", _File, {"server": self}),
+            ]
             sockets = tornado.netutil.bind_sockets(port, address)
             server = tornado.httpserver.HTTPServer(
                 tornado.web.Application(own, **rules), ssl_options=self._context,
@@ -227,18 +241,17 @@ class PhoneServer:
         return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Phones join</title>
-<style>body{{font:1.1rem/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:90rem;padding:0 1rem;color:#1a1a1a}}
-.join{{display:flex;flex-wrap:wrap;gap:2rem;align-items:start}}.join>div{{flex:1 1 24rem}}
-img{{width:20rem;max-width:100%}}code{{overflow-wrap:anywhere}}iframe{{width:100%;height:75vh;border:1px solid #bbb}}
-</style></head><body><main><h1>Your phone joins</h1><div class="join">
+<style>{WALL_STYLE}</style></head><body><main><h1>Your phone joins</h1><div class="join">
 <img alt="QR code of the address beside it" src="{html.escape(code)}"><div>
 <ol><li>Join this computer's network, and point the camera at the code, or type<br>
 <code>{html.escape(self.address)}</code></li>
-<li>The browser warns: this computer has made its certificate itself, a moment ago, and nobody vouches for it.
-Choose <em>Advanced</em> or <em>Details</em>, then go on. Without https a phone's browser offers no WebGPU.</li>
+<li>The browser warns: this computer has made its certificate itself, a moment ago, and nobody vouches
+for it. Choose <em>Advanced</em> or <em>Details</em>, then go on. Without https a phone's browser offers
+no WebGPU.</li>
 <li>Press <em>Run</em>, and keep the page in view for half a minute.</li></ol>
-<p>{html.escape(self.task.name)}, {html.escape(self.task.precision)}; <span id="count">{self.count}</span> of at most
-{MOST_RECORDS} records. The certificate's SHA-256 fingerprint:<br><code>{self.fingerprint}</code></p></div></div>
+<p>{html.escape(self.task.name)}, {html.escape(self.task.precision)}; <span id="count">{self.count}</span> of
+at most {MOST_RECORDS} records. The certificate's SHA-256 fingerprint:<br>
+<code>{self.fingerprint}</code></p></div></div>
 <iframe id="board" title="Class board" hidden></iframe></main>
 <script type="module" src="wall.js"></script></body></html>
 """

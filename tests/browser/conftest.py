@@ -17,16 +17,27 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 
 
 @pytest.fixture(scope="session")
-def chromium():
-    """A running Chromium."""
+def launch():
+    """Starts a Chromium with more flags; with `gpu` one that may have a GPU."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("no Chromium on PATH; Debian: sudo apt install chromium")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
+
+        def launched(*flags, gpu=False):
+            own = [flag for flag in ARGUMENTS if not (gpu and flag == "--disable-gpu")]
+            return started.chromium.launch(executable_path=path, args=[*own, *flags])
+
+        yield launched
+
+
+@pytest.fixture(scope="session")
+def chromium(launch):
+    """A running Chromium."""
+    browser = launch()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +15,11 @@ from accessibility import findings
 from edgelab.targets.web import files
 from edgelab.web import phones
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 PHONES, AT_ONCE = 20, 5
 START_S, RUN_S = 120, 300
-SOFTWARE_GPU = [
-    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+SOFTWARE_GPU = (
     "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
-]  # fmt: skip
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +70,14 @@ def join(browser, address, names):
 
 
 @pytest.mark.slow
-def test_twenty_phones_are_on_one_board(lesson, chromium, page):
+def test_twenty_phones_are_on_one_board(lesson, launch, chromium, page):
     process, address, wall, folder, told = lesson
     names = [f"phone-{number:02}" for number in range(PHONES - 1)]
     for start in range(0, len(names), AT_ONCE):
         texts, outside, widest = join(chromium, address, names[start : start + AT_ONCE])
         assert outside == [] and widest <= 375
         assert all("Done" in text and "ms [" in text and "no GPU" in text for text in texts), texts
-    path = next(filter(None, map(shutil.which, NAMES)))
-    with_gpu = chromium.browser_type.launch(executable_path=path, args=SOFTWARE_GPU)
+    with_gpu = launch(*SOFTWARE_GPU, gpu=True)
     [text], outside, _ = join(with_gpu, address, ["software"])
     with_gpu.close()
     assert "webgpu:" in text and "simulated, no time" in text and outside == []

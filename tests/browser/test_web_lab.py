@@ -1,4 +1,4 @@
-"""A notebook in JupyterLab whose models run in the browser that shows it: from Run All to a number."""
+"""A notebook in JupyterLab whose models run in the browser that shows it, and has its camera."""
 
 import json
 import os
@@ -47,6 +47,32 @@ pathlib.Path("result.json").write_text(json.dumps(record))
 """
 
 
+CAMERA = """
+import json, pathlib, time
+import numpy as np
+from edgelab.targets.web.target import WebTarget
+from edgelab.web import camera
+
+record = {}
+with camera.open_camera("browser:0", frame_count=12) as eye:
+    frames, ages_ms = [], []
+    for frame in eye:
+        ages_ms.append(1000 * (time.perf_counter() - frame.captured_s))
+        frames.append(frame.image)
+    with WebTarget("wasm", page=eye.page).open(pathlib.Path("models") / "float32.tflite") as session:
+        beside = camera.run_beside(eye, session, 10)
+record = {
+    "place": eye.page.place, "notes": eye.notes, "shapes": [list(image.shape) for image in frames],
+    "contrast": [int(np.ptp(image)) for image in frames], "ages_ms": ages_ms,
+    "moves": any((a != b).any() for a, b in zip(frames, frames[1:])),
+    "beside_ms": beside.latencies_ms, "answers": beside.answers,
+    "left": [p.name for p in pathlib.Path(".").glob("web-mail-*/*")],
+}
+pathlib.Path("camera.json").write_text(json.dumps(record))
+"""
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A JupyterLab on a folder with the notebook and the models; its address with the token."""
@@ -60,9 +86,11 @@ def lab(tmp_path_factory):
         check=True,
         capture_output=True,
     )
-    cells = [nbformat.v4.new_code_cell(source) for source in (SHOW, RUN)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "notes ü" / "web.ipynb")
+    for name, work in (("web", RUN), ("camera", CAMERA)):
+        cells = [nbformat.v4.new_code_cell(source) for source in (SHOW, work)]
+        whole = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+        nbformat.write(whole, root / "notes ü" / f"{name}.ipynb")
     token = secrets.token_hex(16)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -90,26 +118,31 @@ def lab(tmp_path_factory):
         kill_tree(process)
 
 
-def test_the_browser_that_shows_a_notebook_runs_its_models(lab, chromium):
+def run_all(lab, browser, notebook, result):
+    """What a notebook writes when all its cells are run, its page, and requests to other places."""
     address, token, folder = lab
-    context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
     page, outside = context.new_page(), []
     page.on(
         "request", lambda r: None if r.url.startswith((address, "blob:", "data:")) else outside.append(r.url)
     )
-    page.goto(f"{address}/lab/tree/notes%20%C3%BC/web.ipynb?reset&token={token}")
+    page.goto(f"{address}/lab/tree/notes%20%C3%BC/{notebook}?reset&token={token}")
     page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell", timeout=START_S * 1000)
     page.wait_for_selector("#jp-bottom-panel >> text=/\\| Idle/", timeout=START_S * 1000)
     page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
     page.locator(".lm-Menu-item:visible", has_text=re.compile("^Run All Cells$")).click()
     deadline = time.monotonic() + RUN_S
     errors = page.locator("[data-mime-type='application/vnd.jupyter.error']")
-    while not (folder / "result.json").exists():
+    while not (folder / result).exists():
         assert errors.count() == 0, errors.first.inner_text()
         assert time.monotonic() < deadline, page.locator(".jp-OutputArea").all_inner_texts()
         page.wait_for_timeout(300)
     page.wait_for_timeout(500)
-    record = json.loads((folder / "result.json").read_text())
+    return json.loads((folder / result).read_text()), page, outside
+
+
+def test_the_browser_that_shows_a_notebook_runs_its_models(lab, chromium):
+    record, page, outside = run_all(lab, chromium, "web.ipynb", "result.json")
     assert "Keep it in view" in page.locator("[role=status]").first.inner_text()
     assert outside == []
     for name in ("float32 wasm", "int8 wasm"):
@@ -117,4 +150,15 @@ def test_the_browser_that_shows_a_notebook_runs_its_models(lab, chromium):
         assert (found["place"], found["fault"], found["same"]) == ("lab", "", True), record
         assert found["median_ms"] > 0 and found["clock_ms"] > 0.05
     assert record["float32 wasm"]["batch"] > 1
-    context.close()
+    page.context.close()
+
+
+def test_the_camera_of_that_browser_is_a_source_and_a_model_runs_beside_it(lab, launch):
+    seeing = launch(*FAKE_CAMERA)
+    record, _, outside = run_all(lab, seeing, "camera.ipynb", "camera.json")
+    seeing.close()
+    assert (record["place"], record["notes"], outside) == ("lab", [], [])
+    assert record["shapes"] == [[240, 320, 3]] * 12 and min(record["contrast"]) > 100 and record["moves"]
+    assert min(record["ages_ms"]) > 0 and min(record["beside_ms"]) > 0
+    assert len(record["answers"]) == 10 and all(0 <= answer < 10 for answer in record["answers"])
+    assert record["left"] == []  # every frame was taken out of the mailbox

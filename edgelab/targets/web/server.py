@@ -253,14 +253,17 @@ class Nothing(tornado.web.RequestHandler):
     """Answers 404, with the headers that keep a page to itself; what serves something inherits it."""
 
     def set_default_headers(self) -> None:
+        """Those of `HEADERS`, and no name of the server."""
         self.clear_header("Server")
         for name, value in HEADERS.items():
             self.set_header(name, value)
 
     def prepare(self) -> None:
+        """Nothing is here."""
         self.send_error(404)
 
     def write_error(self, status_code: int, **_: Any) -> None:
+        """The status alone: no path, no traceback."""
         self.finish(f"{status_code}\n")
 
 

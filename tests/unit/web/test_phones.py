@@ -142,7 +142,12 @@ def test_how_many_is_limited(served, monkeypatch, web_files):
 
 def test_each_address_has_a_rate_of_its_own():
     rate = phones._Rate(2)
-    assert [rate.allows("a"), rate.allows("a"), rate.allows("a"), rate.allows("b")] == [True, True, False, True]
+    assert [rate.allows("a"), rate.allows("a"), rate.allows("a"), rate.allows("b")] == [
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_the_wall_is_for_this_computer_and_shows_code_and_board(served, web_files):
@@ -154,7 +159,9 @@ def test_the_wall_is_for_this_computer_and_shows_code_and_board(served, web_file
         return answer.status, answer.read().decode()
 
     status, page = wall("")
-    assert status == 200 and served.address in page and served.fingerprint in page and "data:image/svg" in page
+    assert (
+        status == 200 and served.address in page and served.fingerprint in page and "data:image/svg" in page
+    )
     assert json.loads(wall("state")[1]) == {"count": 0, "board": ""} and wall("board.html")[0] == 404
     assert wall("wall.js")[0] == 200 and wall("phone.js")[0] == 404
     assert wall("", Host="example.org")[0] == 403 and wall("", Origin="https://example.org")[0] == 403
