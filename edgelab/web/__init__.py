@@ -1,1 +1,1 @@
-"""One model in the student's own browser: compared with the CPU, then timed, then recorded."""
+"""One model in the student's own browser: compared, timed, recorded; a class's phones, and the browser's camera."""
