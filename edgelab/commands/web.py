@@ -96,7 +96,8 @@ def _class(options: argparse.Namespace) -> int:
 
     # A phone's first visit ends in its browser's warning, which tornado would report as an error of ours.
     logging.getLogger("tornado.general").setLevel(logging.ERROR)
-    task = phone_records.task_of(options.model or _course_model(), name=options.name, dataset=options.dataset)
+    model, name = (options.model, "") if options.model else _course_model()
+    task = phone_records.task_of(model, name=options.name or name, dataset=options.dataset)
     places = phones.new_places()
     server = phones.PhoneServer(task, places, options.address or phones.local_address(), options.port)
     try:
@@ -131,9 +132,9 @@ def _collect(server: object, places: object) -> None:
             class_board.write(places.records, places.board)
 
 
-def _course_model() -> Path:
-    """The classifier that comes with the course, converted once and kept."""
+def _course_model() -> tuple[Path, str]:
+    """The classifier that comes with the course, converted once and kept, and its name."""
     from edgelab import quantization
     from edgelab.app.analysis import CLASSIFIER
 
-    return quantization.convert(CLASSIFIER, "float32", name=CLASSIFIER.stem).path
+    return quantization.convert(CLASSIFIER, "float32", name=CLASSIFIER.stem).path, CLASSIFIER.stem

@@ -1,1 +1,1 @@
-"""One model in the student's own browser: compared, timed, recorded; a class's phones, and the browser's camera."""
+"""One model in the student's browser: compared, timed, recorded; a class's phones; the browser's camera."""

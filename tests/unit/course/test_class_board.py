@@ -180,3 +180,26 @@ def test_the_command_says_where_the_board_is(folder, tmp_path, capsys):
     assert command_line.main(["class", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert "48 results of 12 students; 0 lines" in capsys.readouterr().out
     assert (tmp_path / "out" / "board.html").exists()
+
+
+def test_browsers_have_a_table_and_those_without_a_time_a_place_in_it(tmp_path):
+    common = {"model": "net", "precision": "float32", "runtime_version": "LiteRT.js 2, Firefox 1"}
+    samples = results.Samples(100, 2.0, 1.9, 2.2, 1.8, 2.3)
+    timed = [
+        results.Result("latency", 2.0, target="web/wasm", device="Pixel", samples=samples, **common),
+        results.Result("agreement", 0.75, target="web/wasm", device="Pixel", **common),
+    ]
+    untimed = results.Result(
+        "agreement", 1.0, target="web/webgpu", device="soft", provenance="simulated", **common
+    )
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "b.jsonl").write_text(lines([untimed]), encoding="utf-8")
+    alone = class_board.write(tmp_path / "class", tmp_path / "alone")
+    assert "not timed" in alone.page.read_text(encoding="utf-8")
+    (tmp_path / "class" / "a.jsonl").write_text(lines(timed), encoding="utf-8")
+    both = class_board.write(tmp_path / "class", tmp_path / "both")
+    table = class_board.browsers(both.frame).set_index("who")
+    assert list(table["latency, ms"]) == ["2 [1.8, 2.3]", "not timed"]
+    assert list(table["same answers"]) == ["75 %", "100 %"]
+    assert list(table["provenance"]) == ["● measured", "■ simulated"]
+    assert "In browsers" in both.page.read_text(encoding="utf-8")
