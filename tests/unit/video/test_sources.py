@@ -278,3 +278,9 @@ def test_time_stamps_tell_the_rate_where_the_header_does_not(tmp_path):
     with video.open_source(path) as source:
         assert source.fps == pytest.approx(25, rel=0.02)
         assert "1000" in source.notes[0] and len(list(source)) == 30
+
+
+def test_a_camera_of_the_browser_is_told_where_to_find():
+    with pytest.raises(InputError, match="camera of the browser") as caught:
+        open_source("browser:0")
+    assert 'open_camera("browser:0")' in caught.value.fix
