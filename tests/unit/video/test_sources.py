@@ -282,5 +282,5 @@ def test_time_stamps_tell_the_rate_where_the_header_does_not(tmp_path):
 
 def test_a_camera_of_the_browser_is_told_where_to_find():
     with pytest.raises(InputError, match="camera of the browser") as caught:
-        open_source("browser:0")
+        video.open_source("browser:0")
     assert 'open_camera("browser:0")' in caught.value.fix
