@@ -284,6 +284,8 @@ def meter_for(session: Session) -> tuple[RaplMeter | PowerSensorMeter | None, st
 
     What a host's counter shows while a stick works is the host's energy: it is not booked on the stick.
     """
+    if getattr(session, "is_elsewhere", False):
+        return None, f"not measured: {session.device} is another machine, whose counter is not read"
     meter, note = energy_meter()
     if meter is None or session.target in (ON_THE_BOARD if meter.covers_board else ON_THE_PROCESSOR):
         return meter, note
