@@ -282,12 +282,12 @@ ON_THE_BOARD = (*ON_THE_PROCESSOR, "tensorrt", "gpu", "rknn")
 def meter_for(session: Session) -> tuple[RaplMeter | PowerSensorMeter | None, str]:
     """The counter that holds what this session's device uses, or why there is none.
 
-    What a host's counter shows while a stick works is the host's energy: it is not booked on the stick.
+    What a host's counter shows while a stick works is the host's energy: it is not booked on the stick. Nor
+    on another machine, whose session has `is_here` False.
     """
-    if getattr(session, "is_elsewhere", False):
-        return None, f"not measured: {session.device} is another machine, whose counter is not read"
     meter, note = energy_meter()
-    if meter is None or session.target in (ON_THE_BOARD if meter.covers_board else ON_THE_PROCESSOR):
+    covered = ON_THE_BOARD if meter and meter.covers_board else ON_THE_PROCESSOR
+    if meter is None or (session.target in covered and getattr(session, "is_here", True)):
         return meter, note
     return None, f"not measured: {note}, which does not hold what {session.device} uses"
 

@@ -51,7 +51,7 @@ class BoardSession(ClosesAtEnd):
         ModelError: the runtime there refuses the model.
     """
 
-    is_elsewhere = True  # no counter of this computer holds its energy
+    is_here = False  # no counter of this computer holds its energy
 
     def __init__(
         self,

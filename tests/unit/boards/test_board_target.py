@@ -79,7 +79,7 @@ def test_compiled_here_run_there_timed_by_its_clock(board, board_files, tmp_path
         np.testing.assert_array_equal(there.run(pixels)[0], here.run(pixels)[0])
         measured = benchmark.measure(there, max_seconds=0.5)
     assert measured.provenance == "measured" and measured.target == "cpu" and measured.median_ms > 0
-    assert measured.energy_mj is None and "another machine" in measured.energy_note
+    assert measured.energy_mj is None
 
 
 def test_a_file_that_is_not_compiled_never_reaches_the_board(nobody, board_files):
