@@ -1,4 +1,4 @@
-"""The section "On your board" of chapter 5, its cells as they are, on an emulated Arm board in place of a Pi."""
+"""The section "On your board" of chapter 5, its cells as they are, on an emulated Arm board."""
 
 import json
 from functools import cached_property
