@@ -7,7 +7,7 @@ in the vendor's simulator. What cannot run says why; what runs is compared with 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edgelab import benchmark, estimate, results, targets
-from edgelab.errors import EdgelabError
+from edgelab.errors import EdgelabError, InputError
 from edgelab.pipeline import Pipeline
 from edgelab.runtime import Session, predict
 from edgelab.targets.base import Compiled, Target
+from edgelab.texts import tr
 from edgelab.verification import THRESHOLD_POINTS, Comparison, compare_outputs, divergence
 
 IMAGE_COUNT = 200
@@ -116,7 +117,8 @@ class Survey:
             }
             if entry.size_bytes is not None:
                 found.append(results.Result("size", entry.size_bytes, **common))
-            if entry.comparison is not None and entry.target != "cpu":  # which has seen all test pictures
+            # This computer's CPU, the first, has seen all test pictures elsewhere.
+            if entry.comparison is not None and entry is not self.entries[0]:
                 origin = {
                     "provenance": entry.run_provenance,
                     "source": f"{self.image_count} test images",
@@ -203,6 +205,8 @@ def run(
     chain: Pipeline,
     names: Sequence[str] | None = None,
     *,
+    elsewhere: Sequence[Target] = (),
+    compiled: Mapping[str, Path] | None = None,
     image_count: int = IMAGE_COUNT,
     progress: bool = False,
 ) -> Survey:
@@ -211,54 +215,93 @@ def run(
     Args:
         chain: the data and the trained model.
         names: targets to ask; None for all but Keras, with the CPU first, which the others are compared with.
+        elsewhere: further targets that run on other machines, such as `boards.target("cpu", "pi5")`.
+        compiled: int8 files that were compiled elsewhere, by the target's name: `{"edgetpu": path}`. They are
+            opened as they are, whether or not the compiler is here.
         image_count: test pictures, the first of the set.
         progress: show a progress bar.
 
     Returns:
         One entry per target and precision. A target that is missing or fails is an entry with a note.
+
+    Raises:
+        InputError: a file is given for a target that is not asked.
     """
-    names = [name for name in names or targets.names() if name not in ("keras", "cpu")]
-    tasks = [("cpu", "int8", {}), *(task for name in names for task in _tasks(name))]
+    names = [name for name in (targets.names() if names is None else names) if name not in ("keras", "cpu")]
+    tasks = [(targets.get("cpu"), "cpu", "int8"), *(task for name in names for task in _tasks(name))]
+    tasks += [(target, target.name, None) for target in elsewhere]
+    given = _given(compiled or {}, tasks)
     images, labels = chain.dataset.test_images[:image_count], chain.dataset.test_labels[:image_count]
     entries: list[Entry] = []
-    openers: dict[str, Callable[[], Session]] = {}
+    openers: dict[int, Callable[[], Session]] = {}
     with tqdm(total=len(tasks), disable=not progress, leave=False) as bar:
         reference = None
-        for name, mode, options in tasks:
-            bar.set_description(f"trying {name}")
-            target = targets.get(name, **options)
-            label = "/".join([name, *options.values()])
-            entry, made = _compiled(chain, target, label, mode or target.takes, mode or "int8")
+        for target, label, mode in tasks:
+            bar.set_description(f"trying {label}")
+            if target.name in given:
+                entry, made = _taken(target, label, given[target.name])
+            else:
+                entry, made = _compiled(chain, target, label, mode or target.takes, mode or "int8")
             entry, session = _opened(target, entry, made)
             if session is not None:
                 with session:
                     entry, outputs = _judge(chain, target, entry, session, images, labels, reference)
                     reference = outputs if reference is None else reference
                     if entry.comparison and not entry.is_wrong and _can_be_timed(session):
-                        openers[str(len(entries))] = partial(target.open, made)
+                        openers[len(entries)] = partial(target.open, made)
             entries.append(entry)
             bar.update()
         bar.set_description("timing")
+        here = {str(index): opener for index, opener in openers.items() if tasks[index][0] not in elsewhere}
         ranking = benchmark.compare_openings(
-            openers, openings=OPENINGS, max_seconds=SECONDS_EACH, seed=chain.seed
+            here, openings=OPENINGS, max_seconds=SECONDS_EACH, seed=chain.seed
         )
-    for index in map(int, openers):
-        timed = ranking.measurements[str(index)]
-        [latency, *_] = results.from_measurement(timed, **_identity(chain, entries[index]))
+        timed = {int(index): measured for index, measured in ranking.measurements.items()}
+        for index in openers.keys() - timed.keys():  # alone: a link that breaks must not cost the others
+            try:
+                timed[index] = benchmark.measure_openings(
+                    openers[index], openings=OPENINGS, max_seconds=SECONDS_EACH
+                )
+            except EdgelabError as error:
+                entries[index] = replace(entries[index], note=str(error))
+    for index, measured in timed.items():
+        [latency, *_] = results.from_measurement(measured, **_identity(chain, entries[index]))
         entries[index] = replace(entries[index], latency=latency)
     entries = [_with_estimate(chain, entry) for entry in entries]
     return Survey(chain.model_name, chain.dataset.name, len(images), tuple(entries), ranking.machine.verdict)
 
 
-def _tasks(name: str) -> list[tuple[str, str | None, dict[str, str]]]:
-    """What a target is tried with: its name, the precision where it takes several, its options."""
+def _tasks(name: str) -> list[tuple[Target, str, str | None]]:
+    """What a target is tried as: itself, its name in the table, the precision where it takes several."""
     if name in OPTIONS:
-        return [(name, targets.get(name, **options).takes, options) for options in OPTIONS[name]]
-    return [(name, mode, {}) for mode in MODES.get(name, (None,))]
+        tried = [(targets.get(name, **options), options) for options in OPTIONS[name]]
+        return [(target, "/".join([name, *options.values()]), target.takes) for target, options in tried]
+    return [(targets.get(name), name, mode) for mode in MODES.get(name, (None,))]
 
 
 def _identity(chain: Pipeline, entry: Entry) -> dict[str, str]:
     return {"model": chain.model_name, "precision": entry.precision, "dataset": chain.dataset.name}
+
+
+def _given(compiled: Mapping[str, Path], tasks: Sequence[tuple[Target, str, str | None]]) -> dict[str, Path]:
+    """The files, once each has a target that takes it."""
+    names = {target.name for target, *_ in tasks[1:]}
+    for name in compiled:
+        if name not in names:
+            raise InputError(
+                tr("A compiled file is given for {name!r}, which is not asked.", name=name),
+                fix=tr("choose from {names}", names=", ".join(sorted(names))),
+            )
+    return {name: Path(path) for name, path in compiled.items()}
+
+
+def _taken(target: Target, label: str, path: Path) -> tuple[Entry, Path | None]:
+    """A file that was compiled elsewhere, where the target can run; no compiler is needed."""
+    found = target.probe()
+    chip = estimate.DEVICES[DEVICES[target.name]].chip if target.name in DEVICES else ""
+    size_bytes = path.stat().st_size if path.is_file() else None
+    note = "" if found.can_run else found.fix or found.detail
+    return Entry(label, "int8", chip, size_bytes=size_bytes, note=note), path if found.can_run else None
 
 
 def _compiled(
@@ -269,7 +312,7 @@ def _compiled(
     chip = estimate.DEVICES[DEVICES[target.name]].chip if target.name in DEVICES else ""
     entry = Entry(label, precision, chip, note="" if found.can_run else found.fix or found.detail)
     if not found.can_compile:
-        return entry, None
+        return replace(entry, note=found.fix or found.detail), None
     try:
         made = chain.compiled(target, mode)
         entry = replace(entry, placement=str(made.placement), size_bytes=made.size_bytes)
@@ -290,7 +333,7 @@ def _compiled(
     return entry, made if found.can_run else None
 
 
-def _opened(target: Target, entry: Entry, made: Compiled | None) -> tuple[Entry, Session | None]:
+def _opened(target: Target, entry: Entry, made: Compiled | Path | None) -> tuple[Entry, Session | None]:
     """Open what was made; the entry tells what it runs on, or why it does not."""
     if made is None:
         return entry, None

@@ -12,11 +12,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from edgelab.boards import host_keys, registry, remote
 from edgelab.boards.registry import Board
 
 SSHD = shutil.which("sshd") or next(
@@ -149,6 +151,36 @@ class SshBoard:
     def board(self, name: str = "testboard") -> Board:
         """As the package knows it."""
         return Board(name, self.destination, options=self.options)
+
+    def added(self, name: str) -> Board:
+        """As the package knows it, once a user has added it."""
+        board = self.board(name)
+        host_keys.accept(board, host_keys.look(board))
+        registry.put(board)
+        return board
+
+
+@contextlib.contextmanager
+def emulated_board(folder: Path, name: str = "arm") -> Iterator[Board]:
+    """An Arm board under emulation, added; its kit lasts from one test run to the next.
+
+    Args:
+        folder: for the server's keys.
+        name: it is added under.
+    """
+    place = os.environ.get("EDGELAB_EMULATED_BOARD", "")
+    if not place or not (Path(place) / "made").exists():
+        pytest.skip(
+            "no emulated board: tools/make_emulated_board.py makes one, EDGELAB_EMULATED_BOARD names it"
+        )
+    server = SshBoard(folder, Path(place) / "home", enter=Path(place) / "enter")
+    try:
+        board = server.added(name)
+        if remote.check(board).kit is None:
+            pytest.skip("the emulated board lacks this version of the kit: .ci/run sets it up")
+        yield board
+    finally:
+        server.stop()
 
 
 def running_with(word: str) -> list[psutil.Process]:

@@ -7,4 +7,11 @@ Over ssh: `registry` keeps boards by name, `host_keys` shows and keeps their key
 `channel` a program at its other end, where `keeper` ends all with the link; `ssh_words` tells what went
 wrong. `facts` and `health` tell what a board is and lacks, `kit` and `set_up` set it up, `remote` runs a
 bundle there, `session`, with `server`, holds a model open there. `adb` asks phones.
+
+`target` gives a board as a target, which compiles here and runs there (`board_target`); `check` tells a
+lesson what a board is and lacks.
 """
+
+from edgelab.boards.board_target import BoardTarget, check, target
+
+__all__ = ["BoardTarget", "check", "target"]

@@ -23,6 +23,7 @@ KINDS = {
 }
 # Chips with an NPU that rknn-toolkit2 compiles for, as the device tree calls them.
 ROCKCHIP_NPU = re.compile(r"rockchip,(rk3588s?|rk3576|rk3568|rk3566|rk3562|rv110[36]b?|rk2118)\b")
+CORALS = {*EDGE_TPU_USB_IDS, EDGE_TPU_PCI_ID, "/dev/apex_0"}
 OLDEST, NEWEST = (3, 9), (3, 13)
 
 # Each line of the answer is a name, a tab, a value. It must not fail where a file or a program is missing.
@@ -216,7 +217,7 @@ def _kind(one: dict[str, str], machine: str, devices: tuple[str, ...]) -> str:
         return "jetson"
     if ROCKCHIP_NPU.search(one.get("compatible", "")):
         return "rockchip"
-    if {*EDGE_TPU_USB_IDS, EDGE_TPU_PCI_ID, "/dev/apex_0"} & set(devices):
+    if CORALS & set(devices):
         return "coral"
     if not one.get("system", "").startswith("Linux"):
         return "other"

@@ -51,6 +51,20 @@ def report(asked: Asked, name: str) -> Report:
     return Report(tuple(rows))
 
 
+def needed(asked: Asked, name: str, target: str) -> tuple[Finding, ...]:
+    """What a board must have to run models of a target: the board, its Python, the kit, the device.
+
+    Args:
+        asked: what it answered.
+        name: of the board.
+        target: "cpu" or "edgetpu".
+    """
+    found = asked.facts
+    board = Finding(tr("Board"), OK, str(found), tr("decides which accelerator and which files it takes"))
+    device = () if target == "cpu" else (_coral(found),)
+    return (board, _python(found), _kit(asked, name), *device)
+
+
 def _link(asked: Asked) -> Finding:
     detail = tr("{place}, {ms:.0f} ms a command", place=asked.destination, ms=1e3 * asked.round_trip_s)
     why = tr("models and results go over it; latencies are read on the board, without it")
@@ -149,6 +163,11 @@ def _accelerator(found: facts.Facts) -> list[Finding]:
 
 def _coral(found: facts.Facts) -> Finding:
     name, why = tr("Coral Edge TPU"), tr("runs int8 models compiled in chapter 5")
+    if not facts.CORALS & set(found.devices):
+        fix = tr(
+            "plug it in there, straight into a USB 3 port, and look: lsusb; on PCIe: lspci, ls /dev/apex_0"
+        )
+        return Finding(name, MISSING, tr("no Coral is seen there"), why, fix)
     library = next((path for path in found.libraries if "edgetpu" in path), "")
     if not library:
         fix = tr(

@@ -39,6 +39,7 @@ class BoardSession(ClosesAtEnd):
         threads: of the CPU there.
         delegate: a library on the board, such as "libedgetpu.so.1"; "" runs on its CPU.
         target: the target's name in tables; "cpu", or the delegate's name.
+        placement: of a compiled model, where it is known.
         asks: whether ssh may ask for a password.
 
     Attributes:
@@ -50,6 +51,8 @@ class BoardSession(ClosesAtEnd):
         ModelError: the runtime there refuses the model.
     """
 
+    is_here = False  # no counter of this computer holds its energy
+
     def __init__(
         self,
         board: Board,
@@ -58,6 +61,7 @@ class BoardSession(ClosesAtEnd):
         threads: int = 1,
         delegate: str = "",
         target: str = "",
+        placement: Placement | None = None,
         asks: bool = False,
     ) -> None:
         self._link = Link(board, asks=asks)
@@ -87,7 +91,7 @@ class BoardSession(ClosesAtEnd):
         self.device = self.facts.device
         self.runtime_version = f"{told['runtime']['name']} {told['runtime']['version']}"
         self.provenance = "simulated" if self.facts.emulated else "measured"
-        self.placement: Placement | None = None
+        self.placement = placement
         self.fault = ""
         self.last_ms: float | None = None
 

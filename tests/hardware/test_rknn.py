@@ -51,3 +51,12 @@ def test_every_core_gives_the_same(chain, made):
     finally:
         for session in sessions:
             session.close()
+
+
+def test_three_cores_together_give_what_one_gives(chain, made):
+    images = chain.dataset.test_images[:30]
+    with targets.get("rknn", core=0, where="board").open(made) as one:
+        alone = predict(one, images)
+    with targets.get("rknn", core=(0, 1, 2), where="board").open(made) as three:
+        np.testing.assert_allclose(predict(three, images), alone, atol=1e-2)
+        assert three.device.endswith("cores 0, 1, 2")

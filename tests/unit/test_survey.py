@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgelab import estimate, graph, pipeline, quantization, results, survey, targets, verification
-from edgelab.errors import TargetError
+from edgelab.errors import InputError, TargetError
 from edgelab.machine import browsers
 from edgelab.machine.gpu_adapter import SOFTWARE_VARIABLE
 from edgelab.runtime import Availability
@@ -67,7 +67,26 @@ class Missing(CpuTarget):
         return Availability(False, False, "not here", fix="install it")
 
 
-DOUBLES = (Faulty, Simulated, Refusing, Missing)
+class OnlyRuns(CpuTarget):
+    """A board that runs what was compiled elsewhere."""
+
+    name = "onlyruns"
+
+    def probe(self):
+        return Availability(False, True, "no compiler for this processor", fix="compile on another machine")
+
+
+class Unplugged(CpuTarget):
+    """A machine whose cable is pulled once the outputs are home."""
+
+    def open(self, model):
+        if getattr(self, "was_open", False):
+            raise TargetError("The link broke.", fix="plug it in again")
+        self.was_open = True
+        return super().open(model)
+
+
+DOUBLES = (Faulty, Simulated, Refusing, Missing, OnlyRuns)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +111,20 @@ def chain(patterns, small_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(chain):
+def doubles():
+    """Our targets stand among the others."""
     with pytest.MonkeyPatch.context() as patch:
         real = targets.module_of
         names = {double.name for double in DOUBLES}
         patch.setattr(targets, "module_of", lambda name: __name__ if name in names else real(name))
         for double in DOUBLES:
             patch.setitem(targets._CLASSES, double.name, double.__name__)
-        yield survey.run(chain, [double.name for double in DOUBLES], image_count=60)
+        yield
+
+
+@pytest.fixture(scope="module")
+def found(chain, doubles):
+    return survey.run(chain, [double.name for double in DOUBLES], image_count=60)
 
 
 def entry(found, name):
@@ -144,6 +169,25 @@ def test_records_say_where_they_come_from_and_leave_wrong_results_out(found):
     simulated = frame[frame["target"] == "simulated"].set_index("metric")
     assert simulated.loc["accuracy", "provenance"] == simulated.loc["latency", "provenance"] == "simulated"
     assert simulated.loc["size", "provenance"] == "measured"
+
+
+def test_without_a_compiler_a_file_compiled_elsewhere_is_run_and_timed(chain, found, doubles):
+    assert entry(found, "onlyruns").comparison is None
+    assert entry(found, "onlyruns").note == "compile on another machine"
+    path = chain.converted("int8").path
+    taken = survey.run(chain, ["onlyruns"], compiled={"onlyruns": path}, image_count=20)
+    it = entry(taken, "onlyruns")
+    assert it.comparison.agreement == 1 and it.latency.provenance == "measured"
+    assert it.size_bytes == path.stat().st_size and not it.note
+    with pytest.raises(InputError, match="'rknn', which is not asked"):
+        survey.run(chain, ["onlyruns"], compiled={"rknn": path}, image_count=20)
+
+
+def test_another_machine_is_asked_too_and_its_cable_costs_the_others_nothing(chain, doubles):
+    machines = [CpuTarget(threads=1), Unplugged()]
+    here, calm, cut = survey.run(chain, [], elsewhere=machines, image_count=20).entries[-3:]
+    assert here.latency.provenance == calm.latency.provenance == "measured"
+    assert cut.comparison.agreement == 1 and cut.latency is None and "The link broke" in cut.note
 
 
 def test_a_browser_is_two_places_and_its_software_gpu_is_never_timed(chain, monkeypatch):

@@ -211,17 +211,14 @@ class EdgeTpuTarget:
             temporary.write_bytes(content)
         return Compiled(Path(out), self.name, log.rows(), placed, duration_s, len(content))
 
-    def open(self, model: Path | Compiled) -> EdgeTpuSession:
-        """Load a compiled model onto a device.
+    def placement_of(self, model: Path | Compiled) -> Placement:
+        """Where a compiled model's operators run; needs neither library nor device.
 
         Args:
-            model: what `compile` gave, or a file that was compiled elsewhere. Of such a file it is not known
-            how
-                many operators the compiled one stands for: its placement counts it as one.
+            model: as for `open`.
 
         Raises:
             ModelError: it has not been compiled for the Edge TPU, or cannot be read.
-            TargetError: no library, no device, or the device is in use.
         """
         path = Path(model.path if isinstance(model, Compiled) else model)
         found = graph.read(path)
@@ -235,11 +232,23 @@ class EdgeTpuTarget:
                 fix=tr("compile it first: targets.get('edgetpu').compile(model, out)"),
             )
         if isinstance(model, Compiled):
-            placed = model.placement
-        else:
-            others = [operator for operator in found.operators if operator.name != COMPILED_OPERATOR]
-            reasons = tuple((f"{o.name} ({o.index})", "the compiler left it on the CPU") for o in others)
-            placed = Placement(len(found.operators) - len(others), len(found.operators), reasons)
+            return model.placement
+        others = [operator for operator in found.operators if operator.name != COMPILED_OPERATOR]
+        reasons = tuple((f"{o.name} ({o.index})", "the compiler left it on the CPU") for o in others)
+        return Placement(len(found.operators) - len(others), len(found.operators), reasons)
+
+    def open(self, model: Path | Compiled) -> EdgeTpuSession:
+        """Load a compiled model onto a device.
+
+        Args:
+            model: what `compile` gave, or a file that was compiled elsewhere. Of such a file it is not known
+                how many operators the compiled one stands for: its placement counts it as one.
+
+        Raises:
+            ModelError: it has not been compiled for the Edge TPU, or cannot be read.
+            TargetError: no library, no device, or the device is in use.
+        """
+        path, placed = Path(model.path if isinstance(model, Compiled) else model), self.placement_of(model)
         if self.runtime == "pycoral" and (state := pycoral_state()) != "pycoral":
             raise _no_pycoral(state)
         return EdgeTpuSession(path, self, placed)

@@ -63,14 +63,35 @@ class RknnSession(ClosesAtEnd):
             InputError: wrong count, shape or type.
             TargetError: the session is closed, the toolkit died, or the board is gone.
         """
+        self._hand_over(inputs)
+        answer = self._engine.ask("run", RUN_LIMIT_S, out="output-")
+        found = [np.load(self._engine.folder / f"output-{i}.npy") for i in range(len(answer["outputs"]))]
+        return tuple(one.reshape(spec.shape) for one, spec in zip(found, self.outputs, strict=True))
+
+    def time_runs(self, inputs: tuple[np.ndarray, ...], count: int) -> list[float]:
+        """Milliseconds of each of `count` runs, by the clock beside the runtime, without our files between.
+
+        Raises:
+            InputError: wrong count, shape or type.
+            TargetError: as `run`; or the board hangs on a cable, through which no clock of it is read.
+        """
+        if self._adb is not None:
+            raise TargetError(
+                tr("Through adb no latency is read."),
+                why=tr("the time would be that of the cable as well"),
+                fix=tr(
+                    "run this on the board itself, with rknn-toolkit-lite2; adb serves to compare outputs"
+                ),
+            )
+        self._hand_over(inputs)
+        return self._engine.ask("time_runs", RUN_LIMIT_S, count=count)["times_ms"]
+
+    def _hand_over(self, inputs: tuple[np.ndarray, ...]) -> None:
         if not self._shared:
             raise TargetError(tr("This session is closed."), fix=tr("open the model again"))
         check_inputs(self.inputs, inputs)
         for shared, array in zip(self._shared, inputs, strict=True):
             shared[...] = to_channels_first(array)
-        answer = self._engine.ask("run", RUN_LIMIT_S, out="output-")
-        found = [np.load(self._engine.folder / f"output-{i}.npy") for i in range(len(answer["outputs"]))]
-        return tuple(one.reshape(spec.shape) for one, spec in zip(found, self.outputs, strict=True))
 
     def layer_errors(self, image: np.ndarray) -> pd.DataFrame:
         """The toolkit's accuracy analysis: how far each layer is from float, on one image.

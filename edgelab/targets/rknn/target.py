@@ -41,7 +41,8 @@ class RknnTarget:
     Args:
         platform: the chip, in lower case.
         precision: "int8" (Rockchip's w8a8, needs calibration images) or "fp16".
-        core: NPU core to run on, from 0; None lets the runtime choose. Counts on a board only.
+        core: NPU core to run on, from 0; or several from 0 on, such as `(0, 1, 2)`, which compute each
+            inference together; None lets the runtime choose an idle one. Counts on a board only.
         mean, std: what the runtime subtracts and divides by before the model, per channel. The course's
             models do that themselves: leave them out.
         where: "auto" runs on a board when there is one, else in the simulator; or say which.
@@ -55,7 +56,7 @@ class RknnTarget:
         self,
         platform: str = "rk3588",
         precision: str = "int8",
-        core: int | None = None,
+        core: int | tuple[int, ...] | None = None,
         *,
         mean: tuple[float, ...] | None = None,
         std: tuple[float, ...] | None = None,
@@ -67,19 +68,22 @@ class RknnTarget:
                     tr("RKNN: {value!r} is not known.", value=value),
                     fix=tr("choose from {allowed}", allowed=", ".join(allowed)),
                 )
-        if core is not None and not 0 <= core < CORES[platform]:
-            raise InputError(
-                tr("{platform} has no NPU core {core}.", platform=platform, core=core),
-                fix=tr("it has {cores}, numbered from 0", cores=CORES[platform]),
-            )
+        self.core = _checked_core(core, platform)
         if precision == "fp16" and platform in INT8_ONLY:
             raise InputError(
                 tr("{platform} computes in int8 only.", platform=platform), fix=tr('use precision="int8"')
             )
-        self.platform, self.precision, self.core, self.where = platform, precision, core, where
+        self.platform, self.precision, self.where = platform, precision, where
         if (mean is None) != (std is None):
             raise InputError(tr("mean and std belong together."), fix=tr("give both, or neither"))
         self.mean, self.std = (tuple(map(float, values)) if values else None for values in (mean, std))
+
+    @property
+    def core_mask(self) -> int:
+        """The cores as Rockchip's runtime takes them, a bit each; 0 is its `NPU_CORE_AUTO`."""
+        if self.core is None:
+            return 0
+        return sum(1 << core for core in (self.core if isinstance(self.core, tuple) else (self.core,)))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -232,7 +236,6 @@ class RknnTarget:
         platform, inputs, outputs = described(content)
         runtime = self._runtime()
         python, before = (_toolkit(), adb_servers()) if runtime == "adb" else (Path(sys.executable), None)
-        core = "" if self.core is None else f", core {self.core}"
         engine = Engine(python)
         try:
             path = engine.folder / "model.rknn"
@@ -242,12 +245,12 @@ class RknnTarget:
             return RknnSession(
                 engine,
                 (inputs, outputs),
-                device=f"{platform.upper()}{core}",
+                device=platform.upper() + _named(self.core),
                 provenance="measured",
                 placement=placement,
                 start={
                     "platform": platform if runtime == "adb" else None,
-                    "core_mask": None if self.core is None else 1 << self.core,
+                    "core_mask": self.core_mask or None,
                 },
                 adb_before=before,
             )
@@ -264,6 +267,33 @@ class RknnTarget:
         except BaseException:
             engine.close()
             raise
+
+
+def _checked_core(core: int | tuple[int, ...] | None, platform: str) -> int | tuple[int, ...] | None:
+    if isinstance(core, tuple):
+        # The runtime knows NPU_CORE_0_1 and NPU_CORE_0_1_2 alone (rknn_core_mask in Rockchip's rknn_api.h).
+        if len(core) >= 2 and core == tuple(range(len(core))) and len(core) <= CORES[platform]:
+            return core
+        raise InputError(
+            tr("{platform} cannot join the NPU cores {cores}.", platform=platform, cores=core),
+            why=tr(
+                "its runtime joins two or more cores, from core 0 on; the chip has {cores}",
+                cores=CORES[platform],
+            ),
+            fix=tr("core=(0, 1) or core=(0, 1, 2) on an RK3588; core=0 for one core"),
+        )
+    if core is not None and not 0 <= core < CORES[platform]:
+        raise InputError(
+            tr("{platform} has no NPU core {core}.", platform=platform, core=core),
+            fix=tr("it has {cores}, numbered from 0", cores=CORES[platform]),
+        )
+    return core
+
+
+def _named(core: int | tuple[int, ...] | None) -> str:
+    if core is None:
+        return ""
+    return f", cores {', '.join(map(str, core))}" if isinstance(core, tuple) else f", core {core}"
 
 
 def _toolkit() -> Path:

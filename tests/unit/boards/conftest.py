@@ -9,10 +9,12 @@ from pathlib import Path
 
 import board_models
 import filelock
+import installed_wheels
 import pytest
 from bare_board import QUICK, on_board
+from ssh_board import SshBoard, emulated_board
 
-from edgelab.boards import bundle
+from edgelab.boards import bundle, remote
 from edgelab.machine import artifacts
 
 
@@ -118,3 +120,48 @@ def own_store(brought_back, tmp_path, monkeypatch):
 def litert_version():
     """Of the runtime that the board has."""
     return metadata.version("ai-edge-litert")
+
+
+@pytest.fixture(scope="module")
+def configuration(tmp_path_factory):
+    """The boards of a user, and their table of results."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGELAB_CONFIG", str(tmp_path_factory.mktemp("configuration")))
+        patch.setenv("EDGELAB_ARTIFACTS", str(tmp_path_factory.mktemp("artifacts of a user")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """A folder of wheels, where there is no network."""
+    folder = tmp_path_factory.mktemp("no network") / "wheels"
+    installed_wheels.write(folder, "numpy", "ai-edge-litert")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("board")
+    server = SshBoard(folder, folder / "home")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def board(server, configuration, wheels):
+    """A board that is set up, from wheels, without a network."""
+    board = server.added("pi")
+    said = []
+    before = remote.check(board)
+    assert before.kit is None
+    asked = remote.check(board, install=True, wheels=wheels, told=said.append)
+    assert asked.kit and asked.kit["numpy"] and asked.kit["ai-edge-litert"]
+    assert any("Setting it up on pi" in line for line in said)
+    return board
+
+
+@pytest.fixture(scope="module")
+def emulated(configuration, tmp_path_factory):
+    """An Arm board under emulation."""
+    with emulated_board(tmp_path_factory.mktemp("arm")) as board:
+        yield board

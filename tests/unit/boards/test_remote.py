@@ -10,14 +10,13 @@ import threading
 import zipfile
 from pathlib import Path
 
-import installed_wheels
 import numpy as np
 import pytest
 from ssh_board import SshBoard, running_with, wait_for
 
 from edgelab import __main__ as program
 from edgelab import benchmark, results, targets
-from edgelab.boards import facts, host_keys, kit, registry, remote
+from edgelab.boards import facts, kit, registry, remote
 from edgelab.boards.link import Link
 from edgelab.boards.session import BoardSession
 from edgelab.boards.ssh_words import LinkError
@@ -25,70 +24,6 @@ from edgelab.errors import DataError, InputError, TargetError
 
 pytestmark = pytest.mark.slow
 QUICK = ("--seconds", "0.1", "--openings", "3", "--threads", "1")
-EMULATED = os.environ.get("EDGELAB_EMULATED_BOARD", "")
-
-
-@pytest.fixture(scope="module")
-def configuration(tmp_path_factory):
-    """The boards of a user, and their table of results."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGELAB_CONFIG", str(tmp_path_factory.mktemp("configuration")))
-        patch.setenv("EDGELAB_ARTIFACTS", str(tmp_path_factory.mktemp("artifacts of a user")))
-        yield
-
-
-def known(server, name):
-    """A board that was added."""
-    board = server.board(name)
-    host_keys.accept(board, host_keys.look(board))
-    registry.put(board)
-    return board
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory):
-    """A folder of wheels, where there is no network."""
-    folder = tmp_path_factory.mktemp("no network") / "wheels"
-    installed_wheels.write(folder, "numpy", "ai-edge-litert")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("board")
-    server = SshBoard(folder, folder / "home")
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def board(server, configuration, wheels):
-    """A board that is set up, from wheels, without a network."""
-    board = known(server, "pi")
-    said = []
-    before = remote.check(board)
-    assert before.kit is None
-    asked = remote.check(board, install=True, wheels=wheels, told=said.append)
-    assert asked.kit and asked.kit["numpy"] and asked.kit["ai-edge-litert"]
-    assert any("Setting it up on pi" in line for line in said)
-    return board
-
-
-@pytest.fixture(scope="module")
-def emulated(configuration, tmp_path_factory):
-    """An Arm board under emulation, whose kit lasts from one test run to the next."""
-    if not EMULATED or not (Path(EMULATED) / "made").exists():
-        pytest.skip(
-            "no emulated board: tools/make_emulated_board.py makes one, EDGELAB_EMULATED_BOARD names it"
-        )
-    server = SshBoard(tmp_path_factory.mktemp("arm"), Path(EMULATED) / "home", enter=Path(EMULATED) / "enter")
-    try:
-        board = known(server, "arm")
-        if remote.check(board).kit is None:
-            pytest.skip("the emulated board lacks this version of the kit: .ci/run sets it up")
-        yield board
-    finally:
-        server.stop()
 
 
 # -------------------------------------------------------------------------------------------- the kit
@@ -182,7 +117,7 @@ def test_a_board_without_the_kit_tells_the_command(tmp_path, configuration, boar
     server = SshBoard(tmp_path / "b", tmp_path / "b" / "home")
     try:
         with pytest.raises(TargetError, match="lacks the board kit") as told:
-            remote.run(known(server, "bare"), remote.Wanted(board_files["int8"], count=2))
+            remote.run(server.added("bare"), remote.Wanted(board_files["int8"], count=2))
         assert "board check bare --install" in told.value.fix
     finally:
         server.stop()

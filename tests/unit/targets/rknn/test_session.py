@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
-from edgelab import targets
+from edgelab import benchmark, targets
 from edgelab.errors import TargetError
 from edgelab.runtime import predict
 
@@ -24,13 +24,27 @@ def test_the_simulator_agrees_with_the_cpu_and_leaves_nothing(built, model, patt
         )
         folder = session._engine.folder
         errors = session.layer_errors(patterns.test_images[0])
+        pixels = np.zeros(session.inputs[0].shape, np.float32)
+        times = session.time_runs((pixels,), 3)
+        with pytest.raises(TargetError, match="simulator"):
+            benchmark.measure(session)
     assert np.mean(ours.argmax(1) == theirs.argmax(1)) > 0.9
     assert 0 < np.abs(ours - theirs).max() < 0.3
     assert errors["cosine"].between(0.9, 1).all() and len(errors) > 5
+    assert len(times) == 3 and min(times) > 0
     assert not folder.exists() and set(Path.cwd().iterdir()) == here
     assert set(psutil.Process().children(recursive=True)) <= before
     with pytest.raises(TargetError, match="closed"):
         session.run(np.zeros(session.inputs[0].shape, np.float32))
+
+
+def test_a_board_on_a_cable_is_not_timed(built, monkeypatch):
+    with targets.get("rknn", where="simulator").open(built) as session:
+        monkeypatch.setattr(session, "_adb", frozenset())
+        with pytest.raises(TargetError, match="Through adb no latency is read") as told:
+            session.time_runs((np.zeros(session.inputs[0].shape, np.float32),), 3)
+        assert "rknn-toolkit-lite2" in told.value.fix
+        monkeypatch.undo()
 
 
 def test_fp16_needs_no_images_and_is_nearly_exact(toolkit, model, patterns, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 
 import numpy as np
@@ -22,6 +23,9 @@ from edgelab.targets.rknn import target as rknn
         ({"precision": "int4"}, "int4"),
         ({"core": 3}, "no NPU core 3"),
         ({"platform": "rk3566", "core": 1}, "no NPU core 1"),
+        ({"platform": "rk3576", "core": (0, 1, 2)}, "cannot join"),
+        ({"core": (1, 2)}, "cannot join"),
+        ({"core": (0,)}, "cannot join"),
         ({"platform": "rv1106", "precision": "fp16"}, "int8 only"),
         ({"mean": (0, 0, 0)}, "belong together"),
         ({"where": "moon"}, "moon"),
@@ -30,6 +34,19 @@ from edgelab.targets.rknn import target as rknn
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         targets.get("rknn", **options)
+
+
+@pytest.mark.parametrize(
+    ("core", "name"),
+    [(None, "AUTO"), (0, "0"), (2, "2"), ((0, 1), "0_1"), ((0, 1, 2), "0_1_2")],
+)
+def test_one_core_or_several_together_are_what_the_vendors_header_calls_them(core, name):
+    python = environment.rknn_python()
+    if python is None:
+        pytest.skip("Rockchip's toolkit is not here")
+    [source] = python.parent.parent.glob("lib/python3*/site-packages/rknn/api/rknn.py")
+    found = re.search(rf"NPU_CORE_{name} = (0x[0-9a-f]+)", source.read_text())
+    assert targets.get("rknn", core=core).core_mask == int(found[1], 16)
 
 
 def test_what_decides_the_file_is_in_the_settings():
