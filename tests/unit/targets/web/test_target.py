@@ -28,6 +28,7 @@ def test_what_is_missing_is_a_report_and_no_error(monkeypatch, tmp_path):
     found = WebTarget().probe()
     assert not found.can_run and "make web-files" in found.fix and found.why_it_matters
     monkeypatch.undo()
+    monkeypatch.setattr(engine, "_PAGES", {})  # a page that is open needs no browser to be found
     monkeypatch.setenv(browsers.VARIABLE, "no-such-browser")
     found = WebTarget().probe()
     assert not found.can_run and found.fix
