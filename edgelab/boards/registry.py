@@ -111,7 +111,7 @@ def boards() -> dict[str, Board]:
         raise DataError(
             tr("{path} cannot be read.", path=path),
             why=str(error),
-            fix=tr("mend it, or delete it and add the boards again"),
+            fix=tr("correct it, or delete it and add the boards again"),
         ) from error
 
 
