@@ -108,13 +108,13 @@ def read_weights(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _tensor(arrays: dict[str, np.ndarray], key: str, offset: int, size: tuple, stride: tuple) -> np.ndarray:
-    values = arrays[key][offset : offset + int(np.prod(size))]
-    if values.size != int(np.prod(size)):
+    """A view into a storage: PyTorch tells how far apart neighbours lie, in any order."""
+    values = arrays[key][offset:]
+    reach = sum((count - 1) * step for count, step in zip(size, stride, strict=True))
+    if min(offset, *stride, 0) < 0 or reach >= len(values):
         raise ValueError(f"{key} is cut short")
-    dense = np.cumprod([1, *size[:0:-1]])[::-1] if size else ()
-    if tuple(stride) != tuple(int(step) for step in dense):
-        raise ValueError(f"{key} is not stored in order")
-    return values.reshape(size)
+    steps_bytes = tuple(step * values.itemsize for step in stride)
+    return np.lib.stride_tricks.as_strided(values, size, steps_bytes, writeable=False)
 
 
 def efficientnet_lite0(image_size: int) -> keras.Model:

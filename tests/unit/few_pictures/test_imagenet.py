@@ -84,13 +84,32 @@ def test_a_file_cut_short_is_told(share):
         imagenet.read_weights(data[: int(share * len(data))])
 
 
-def test_a_tensor_beyond_its_storage_or_out_of_order_is_told():
-    for tensor in (
-        Tensor("0", "FloatStorage", 20, (8,), (1,)),
-        Tensor("0", "FloatStorage", 0, (2, 3), (1, 2)),
-    ):
-        with pytest.raises(DataError):
-            imagenet.read_weights(stored({"one": tensor}, STORAGES))
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [(20, (8,), (1,)), (0, (2, 3), (1, 20)), (-4, (2,), (1,)), (8, (2, 2), (-1, 1)), (0, (2, 2), (1,))],
+)
+def test_a_tensor_beyond_its_storage_is_told(offset, size, stride):
+    with pytest.raises(DataError, match="cannot be read") as error:
+        imagenet.read_weights(
+            stored({"one": Tensor("0", "FloatStorage", offset, size, stride)}, {"0": VALUES})
+        )
+    assert "cut short" in error.value.why or stride == (1,)
+
+
+@pytest.mark.parametrize("stride", [(1, 2), (3, 1)])
+def test_neighbours_lie_as_far_apart_as_the_file_says(stride):
+    found = imagenet.read_weights(
+        stored({"one": Tensor("0", "FloatStorage", 2, (2, 3), stride)}, {"0": VALUES})
+    )
+    expected = [[2 + row * stride[0] + column * stride[1] for column in range(3)] for row in range(2)]
+    np.testing.assert_array_equal(found["one"], expected)
+
+
+def test_how_far_apart_the_only_one_of_an_axis_lies_does_not_matter():
+    found = imagenet.read_weights(
+        stored({"one": Tensor("0", "FloatStorage", 0, (2, 3, 1), (3, 1, 3))}, {"0": VALUES})
+    )
+    np.testing.assert_array_equal(found["one"], VALUES[:6].reshape(2, 3, 1))
 
 
 def test_the_status_says_what_to_do(monkeypatch):
