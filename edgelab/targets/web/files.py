@@ -102,8 +102,8 @@ def _changed(where: Path, manifest: str, stamps: tuple[tuple[str, int], ...]) ->
 def fix() -> str:
     """What to do where the files are missing."""
     return tr(
-        "run `make web-files` once, with internet (12 MB); without, copy the folder from a computer that "
-        "has it and name it in {variable}",
+        "run `make web-files` or `python -m edgelab web --fetch` once, with internet (12 MB); without, copy "
+        "the folder from a computer that has it and name it in {variable}",
         variable=FOLDER_VARIABLE,
     )
 
