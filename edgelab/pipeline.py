@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "MobileNetV2 0.35"
 PRETRAINED_DIR = artifacts.PROJECT_ROOT / "data" / "models"
+HELD_OUT = 0.1  # of the training pictures: what `training.fit` holds out when it is not told otherwise
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ class Pipeline:
 
     def float_model(self) -> tuple[Path, training.TrainingResult]:
         """The trained float model: the one kept in `data/models/` in the full profile, else trained here."""
-        card_path = PRETRAINED_DIR / f"mobilenet_v2_{self._file_stem}.json"
-        if self.profile == "full" and card_path.exists():
+        if card_path := self._kept_card:
             card = json.loads(card_path.read_text(encoding="utf-8"))
             return card_path.with_suffix(".keras"), training.TrainingResult(**card["training"])
         # To build the network only to find that it was trained before costs the seconds in which TensorFlow
@@ -116,6 +116,44 @@ class Pipeline:
         with artifacts.atomic_path(note) as temporary:
             temporary.write_text(path.name, encoding="utf-8")
         return path, result
+
+    def validation_and_test(self) -> tuple[datasets.Dataset, datasets.Dataset]:
+        """Pictures to choose by and pictures to tell the result on; the float model has learned from none.
+
+        A network trained here held some training pictures out: these choose. The kept network was trained
+        elsewhere, on another split, and may have learned from any training picture: there the last two fifths
+        of the test pictures choose.
+
+        Returns:
+            The pictures to choose by, as test pictures beside those that may be trained on.
+            The chain's pictures, with the test pictures that are left.
+
+        Raises:
+            DataError: too few pictures to hold any out.
+        """
+        data = self.dataset
+        if self._kept_card:
+            cut = len(data.test_images) * 3 // 5
+            choosing, telling = (
+                replace(
+                    data,
+                    test_images=data.test_images[part],
+                    test_labels=data.test_labels[part],
+                    fingerprint=artifacts.content_key(of=data.fingerprint, test=[part.start, part.stop]),
+                )
+                for part in (slice(cut, None), slice(None, cut))
+            )
+            return choosing, telling
+        rest, held_out = training.split_validation(data, HELD_OUT, self.seed)
+        choosing = replace(
+            data,
+            train_images=data.train_images[rest],
+            train_labels=data.train_labels[rest],
+            test_images=data.train_images[held_out],
+            test_labels=data.train_labels[held_out],
+            fingerprint=artifacts.content_key(of=data.fingerprint, held_out=held_out.tolist()),
+        )
+        return choosing, data
 
     def converted(self, mode: str = "int8", io_dtype: str | None = None) -> quantization.Converted:
         """The float model as a `.tflite` file in the given mode; int8 takes raw uint8 pixels by default.
@@ -155,6 +193,12 @@ class Pipeline:
         """
         model = self.converted(mode or target.takes).path
         return compiled(target, model, calibration=self.calibration_for(target))
+
+    @property
+    def _kept_card(self) -> Path | None:
+        """The record of the trained network that the project keeps for this chain; None without one."""
+        path = PRETRAINED_DIR / f"mobilenet_v2_{self._file_stem}.json"
+        return path if self.profile == "full" and path.exists() else None
 
     @property
     def _recipe(self) -> str:

@@ -1,12 +1,14 @@
 """The chain: what was made is found again, without the seconds that TensorFlow takes to start."""
 
+import inspect
 import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from edgelab import pipeline
+from edgelab import pipeline, training
 from edgelab.errors import InputError
 
 TINY = """
@@ -50,6 +52,57 @@ def test_the_note_of_a_trained_model_names_all_that_decides_it(tmp_path, monkeyp
     monkeypatch.setitem(pipeline.PROFILES, "fast", replace(small, train_count=70))
     recipes.add(pipeline.open("fast")._recipe)
     assert len(recipes) == 4
+
+
+def distinct(images):
+    return {image.tobytes() for image in images}
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Both profiles with few drawn pictures, and no network that is kept."""
+    few = replace(pipeline.PROFILES["fast"], train_count=60, test_count=20)
+    for profile in ("fast", "full"):
+        monkeypatch.setitem(pipeline.PROFILES, profile, few)
+    monkeypatch.setattr(pipeline, "PRETRAINED_DIR", tmp_path)
+    return tmp_path
+
+
+def test_what_training_held_out_chooses_and_all_test_pictures_tell(small):
+    chain = pipeline.open("full", seed=3)
+    choosing, telling = chain.validation_and_test()
+    learned, held_out = training.split_validation(chain.dataset, pipeline.HELD_OUT, 3)
+    assert np.array_equal(choosing.test_images, chain.dataset.train_images[held_out])
+    assert np.array_equal(choosing.test_labels, chain.dataset.train_labels[held_out])
+    assert np.array_equal(choosing.train_images, chain.dataset.train_images[learned])
+    assert np.array_equal(choosing.train_labels, chain.dataset.train_labels[learned])
+    assert telling is chain.dataset
+    assert choosing.fingerprint != telling.fingerprint
+
+
+def test_what_is_held_out_is_what_training_holds_out():
+    assert inspect.signature(training.fit).parameters["validation_fraction"].default == pipeline.HELD_OUT
+
+
+def test_a_kept_network_may_have_learned_from_any_training_picture(small):
+    (small / "mobilenet_v2_shapes.json").write_text("{}", encoding="utf-8")
+    chain = pipeline.open("full")
+    choosing, telling = chain.validation_and_test()
+    assert len(choosing.test_images) == len(choosing.test_labels) == 8
+    assert np.array_equal(
+        np.concatenate([telling.test_images, choosing.test_images]), chain.dataset.test_images
+    )
+    assert np.array_equal(
+        np.concatenate([telling.test_labels, choosing.test_labels]), chain.dataset.test_labels
+    )
+    assert not distinct(choosing.test_images) & distinct(chain.dataset.train_images)
+    assert len({choosing.fingerprint, telling.fingerprint, chain.dataset.fingerprint}) == 3
+
+
+def test_a_network_kept_for_the_full_profile_is_not_used_in_the_fast_one(small):
+    (small / "mobilenet_v2_shapes.json").write_text("{}", encoding="utf-8")
+    chain = pipeline.open("fast")
+    assert chain.validation_and_test()[1] is chain.dataset
 
 
 def test_an_unknown_profile_is_named():
