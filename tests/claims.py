@@ -44,7 +44,7 @@ OPEN = re.compile(
 )
 # Says which way an axis counts, or what a guess is worth; "3.1 times as fast as" may have a number below 1.
 NEUTRAL = re.compile(
-    r"(?:lower|higher) is better|the better the guess|no longer|falls? (?:back|into|from)|\w*-shaped fall"
+    r"(?:lower|higher) is better|the better the guess|no longer|falls? (?:back|into)|\w*-shaped fall"
     r"|\{\} (?:times )?as fast as|times as fast as"
 )
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
