@@ -15,6 +15,7 @@ def found(kind, source):
     [
         "Int8 is faster here.",
         "The loss falls, so the loop works.",
+        "The accuracy falls from 92 to 40 %.",
         "Two processes share the cores, so little is won.",
         "A second look loses fewer of them.",
     ],
