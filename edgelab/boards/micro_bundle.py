@@ -58,8 +58,8 @@ def make(
 
     Raises:
         ModelError: the model cannot be read or run here.
-        InputError: other types than 8-bit integers, an operator that is the user's own, or inputs that do not
-            fit the model.
+        InputError: other types than 8-bit integers, an operator that is the user's own, a state that is kept
+            between inferences, or inputs that do not fit the model.
         DataError: `inputs` cannot be read.
         StorageError: the disk is full or `out` cannot be written.
     """
@@ -114,6 +114,12 @@ def _check(found: graph.Graph, resolver: str) -> None:
             tr("The model has an operator that TensorFlow Lite Micro does not know."),
             why=tr("its firmware needs a kernel of your own: {resolver}", resolver=resolver.strip()),
             fix=tr("replace it by operators that MicroMutableOpResolver offers"),
+        )
+    if any(tensor.is_variable for part in (found, *found.branches) for tensor in part.tensors):
+        raise InputError(
+            tr("The model keeps a state from one inference to the next."),
+            why=tr("the firmware repeats its tests, and each run would begin with another state"),
+            fix=tr("give the state in and out as tensors, or unroll the network"),
         )
 
 

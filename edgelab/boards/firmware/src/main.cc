@@ -1,6 +1,7 @@
 // The model in TensorFlow Lite Micro, with the operators that it needs and no others.
 #include <cstdint>
 #include <cstdio>
+#include <new>
 
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
@@ -38,14 +39,22 @@ void Pause() {
 #endif
 }
 
+const tflite::MicroOpResolver& Operators() {
+  // RESOLVER
+  return resolver;
+}
+
 }  // namespace
 
 extern "C" int model_begin(void) {
   if (interpreter != nullptr) return 0;
-  // RESOLVER
-  static tflite::MicroInterpreter made(tflite::GetModel(model_data), resolver, arena, sizeof(arena));
-  if (made.AllocateTensors() != kTfLiteOk) return 1;
-  interpreter = &made;
+  static const tflite::MicroOpResolver& operators = Operators();  // registered once
+  // Made anew after a failure: an allocator that has failed says only that it is busy.
+  alignas(tflite::MicroInterpreter) static uint8_t place[sizeof(tflite::MicroInterpreter)];
+  auto* made = ::new (place)
+      tflite::MicroInterpreter(tflite::GetModel(model_data), operators, arena, sizeof(arena));
+  if (made->AllocateTensors() != kTfLiteOk) return 1;
+  interpreter = made;
   return 0;
 }
 
