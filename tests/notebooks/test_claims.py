@@ -51,7 +51,6 @@ REVIEWED = {
         ("62f5e322", "A network that computes little per"),
         ("c4eb98f6", "The answers are just worse."),
         ("4c5e2652", "Exactly as much as is needed is enough"),
-        ("984761e0", "others only become slower."),
         ("9fd38ecc", "`Sram_Only` assumes on-chip memory as"),
         ("6cedecda", "And a box is as good as it overlaps:"),
         ("bace4b05", "Lower the threshold bit by bit:"),

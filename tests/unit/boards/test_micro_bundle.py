@@ -1,5 +1,6 @@
 """What goes to a microcontroller: sources that compile, tests, half of their answers, builds."""
 
+import copy
 import hashlib
 import json
 import re
@@ -18,6 +19,7 @@ from edgelab import __main__ as command_line
 from edgelab import graph, targets
 from edgelab.boards import bundle, micro_bundle, serial_log
 from edgelab.errors import InputError
+from edgelab.graph.packing import packed, unpacked
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,18 @@ def test_an_operator_of_one_s_own_is_refused(int8_file, tmp_path):
     int8_file.write_bytes(as_compiled(int8_file.read_bytes(), 1))
     with pytest.raises(InputError, match="does not know"):
         micro_bundle.make(int8_file, tmp_path / "out.zip")
+
+
+def test_a_model_that_keeps_a_state_is_refused(int8_file, tmp_path):
+    """The firmware repeats its run: the second would begin where the first has ended."""
+    model = unpacked(int8_file.read_bytes())
+    state = copy.deepcopy(model.subgraphs[0].tensors[0])
+    state.name, state.isVariable = b"state", True
+    model.subgraphs[0].tensors.append(state)
+    int8_file.write_bytes(packed(model))
+    with pytest.raises(InputError, match="keeps a state") as refusal:
+        micro_bundle.make(int8_file, tmp_path / "out.zip")
+    assert "repeats its tests" in refusal.value.why and not (tmp_path / "out.zip").exists()
 
 
 def test_without_the_interpreter_reference_kernels_answer_and_a_step_is_allowed(
