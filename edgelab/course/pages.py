@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WEB_FOLDER = Path(__file__).parent / "web"
 GLOSSARY_PAGE = "glossary.html"
+DOCUMENT_LINK = re.compile(r"\[[^\]]+\]\(\.\./docs/(?!glossary)([\w/]+\.md)[^)]*\)")
 # The plain text of a control, such as "IntSlider(value=3)"; a progress bar says how far it came.
 CONTROL = re.compile(r"\w+\(.+\)", re.DOTALL)
 
@@ -99,6 +100,14 @@ def link_chapters(content: str, page: str, names: Collection[str] | None = None)
     return re.sub(r'href="(\d\d_\w+)\.ipynb"', lead, content)
 
 
+def without_document_links(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Documents that lie in the course's folder, but not beside its pages, are named there and not linked."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = DOCUMENT_LINK.sub(r"`docs/\1`", cell.source)
+    return notebook
+
+
 def write_page(executed: Path, page: Path, title: str) -> None:
     """One executed notebook as an HTML page, with the glossary beside it.
 
@@ -117,7 +126,8 @@ def write_page(executed: Path, page: Path, title: str) -> None:
     exporter = HTMLExporter(
         template_name="lab", extra_loaders=[DictLoader({"course": TEMPLATE})], template_file="course"
     )
-    notebook = formulas.without_latex(without_live_controls(nbformat.read(executed, as_version=4)))
+    notebook = without_live_controls(nbformat.read(executed, as_version=4))
+    notebook = formulas.without_latex(without_document_links(notebook))
     notebook.metadata["title"] = title
     for start, end in core_path.deeper_parts(notebook.cells):
         notebook.cells[start].metadata["deeper_begins"] = core_path.heading(notebook.cells[start])[1]

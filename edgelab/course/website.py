@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgelab.course import core_path, formulas, glossary
 from edgelab.course.execution import chapters_executed
-from edgelab.course.pages import WEB_FOLDER, link_chapters, without_live_controls
+from edgelab.course.pages import WEB_FOLDER, link_chapters, without_document_links, without_live_controls
 from edgelab.errors import TargetError
 from edgelab.machine import artifacts, child, owned_folders
 from edgelab.texts import tr
@@ -66,7 +66,7 @@ def _prepare(build_dir: Path, source: Path) -> int:
 
     executed = chapters_executed(build_dir)
     for copy in executed.values():
-        notebook = without_live_controls(nbformat.read(copy, as_version=4))
+        notebook = without_document_links(without_live_controls(nbformat.read(copy, as_version=4)))
         notebook = _mark_deeper(_fold(formulas.without_latex(notebook)))
         notebook = _lead_to_pages(notebook, {other.stem for other in executed.values()})
         nbformat.write(notebook, source / copy.name)

@@ -69,3 +69,10 @@ def test_what_goes_deeper_is_folded_and_ends_where_the_core_path_goes_on(page):
     assert folded[1] == "&lt;b&gt;Aside"
     assert "deep" in folded[2] and "Within" in folded[2] and "On<" not in folded[2]
     assert content.count("Going deeper") == 1
+
+
+def test_documents_that_no_page_holds_are_named_and_not_linked():
+    text = "See [docs/boards.md](../docs/boards.md#set-up) and [step](../docs/glossary.md#step)."
+    notebook = new_notebook(cells=[new_markdown_cell(text)])
+    [cell] = pages.without_document_links(notebook).cells
+    assert cell.source == "See `docs/boards.md` and [step](../docs/glossary.md#step)."
