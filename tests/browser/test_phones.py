@@ -22,6 +22,11 @@ SOFTWARE_GPU = (
 )  # fmt: skip
 
 
+def hears_ctrl_c():
+    """A test run in the background ignores it, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def lesson(tmp_path_factory):
     """`python -m edgelab web MODEL --class` on loopback: its process, its two addresses, its artifacts."""
@@ -36,7 +41,10 @@ def lesson(tmp_path_factory):
     # No window for the wall; records in a folder of the test's own.
     own = {"BROWSER": "true", "EDGELAB_ARTIFACTS": str(folder / "artifacts")}
     with (folder / "log.txt").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log, cwd=folder)
+        process = subprocess.Popen(
+            command, env={**os.environ, **own}, stdout=log, stderr=log, cwd=folder,
+            preexec_fn=hears_ctrl_c,
+        )  # fmt: skip
     told = lambda: (folder / "log.txt").read_text(encoding="utf-8")  # noqa: E731 - short, and used twice
     deadline = time.monotonic() + START_S
     while "Ctrl-C ends it" not in told():

@@ -395,6 +395,13 @@ def test_figures_have_alt_text_and_no_cell_installs_or_escapes(cells):
         )
 
 
+def test_every_column_of_a_table_has_a_name(cells):
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            nameless = re.search(r"^\|(?:.*\|)? *\|.*\n\|[ :|-]+\|$", cell.source, re.MULTILINE)
+            assert not nameless, f"screen readers read an empty header: {nameless[0]}"
+
+
 def test_speaker_notes_help_an_instructor(cells):
     notes = [cell.source for cell in cells if slide_type(cell) == "notes"]
     assert len(notes) >= 2, f"{len(notes)} cells hold speaker notes; two are the least"
