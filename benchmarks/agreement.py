@@ -5,7 +5,7 @@
 Two ways to measure are repeated in turns: `benchmark.measure`, one opening of the model with the bootstrap's
 interval of its runs, and `benchmark.measure_openings`, ten openings with their spread. A measurement agrees
 with the one before it, of the same way, when its latency is inside that one's interval. 95 % is what an
-interval promises; the command fails when the openings keep less than 85 %, three standard errors below.
+interval promises; the command fails when the openings keep less than 90 %.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from statistics import median
 from edgelab import benchmark, pipeline
 from edgelab.targets.cpu.target import CpuTarget
 
-LIMIT = 0.85
+LIMIT = 0.90
 
 
 def agreement(measured: list[benchmark.Measurement]) -> float:

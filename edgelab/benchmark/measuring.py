@@ -15,6 +15,7 @@ from edgelab.benchmark.statistics import (
     MIN_SAMPLES_IN_TIME,
     bootstrap_interval,
     is_narrow,
+    never_too_narrow,
     repetition_interval,
 )
 from edgelab.errors import InputError, TargetError
@@ -244,6 +245,7 @@ def summarize(
     p05, median, p95, p99 = np.percentile(samples, [5, 50, 95, 99])
     if len(openings_ms) > 1:
         median, low, high = repetition_interval(np.array([np.median(part) for part in openings_ms]))
+        low, high = never_too_narrow(median, low, high)
         # Who disturbs now may be gone at the repetition: then nothing less than what was seen is promised.
         interval = (min(low, interval[0]), max(high, interval[1])) if machine.noisy else (low, high)
     batch_size = int(inputs[0].shape[0]) if inputs and inputs[0].ndim else 1

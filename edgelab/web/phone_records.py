@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgelab import graph, results
-from edgelab.benchmark.statistics import repetition_interval
+from edgelab.benchmark.statistics import never_too_narrow, repetition_interval
 from edgelab.boards import samples
 from edgelab.boards.bundle import precision_of
 from edgelab.errors import DataError, InputError
@@ -278,6 +278,7 @@ def _latency(run: dict[str, Any], common: results.Result, clock_ms: float) -> re
     every = np.concatenate(openings)
     medians = np.array([np.median(part) for part in openings])
     middle, low, high = repetition_interval(medians)
+    low, high = never_too_narrow(middle, low, high)
     if noise_reasons(every, 0.0):  # nothing less than what was seen is promised
         low, high = min(low, float(medians.min())), max(high, float(medians.max()))
     if not all(map(math.isfinite, (middle, low, high))):
