@@ -35,6 +35,14 @@ INSTRUCTION_SETS = {
     "asimddp": "NEON dot product",
     "i8mm": "int8 matrix multiply",
 }
+SIXTEEN_BIT_SETS = {
+    "avx512_bf16": "AVX-512 BF16",
+    "avx512_fp16": "AVX-512 FP16",
+    "amx_bf16": "AMX BF16",
+    "amx_fp16": "AMX FP16",
+    "asimdhp": "NEON FP16",
+    "bf16": "NEON BF16",
+}
 
 
 def available_cpus() -> int:
@@ -153,6 +161,21 @@ def instruction_sets() -> tuple[str, ...]:
     else:
         flags = _cpuinfo("flags", "Features").split()
     return tuple(dict.fromkeys(name for flag, name in INSTRUCTION_SETS.items() if flag in flags))
+
+
+def sixteen_bit_sets() -> tuple[str, ...] | None:
+    """The instructions that compute in 16-bit floating point; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    if sys.platform == "darwin":
+        kinds = ("FP16", "BF16")
+        return tuple(
+            f"NEON {kind}"
+            for kind in kinds
+            if output_of("sysctl", "-n", f"hw.optional.arm.FEAT_{kind}") == "1"
+        )
+    flags = _cpuinfo("flags", "Features").split()
+    return tuple(name for flag, name in SIXTEEN_BIT_SETS.items() if flag in flags) if flags else None
 
 
 def description() -> str:
