@@ -59,8 +59,12 @@ class Task:
         return 2 * int(min(np.bincount(self.pool_labels, minlength=2)))
 
     def counts(self, wanted: Sequence[int]) -> tuple[int, ...]:
-        """Those of the `wanted` counts that the pool allows; the most it allows, where it allows none."""
-        return tuple(count for count in wanted if count <= self.most) or (self.most,)
+        """Those of the `wanted` counts that half of the pool allows; half of the pool, where it allows none.
+
+        Draws from a pool that is hardly larger than themselves would be nearly the same pictures each time.
+        """
+        half = max(2, self.most // 4 * 2)
+        return tuple(count for count in wanted if count <= half) or (half,)
 
     @property
     def chance(self) -> float:

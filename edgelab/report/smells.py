@@ -44,7 +44,7 @@ def smells(found: Graph) -> tuple[Smell, ...]:
 
 def named(operators: list[Operator]) -> str:
     """The first few operators by place and kind."""
-    words = [f"{one.index} {one.name}" for one in operators[:LISTED]]
+    words = [f"{one.name} ({one.index})" for one in operators[:LISTED]]
     return ", ".join(words) + (", …" if len(operators) > LISTED else "")
 
 

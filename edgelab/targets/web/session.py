@@ -174,9 +174,12 @@ class WebSession(ClosesAtEnd):
             )
             want = [(spec.dtype.name, spec.shape) for spec in specs]
             if have != want:
+                why = tr("{have} in place of {want}", have=have, want=want)
+                if any(-1 in shape for _, shape in have):
+                    why = tr("the file leaves a size open, the browser wants all fixed: fix the batch at 1")
                 raise ModelError(
                     tr("The browser sees other {kind} than the file tells.", kind=kind),
-                    why=tr("{have} in place of {want}", have=have, want=want),
+                    why=why,
                     fix=tr("convert the model again with a fixed input size and without a signature"),
                 )
 
