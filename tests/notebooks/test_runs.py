@@ -8,8 +8,10 @@ import csv
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
+import kept
 import nbformat
 import pytest
 from course_runs import models_in, run_course
@@ -21,6 +23,7 @@ from edgelab.course import execution, pages
 pytestmark = pytest.mark.notebook
 NUMBERS = [chapter["number"] for chapter in display.chapters()]
 LONGEST_STDERR_LINES = 5
+WITHOUT_BROWSER = ["02", "15"]
 
 
 def executed(build: Path):
@@ -130,3 +133,24 @@ def chapters_to_run_alone() -> list[str]:
 def test_a_chapter_runs_alone_in_an_empty_folder(number, tmp_path):
     process = run_course(tmp_path / "artifacts", tmp_path / "build", "--only", number)
     assert process.returncode == 0, process.stdout + process.stderr
+
+
+def wrong_without_a_browser(made: Path, folder: Path) -> list[str]:
+    """Chapters that do not pass, or say nowhere what would help."""
+    shutil.copytree(made / "models", folder / "artifacts" / "models")
+    missing = {"EDGELAB_BROWSER": "no-such-browser"}
+    run_course(folder / "artifacts", folder / "build", "--only", ",".join(WITHOUT_BROWSER), settings=missing)
+    summary = json.loads((folder / "build" / "summary.json").read_text(encoding="utf-8"))
+    assert [chapter["number"] for chapter in summary["chapters"]] == WITHOUT_BROWSER
+    wrong = [chapter["number"] for chapter in summary["chapters"] if chapter["status"] != "passed"]
+    pages_made = [(folder / "build" / chapter["page"]) for chapter in summary["chapters"]]
+    return wrong + [page.stem for page in pages_made if "install Chromium" not in page.read_text("utf-8")]
+
+
+def test_lessons_go_on_without_a_browser(tmp_path):
+    made = os.environ.get("EDGELAB_TEST_ARTIFACTS", "")
+    if not made:
+        pytest.skip("`make test` sets EDGELAB_TEST_ARTIFACTS: models to start from")
+    notebooks = [next(execution.NOTEBOOKS_DIR.glob(f"{number}_*.ipynb")) for number in WITHOUT_BROWSER]
+    content = (*map(kept.chapter_key, notebooks), Path(__file__).read_bytes())
+    assert kept.nothing_found(lambda: wrong_without_a_browser(Path(made), tmp_path), *content) == []
