@@ -54,8 +54,9 @@ def test_warm_up_throws_the_slow_first_runs_away():
 
     measured = benchmark.measure(Cold(), min_samples=20, max_seconds=3)
     assert measured.warm_up_runs > 15
-    assert measured.warm_up_ms[0] > 10 * measured.median_ms
-    assert measured.max_ms < measured.warm_up_ms[0]
+    assert (
+        measured.warm_up_ms[:15].min() >= 20
+    )  # a sleep lasts no shorter; the other runs may, on a busy machine
 
 
 def test_warm_up_runs_can_be_fixed():
