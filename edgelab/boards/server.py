@@ -22,6 +22,7 @@ except ImportError:
 
 LENGTH = struct.Struct(">Q")
 LARGEST_BYTES = 2**31
+PIECE_NS = 20e6  # of timed runs between two looks at the energy counter
 
 
 def _read(stream: io.BufferedReader, size: int) -> bytes:
@@ -60,12 +61,19 @@ def _specs(np: object, details: list) -> list:
     return rows
 
 
-def _answer(np: object, model: object, question: dict) -> bytes:
-    """Outputs and the nanoseconds of each run; of several runs the times alone."""
+def _answer(np: object, model: object, question: dict, delegate: str) -> bytes:
+    """Outputs and the nanoseconds of each run; of several runs the times, and the energy of all."""
     count = int(question.pop("count"))
     arrays = [question[name] for name in sorted(question)]
     if count:
-        return packed(np, times_ns=np.array(runner.time_runs(model, arrays, count), np.int64))
+        counter, times = runner.onboard.Counter(delegate), []
+        while len(times) < count:
+            piece = max(1, int(PIECE_NS / times[-1])) if times else 1
+            times += runner.time_runs(model, arrays, min(piece, count - len(times)))
+            counter.sample()
+        used_mj = counter.energy_mj()
+        found = {"energy_mj": np.float64(np.nan if used_mj is None else used_mj)}
+        return packed(np, times_ns=np.array(times, np.int64), **found)
     started = time.perf_counter_ns()
     found = model.run(arrays)
     elapsed = time.perf_counter_ns() - started
@@ -77,10 +85,12 @@ def serve(options: argparse.Namespace, stdin: io.BufferedReader, stdout: io.RawI
     """Open the model, tell what it is, and answer until the input ends."""
     np, runtime, about = runner.needed()
     model = runner.Model(runtime, Path(options.model).read_bytes(), options, [])
+    counter = runner.onboard.Counter(options.delegate)
     told = {
         "inputs": _specs(np, model.interpreter.get_input_details()),
         "outputs": _specs(np, model.interpreter.get_output_details()),
-        "board": runner.board("", ""),
+        "board": runner.onboard.board("", ""),
+        "counter": {"is_there": counter.meter is not None, "note": counter.note},
         "runtime": about,
     }
     send(stdout, b"J", json.dumps(told).encode())
@@ -92,7 +102,7 @@ def serve(options: argparse.Namespace, stdin: io.BufferedReader, stdout: io.RawI
         with np.load(io.BytesIO(content[1:]), allow_pickle=False) as kept:
             question = {name: kept[name] for name in kept.files}
         try:
-            send(stdout, b"N", _answer(np, model, question))
+            send(stdout, b"N", _answer(np, model, question, options.delegate))
         except (RuntimeError, ValueError) as error:
             send(stdout, b"J", json.dumps({"error": str(error)}).encode())
 

@@ -108,11 +108,13 @@ def write_ina(root, channels):
     write_tree(root, {f"class/hwmon/hwmon1/{file}": text for file, text in files.items()})
 
 
-@pytest.mark.parametrize(("channels", "expected_mw"), [(ORIN_NANO, 5000), (NANO, 4000)])
-def test_the_input_of_a_board_is_taken_without_its_own_rails(tmp_path, channels, expected_mw):
+@pytest.mark.parametrize(
+    ("channels", "rail", "expected_mw"), [(ORIN_NANO, "VDD_IN", 5000), (NANO, "POM_5V_IN", 4000)]
+)
+def test_the_input_of_a_board_is_taken_without_its_own_rails(tmp_path, channels, rail, expected_mw):
     write_ina(tmp_path, channels)
     meter, note = energy.energy_meter(tmp_path)
-    assert note == "the board's power sensor"
+    assert note == meter.name == f"the board's power sensor, rail {rail}"
     assert meter._read() == pytest.approx(expected_mw)
 
 
