@@ -315,7 +315,7 @@ def open_source(what: str | os.PathLike[str] | int, *, frame_count: int = 300, s
     if name.startswith("camera:"):
         return _open_camera(name)
     if name.startswith("csi:"):
-        return _open_csi(name)
+        return (_open_argus if JETSON_RELEASE.exists() else _open_picamera)(_number(name))
     if name.startswith("browser:"):
         raise InputError(
             tr("{name} is a camera of the browser, not of this computer.", name=name),
@@ -334,11 +334,6 @@ def _number(name: str) -> str:
             fix=tr('write "{kind}:0" for the first one', kind=kind),
         )
     return number
-
-
-def _open_csi(name: str) -> Source:
-    """A camera on the ribbon cable, through the system of the board that this runs on."""
-    return (_open_argus if JETSON_RELEASE.exists() else _open_picamera)(_number(name))
 
 
 def _open_picamera(number: str) -> Source:
@@ -387,9 +382,7 @@ def _open_argus(number: str) -> Source:
         raise TargetError(
             tr("The camera {number} on the ribbon cable delivers no picture.", number=number),
             why=tr("this OpenCV was built without GStreamer") if no_gstreamer else tr("none answered"),
-            fix=tr(
-                "use JetPack's OpenCV: an environment that sees the system's packages, without pip's opencv"
-            )
+            fix=tr("pip uninstall opencv-python-headless, in an environment that sees JetPack's own OpenCV")
             if no_gstreamer
             else tr(
                 "gst-launch-1.0 nvarguscamerasrc ! fakesink must run; sudo systemctl restart nvargus-daemon"
