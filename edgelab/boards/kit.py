@@ -25,7 +25,8 @@ from edgelab.machine.child import last_lines
 from edgelab.texts import tr
 
 FOLDER = "~/.edgelab"
-PROGRAMS = ("runner.py", "server.py", "onboard.py", "set_up.py")  # of this folder; there they stand alone
+# Of this folder; on the board they stand alone.
+PROGRAMS = ("runner.py", "server.py", "onboard.py", "vendors.py", "set_up.py")
 REQUIRED = ("ai-edge-litert>=2.1,<2.4", "numpy>=1.26,<3")
 REQUIRED_BY_OLD = ("tflite-runtime>=2.14,<2.15", "numpy>=1.23,<2")  # Python 3.9
 SEES_THE_SYSTEM = ("jetson", "rockchip", "coral")  # kinds whose vendor's Python parts come by apt or by hand

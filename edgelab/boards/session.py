@@ -72,6 +72,7 @@ class BoardSession(ClosesAtEnd):
         delegate: a library on the board, such as "libedgetpu.so.1"; "" runs on its CPU.
         target: the target's name in tables; "cpu", or the delegate's name.
         placement: of a compiled model, where it is known.
+        specs: inputs and outputs of a `.rknn` file: the runtime there does not tell them.
         asks: whether ssh may ask for a password.
 
     Attributes:
@@ -92,6 +93,7 @@ class BoardSession(ClosesAtEnd):
         delegate: str = "",
         target: str = "",
         placement: Placement | None = None,
+        specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]] | None = None,
         asks: bool = False,
     ) -> None:
         self._link = Link(board, asks=asks)
@@ -101,22 +103,24 @@ class BoardSession(ClosesAtEnd):
             self._link.hold_lock()
             job = f"{remote.JOBS}/session-{secrets.token_hex(3)}"
             self._link.verb("remove", remote.JOBS)
-            self._link.put(Path(model).read_bytes(), f"{job}/model.tflite")
+            name = f"model{Path(model).suffix}"
+            self._link.put(Path(model).read_bytes(), f"{job}/{name}")
             words = [
                 remote.python_of_kit(),
                 "-u",
                 f"{kit.folder()}/server.py",
-                "model.tflite",
+                name,
                 "--threads",
                 str(threads),
             ]
             words += ["--delegate", delegate] if delegate else []
+            words += ["--rknn"] if target == "rknn" else []
             self._channel = self._link.keeper("run", job, *words)
             told = self._told(ANSWER_S * 2)
         except BaseException:
             self._link.close()
             raise
-        self.inputs, self.outputs = (_specs(told[name]) for name in ("inputs", "outputs"))
+        self.inputs, self.outputs = specs or (_specs(told["inputs"]), _specs(told["outputs"]))
         self.target = target or (Path(delegate).name.split(".")[0].removeprefix("lib") if delegate else "cpu")
         self.device = self.facts.device
         self.runtime_version = f"{told['runtime']['name']} {told['runtime']['version']}"
@@ -181,7 +185,10 @@ class BoardSession(ClosesAtEnd):
         """
         found = self._ask(inputs, 0)
         self.last_ms = None if self.facts.emulated else float(found["times_ns"][0]) / 1e6
-        return tuple(found[name] for name in sorted(found) if name.startswith("output"))
+        outputs = [found[name] for name in sorted(found) if name.startswith("output")]
+        if self.target == "rknn":  # the NPU's runtime may give them with another number of dimensions
+            outputs = [array.reshape(spec.shape) for array, spec in zip(outputs, self.outputs, strict=True)]
+        return tuple(outputs)
 
     def time_runs(self, inputs: tuple[np.ndarray, ...], count: int) -> list[float]:
         """Milliseconds of each of `count` runs of the same inputs, by the board's clock.

@@ -9,7 +9,7 @@ import pytest
 from ssh_board import SshBoard, beside_sysfs, emulated_board, write_power_sensor
 
 from edgelab import benchmark, boards, results
-from edgelab.boards import onboard, remote, runner, server, set_up
+from edgelab.boards import onboard, remote, runner, server, set_up, vendors
 from edgelab.machine import energy
 
 QUICK = ("--threads", "1", "--seconds", "0.3", "--openings", "3")
@@ -33,7 +33,7 @@ def test_a_board_has_a_name():
 
 
 @pytest.mark.parametrize(
-    "module", [onboard, runner, server, set_up, energy], ids=lambda module: module.__name__
+    "module", [onboard, runner, server, set_up, vendors, energy], ids=lambda module: module.__name__
 )
 def test_what_goes_to_a_board_takes_python_3_9(module):
     """Its grammar, and none of the arguments that came later; the standard library but for what is tried."""
