@@ -87,6 +87,11 @@ def test_the_runner_reads_the_boards_counter_around_timed_runs_and_its_rail_is_r
     latency, throughput, used = ran.collected.records
     assert used.metric == "energy" and is_two_watts(used.value, 1000 / throughput.value)
     assert used.source.endswith(f"energy: {RAIL}") and RAIL in str(ran) and latency.metric == "latency"
+    row = ran.row()
+    assert row["latency (ms)"].startswith(f"{latency.value:.3f} [") and row["provenance"] == "measured"
+    assert (
+        row["energy (mJ per run)"] == f"{used.value:.3f}" and row["same answers"] == "100.0% of 8 test inputs"
+    )
     stored = results.load()
     assert list(stored[stored["model"] == "metered"]["metric"]) == ["latency", "throughput", "energy"]
 
@@ -118,3 +123,6 @@ def test_an_emulated_board_sees_its_counter_and_books_nothing(configuration, boa
         ran = remote.run(found, remote.Wanted(board_files["int8"], count=4, arguments=QUICK))
     assert ran.is_right and not ran.collected.records
     assert [record.metric for record in ran.simulated] == ["agreement"]
+    row = ran.row()
+    assert (row["latency (ms)"], row["energy (mJ per run)"]) == ("not timed", "not measured")
+    assert row["provenance"] == "simulated" and "emulated Cortex-A76, cpu, LiteRT" in row["runs on"]
