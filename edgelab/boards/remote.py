@@ -112,17 +112,17 @@ class Ran:
         kept = {record.metric: record for record in found.records}
         latency, energy = kept.get("latency"), kept.get("energy")
         spread = latency.samples if latency else None
+        why_not = tr("not timed") if self.simulated else found.fault
         same = "" if found.same_largest is None else f"{found.same_largest:.1%}"
         return {
             "same answers": f"{same} of {found.bundle.manifest['inputs']['count']} test inputs",
             "latency (ms)": f"{latency.value:.3f} [{spread.low:.3f}, {spread.high:.3f}]"
             if spread
-            else "not timed",
+            else why_not,
             "energy (mJ per run)": f"{energy.value:.3f}" if energy else "not measured",
             "runs on": f"{found.device}, {found.target}, {found.runtime}",
-            "state": str(self.after),
+            "state": ". ".join((str(self.after), *found.notes)),
             "provenance": "simulated" if self.facts.emulated else "measured",
-            "note": "" if self.simulated else " ".join((found.fault, *found.notes)).strip(),
         }
 
     def __str__(self) -> str:
