@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
+
+PERIOD_S = 0.02  # between two looks at the energy counter
 
 
 def _text(path: str) -> str:
@@ -92,9 +95,15 @@ class Counter:
             except ImportError:
                 from edgelab.machine import energy
             self.meter, self.note = energy.energy_meter()
+        self._read_s = time.monotonic()
 
     def sample(self) -> None:
-        """Read it: often enough that it does not run over, and never while runs are timed."""
+        """Read it, unless that was done just now: reading takes power, and time in which nothing runs."""
+        if time.monotonic() - self._read_s >= PERIOD_S:
+            self._read()
+
+    def _read(self) -> None:
+        self._read_s = time.monotonic()
         try:
             if self.meter:
                 self.meter.sample()
@@ -102,5 +111,6 @@ class Counter:
             self.meter, self.note = None, f"not measured: the energy counter stopped ({error})"
 
     def energy_mj(self) -> float | None:
-        """Up to the last `sample`, in mJ; None where nothing was measured."""
+        """Since it began, in mJ; None where nothing was measured."""
+        self._read()
         return self.meter.energy_mj() if self.meter else None

@@ -270,10 +270,11 @@ def one_opening(opener: object, arrays: list, options: argparse.Namespace, deadl
             samples += time_runs(model, arrays, chunk)
             window += clock() - began
             counter.sample()
+        used_mj = counter.energy_mj()
     finally:
         gc.enable()
     found = {"opening_ns": opened - started, "warm_up_ns": warm, "samples_ns": samples, "window_ns": window}
-    return {**found, "energy_mj": counter.energy_mj(), "counter": counter.note}
+    return {**found, "energy_mj": used_mj, "counter": counter.note}
 
 
 def timed(opener: object, arrays: list, options: argparse.Namespace, deadline: float) -> dict:

@@ -24,7 +24,6 @@ except ImportError:
 
 LENGTH = struct.Struct(">Q")
 LARGEST_BYTES = 2**31
-PIECE_NS = 20e6  # of timed runs between two looks at the energy counter
 
 
 def _read(stream: io.BufferedReader, size: int) -> bytes:
@@ -70,7 +69,7 @@ def _answer(np: object, model: object, question: dict, accelerator: str) -> byte
     if count:
         counter, times = runner.onboard.Counter(accelerator), []
         while len(times) < count:
-            piece = max(1, int(PIECE_NS / times[-1])) if times else 1
+            piece = max(1, int(1e9 * runner.onboard.PERIOD_S / times[-1])) if times else 1
             times += runner.time_runs(model, arrays, min(piece, count - len(times)))
             counter.sample()
         used_mj = counter.energy_mj()

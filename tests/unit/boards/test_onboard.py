@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,9 @@ def test_a_counter_that_stops_is_no_energy(monkeypatch, tmp_path):
         (sensor / name).write_text(text)
     monkeypatch.setattr(energy.energy_meter, "__defaults__", (tmp_path,))
     counter = onboard.Counter("")
-    counter.sample()
-    assert counter.energy_mj() > 0 and counter.note == "the board's power sensor"
+    time.sleep(0.01)
+    assert counter.energy_mj() >= 20 and counter.note == "the board's power sensor"
     (sensor / "curr1_input").unlink()
-    counter.sample()
     assert counter.energy_mj() is None and counter.note.startswith("not measured: the energy counter stopped")
 
 
