@@ -39,7 +39,7 @@ def section_cells(notebook: str) -> list[str]:
         for heading in (BEGIN, END)
     )
     set_up = next(place for place, text in enumerate(sources) if "display.header(" in text)
-    chosen = [*range(set_up + 1), *range(begin, end)]
+    chosen = [*range(set_up + 2), *range(begin, end)]  # chapter 5 names its file in the cell after
     return [sources[place] for place in chosen if cells[place]["cell_type"] == "code"]
 
 
