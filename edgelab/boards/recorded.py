@@ -24,7 +24,7 @@ def recorded_session(chapter: str) -> tuple[list[dict[str, str]], str]:
     path = artifacts.PROJECT_ROOT / "data" / "recorded" / "board.json"
     kept = json.loads(path.read_text(encoding="utf-8"))
     line = tr(
-        "Not run on a board here. Simulated, recorded on {date}: {setting}. An emulation has answers and no time.",
+        "No board ran it. Simulated, recorded on {date}: {setting}. An emulation has answers and no time.",
         date=kept["date"],
         setting=kept["setting"],
     )

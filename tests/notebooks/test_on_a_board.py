@@ -86,7 +86,7 @@ def test_without_a_board_a_recorded_session_is_shown_as_such(number, run, config
     names = run(record_board.CHAPTERS[number])
     assert "board add NAME user@host" in capsys.readouterr().out
     assert names["board_rows"] == RECORDED["chapters"][number]
-    assert names["caption"].startswith("Not run on a board here. Simulated") and RECORDED["date"] in names["caption"]
+    assert names["caption"].startswith("No board ran it. Simulated") and RECORDED["date"] in names["caption"]
     assert results.load().empty
 
 

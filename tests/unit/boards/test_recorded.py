@@ -12,7 +12,7 @@ from edgelab import boards
 def test_a_recorded_session_says_what_it_is_and_holds_no_time(chapter, count):
     rows, line = boards.recorded_session(chapter)
     assert len(rows) == count
-    assert line.startswith("Not run on a board here. Simulated, recorded on ") and "emulated Cortex-A76" in line
+    assert line.startswith("No board ran it. Simulated, recorded on ") and "emulated Cortex-A76" in line
     date = re.search(r"\d{4}-\d\d-\d\d", line)[0]
     assert datetime.date.fromisoformat(date).year >= 2026
     assert re.search(r"ai-edge-litert \d+\.\d+", line) and re.search(r"python 3\.\d+", line)
