@@ -42,6 +42,15 @@ ForceCommand {command}
 """
 
 
+# Nothing can be written into a real /sys: name spaces of its own show another one to what is run in them.
+SYSFS = """#!/bin/sh
+if [ "$BESIDE_SYSFS" != 1 ]; then
+  BESIDE_SYSFS=1 exec unshare --user --map-root-user --mount "$0" "$@"
+fi
+mount --rbind /sys/devices "{tree}/devices" && mount --rbind "{tree}" /sys && exec {program} "$@"
+"""
+
+
 def missing() -> str:
     """Why there can be no such board here; "" where there can."""
     if sys.platform != "linux":
@@ -160,20 +169,50 @@ class SshBoard:
         return board
 
 
+def beside_sysfs(tree: Path, program: str = "") -> Path:
+    """A program that runs another one beside a /sys of files, with this machine's processors in it.
+
+    Args:
+        tree: the files, such as `class/hwmon/hwmon0/name`.
+        program: that is run; "" runs what is given as arguments.
+    """
+    (tree / "devices").mkdir(parents=True, exist_ok=True)
+    path = tree.with_name(f"{tree.name}.sh")
+    path.write_text(SYSFS.format(tree=tree, program=f'"{program}"' if program else ""))
+    path.chmod(0o755)
+    tried = subprocess.run([path, "true"] if not program else [path, ":"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"no /sys of files here: {tried.stderr.strip()}")
+    return path
+
+
+def write_power_sensor(
+    tree: Path, rail: str = "VDD_IN", millivolts: int = 5000, milliamperes: int = 400
+) -> None:
+    """An INA3221 as its driver shows it, with one rail, whose power never changes."""
+    chip = tree / "class" / "hwmon" / "hwmon3"
+    chip.mkdir(parents=True)
+    texts = {"name": "ina3221", "in1_label": rail, "in1_input": millivolts, "curr1_input": milliamperes}
+    for name, text in texts.items():
+        (chip / name).write_text(f"{text}\n")
+
+
 @contextlib.contextmanager
-def emulated_board(folder: Path, name: str = "arm") -> Iterator[Board]:
+def emulated_board(folder: Path, name: str = "arm", sysfs: Path | None = None) -> Iterator[Board]:
     """An Arm board under emulation, added; its kit lasts from one test run to the next.
 
     Args:
         folder: for the server's keys.
         name: it is added under.
+        sysfs: files that it sees as /sys.
     """
     place = os.environ.get("EDGELAB_EMULATED_BOARD", "")
     if not place or not (Path(place) / "made").exists():
         pytest.skip(
             "no emulated board: tools/make_emulated_board.py makes one, EDGELAB_EMULATED_BOARD names it"
         )
-    server = SshBoard(folder, Path(place) / "home", enter=Path(place) / "enter")
+    enter = Path(place) / "enter"
+    server = SshBoard(folder, Path(place) / "home", enter=beside_sysfs(sysfs, str(enter)) if sysfs else enter)
     try:
         board = server.added(name)
         if remote.check(board).kit is None:

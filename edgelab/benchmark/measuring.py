@@ -285,8 +285,11 @@ def meter_for(session: Session) -> tuple[RaplMeter | PowerSensorMeter | None, st
     """The counter that holds what this session's device uses, or why there is none.
 
     What a host's counter shows while a stick works is the host's energy: it is not booked on the stick. Nor
-    on the browser in front of a student whose kernel runs somewhere else: such a session says `is_here`.
+    on the browser in front of a student whose kernel runs somewhere else: such a session says `is_here`. A
+    session on a board has an `energy_meter` of its own, which the board reads.
     """
+    if hasattr(session, "energy_meter"):
+        return session.energy_meter()
     meter, note = energy_meter()
     covered = ON_THE_BOARD if meter and meter.covers_board else ON_THE_PROCESSOR
     if meter is None or (session.target in covered and getattr(session, "is_here", True)):

@@ -9,9 +9,10 @@ wrong. `facts` and `health` tell what a board is and lacks, `kit` and `set_up` s
 bundle there, `session`, with `server`, holds a model open there. `adb` asks phones.
 
 `target` gives a board as a target, which compiles here and runs there (`board_target`); `check` tells a
-lesson what a board is and lacks.
+lesson what a board is and lacks; `recorded_session` what an emulated one gave, where none is.
 """
 
 from edgelab.boards.board_target import BoardTarget, check, target
+from edgelab.boards.recorded import recorded_session
 
-__all__ = ["BoardTarget", "check", "target"]
+__all__ = ["BoardTarget", "check", "recorded_session", "target"]

@@ -14,18 +14,17 @@ from edgelab import targets
 from edgelab.boards import adb, health, registry, remote
 from edgelab.boards.session import BoardSession
 from edgelab.environment import MISSING, Finding, Report
-from edgelab.errors import EdgelabError, TargetError
-from edgelab.runtime import Availability
+from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
+from edgelab.runtime import Availability, Placement
 from edgelab.targets.base import Compiled
+from edgelab.targets.rknn.engine import described
 from edgelab.texts import tr
 
 WHY = tr("models run there, and its own clock tells how fast")
 DELEGATES = {"cpu": "", "edgetpu": "libedgetpu.so.1"}
+NAMES = (*DELEGATES, "rknn")
 # What runs on a board, but not through the kit: where it does.
 ELSEWHERE = {
-    "rknn": tr(
-        "targets.get('rknn', where='board'), on the board itself, or here with the board on a USB cable (adb)"
-    ),
     "tensorrt": tr("an engine is built where it runs: chapter 7 on the Jetson itself, or trtexec there"),
 }
 
@@ -34,22 +33,28 @@ class BoardTarget:
     """A target whose compiler is here and whose device is on a board. Made by `target`.
 
     Args:
-        name: "cpu" or "edgetpu".
+        name: "cpu", "edgetpu" or "rknn".
         board: as the user added it.
         threads: of the board's CPU.
+        chip: of "rknn" alone: what the model is compiled for, such as "rk3588".
 
     Raises:
+        InputError: a chip that is not known, or for a target that takes none.
         TargetError: the board kit does not run that target.
     """
 
-    def __init__(self, name: str, board: registry.Board, threads: int = 1) -> None:
-        if name not in DELEGATES:
+    def __init__(self, name: str, board: registry.Board, threads: int = 1, chip: str = "") -> None:
+        if name not in NAMES:
             raise TargetError(
                 tr("The board kit does not run {name!r}.", name=name),
-                why=tr("it runs .tflite files: on the board's CPU, or on its Edge TPU"),
-                fix=ELSEWHERE.get(name) or tr("choose from {names}", names=", ".join(DELEGATES)),
+                why=tr("it runs .tflite files on the board's CPU or Edge TPU, and .rknn files on its NPU"),
+                fix=ELSEWHERE.get(name) or tr("choose from {names}", names=", ".join(NAMES)),
             )
-        self._here = targets.get(name)
+        if chip and name != "rknn":
+            raise InputError(
+                tr("{name} takes no chip.", name=name), fix=tr('leave it out; "rknn" alone has one')
+            )
+        self._here = targets.get(name, **({"platform": chip} if chip else {}))
         self.name, self.takes, self.suffix = name, self._here.takes, self._here.suffix
         self.board, self.threads = board, threads
 
@@ -98,8 +103,10 @@ class BoardTarget:
             ModelError: it cannot be read, is not compiled for the target, or the runtime there refuses it.
             TargetError: the board cannot be reached, is in use, lacks the kit or space.
         """
-        placed = self._here.placement_of(model) if self.name == "edgetpu" else None
         path = Path(model.path if isinstance(model, Compiled) else model)
+        if self.name == "rknn":
+            return self._open_rknn(path, model.placement if isinstance(model, Compiled) else None)
+        placed = self._here.placement_of(model) if self.name == "edgetpu" else None
         return BoardSession(
             self.board,
             path,
@@ -109,20 +116,36 @@ class BoardTarget:
             placement=placed,
         )
 
+    def _open_rknn(self, path: Path, placement: Placement | None) -> BoardSession:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                tr("Cannot read {path}.", path=path), why=str(error), fix=tr("compile the model again")
+            ) from error
+        platform, *specs = described(content)
+        if platform != self._here.platform:
+            raise ModelError(
+                tr("{path} was compiled for {chip}.", path=path.name, chip=platform.upper()),
+                fix=tr('boards.target("rknn", board, chip="{chip}")', chip=platform),
+            )
+        return BoardSession(self.board, path, target=self.name, placement=placement, specs=tuple(specs))
 
-def target(name: str, board: str, threads: int = 1) -> BoardTarget:
-    """A target on a board: `boards.target("cpu", "pi5")`.
+
+def target(name: str, board: str, threads: int = 1, chip: str = "") -> BoardTarget:
+    """A target on a board: `boards.target("cpu", "pi5")`, `boards.target("rknn", "rock", chip="rk3566")`.
 
     Args:
-        name: "cpu" or "edgetpu".
+        name: "cpu", "edgetpu" or "rknn".
         board: the name it was added under.
         threads: of the board's CPU.
+        chip: of "rknn" alone: what the model is compiled for; "" for an RK3588.
 
     Raises:
-        InputError: no board has that name.
+        InputError: no board has that name; a chip that is not known.
         TargetError: the board kit does not run that target.
     """
-    return BoardTarget(name, registry.get(board), threads)
+    return BoardTarget(name, registry.get(board), threads, chip)
 
 
 def check(board: str) -> Report:

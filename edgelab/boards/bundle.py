@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from edgelab import graph, targets
-from edgelab.boards import runner
+from edgelab.boards import onboard, runner
 from edgelab.boards.runner import BUNDLE_FORMAT, COMPILED, EXPECTED, INPUTS, MANIFEST, MODEL
 from edgelab.errors import DataError, InputError
-from edgelab.machine import artifacts
+from edgelab.machine import artifacts, energy
 from edgelab.runtime import TensorSpec, check_inputs
 from edgelab.targets.edgetpu.rules import COMPILED_OPERATOR
 from edgelab.texts import tr
@@ -122,6 +122,7 @@ def make(
             INPUTS: npz("input", tests),
             EXPECTED: npz("output", expected),
             RUNNER: Path(runner.__file__).read_bytes(),
+            **{Path(part.__file__).name: Path(part.__file__).read_bytes() for part in (onboard, energy)},
             README: INSTRUCTIONS.format(name=name or model.stem).encode(),
         }
         compiled_for = ""

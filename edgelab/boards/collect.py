@@ -8,7 +8,7 @@ import json
 import math
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from edgelab.texts import tr
 
 LARGEST_FILE_BYTES = 2**29
 LONGEST_TEXT = 120
+LARGEST_MJ, MOST_WATTS = 1e9, 2000.0  # beyond that a counter is broken, or no board's
 KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -72,6 +73,9 @@ class Collected:
         spread = latency.samples
         interval = f"[{spread.low:.3f}, {spread.high:.3f}]"
         lines.append(f"  latency {latency.value:.3f} ms {interval}, {spread.n} runs, measured there")
+        for energy in self.records[2:]:
+            counter = energy.source.rpartition(": ")[2]
+            lines.append(f"  energy {energy.value:.3f} mJ per run, measured there: {counter}")
         lines += [f"  {note}" for note in self.notes]
         return "\n".join([*lines, f"  {'recorded' if self.is_new else 'has been recorded before'}"])
 
@@ -122,6 +126,7 @@ def collect(
                    hash=hashlib.sha256(raw).hexdigest()[:12])  # fmt: skip
         about = f"{about}; {conditions}" if conditions else about
         records, notes = _records(timing, known, target, name, version, about, disturbed)
+        records += _energy(timing, records[0])
     is_new = bool(records) and not _is_stored(records[0])
     if is_new:
         results.append(*records)
@@ -288,6 +293,23 @@ def _records(
         results.Result("latency", middle, samples=spread, **common),
         results.Result("throughput", (shape[0] if shape else 1) * 1e3 / float(every.mean()), **common),
     ), tuple(notes)
+
+
+def _energy(timing: dict[str, Any], latency: results.Result) -> tuple[results.Result, ...]:
+    """Energy of a run by the board's own counter; nothing where it has none, or shows what no board uses."""
+    openings = timing["openings"]
+    each, counters = [[one.get(name) for one in openings] for name in ("energy_mj", "counter")]
+    counter = counters[0]
+    if not isinstance(counter, str) or any(name != counter for name in counters):
+        return ()
+    if any(type(used) not in (int, float) or not 0 < used < LARGEST_MJ for used in each):
+        return ()
+    energy_mj = sum(each) / sum(len(one["samples_ns"]) for one in openings)
+    window_s = sum(one["window_ns"] for one in openings) / 1e9
+    if not sum(each) / 1e3 / window_s < MOST_WATTS:
+        return ()
+    source = tr("{source}; energy: {counter}", source=latency.source, counter=_plain(counter))
+    return (replace(latency, metric="energy", unit="", value=energy_mj, source=source, samples=None),)
 
 
 def _is_stored(record: results.Result) -> bool:

@@ -57,11 +57,12 @@ def needed(asked: Asked, name: str, target: str) -> tuple[Finding, ...]:
     Args:
         asked: what it answered.
         name: of the board.
-        target: "cpu" or "edgetpu".
+        target: "cpu", "edgetpu" or "rknn".
     """
     found = asked.facts
     board = Finding(tr("Board"), OK, str(found), tr("decides which accelerator and which files it takes"))
-    device = () if target == "cpu" else (_coral(found),)
+    finders = {"edgetpu": _coral, "rknn": _rockchip}
+    device = (finders[target](found),) if target in finders else ()
     return (board, _python(found), _kit(asked, name), *device)
 
 

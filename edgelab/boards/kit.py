@@ -20,12 +20,13 @@ from pathlib import Path
 from edgelab.boards import facts
 from edgelab.boards.link import Link
 from edgelab.errors import DataError, TargetError
-from edgelab.machine import artifacts
+from edgelab.machine import artifacts, energy
 from edgelab.machine.child import last_lines
 from edgelab.texts import tr
 
 FOLDER = "~/.edgelab"
-PROGRAMS = ("runner.py", "server.py", "set_up.py")  # of this folder; on the board they stand alone
+# Of this folder; on the board they stand alone.
+PROGRAMS = ("runner.py", "server.py", "onboard.py", "vendors.py", "set_up.py")
 REQUIRED = ("ai-edge-litert>=2.1,<2.4", "numpy>=1.26,<3")
 REQUIRED_BY_OLD = ("tflite-runtime>=2.14,<2.15", "numpy>=1.23,<2")  # Python 3.9
 SEES_THE_SYSTEM = ("jetson", "rockchip", "coral")  # kinds whose vendor's Python parts come by apt or by hand
@@ -68,7 +69,8 @@ def requirements(wanted: For) -> tuple[str, ...]:
 
 def programs() -> dict[str, bytes]:
     """Our files of the kit, by name."""
-    return {name: Path(__file__).with_name(name).read_bytes() for name in PROGRAMS}
+    paths = [*(Path(__file__).with_name(name) for name in PROGRAMS), Path(energy.__file__)]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 def version() -> str:

@@ -106,6 +106,25 @@ class Ran:
         """Whether its outputs are those expected, and what there is to record was recorded."""
         return bool(self.simulated) or not self.collected.fault
 
+    def row(self) -> dict[str, str]:
+        """What a table of runs shows of it: answers, then the board's own clock and counter, or why not."""
+        found = self.collected
+        kept = {record.metric: record for record in found.records}
+        latency, energy = kept.get("latency"), kept.get("energy")
+        spread = latency.samples if latency else None
+        why_not = tr("not timed") if self.simulated else found.fault
+        same = "" if found.same_largest is None else f"{found.same_largest:.1%}"
+        return {
+            "same answers": f"{same} of {found.bundle.manifest['inputs']['count']} test inputs",
+            "latency (ms)": f"{latency.value:.3f} [{spread.low:.3f}, {spread.high:.3f}]"
+            if spread
+            else why_not,
+            "energy (mJ per run)": f"{energy.value:.3f}" if energy else "not measured",
+            "runs on": f"{found.device}, {found.target}, {found.runtime}",
+            "state": ". ".join((str(self.after), *found.notes)),
+            "provenance": "simulated" if self.facts.emulated else "measured",
+        }
+
     def __str__(self) -> str:
         lines = [str(self.collected), tr("  that board: {state}", state=self.after)]
         for record in self.simulated:

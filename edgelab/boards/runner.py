@@ -1,10 +1,11 @@
 """Runs the model of this folder on this board, compares its outputs, and times it: `python run.py`.
 
-It needs Python 3.9 or newer, numpy, and ai-edge-litert or tflite-runtime. It writes one file, results.json,
-whole or not at all, to be taken back to where the bundle was made: `python -m edgelab collect results.json`.
+It needs Python 3.9 or newer, numpy, and ai-edge-litert or tflite-runtime; `onboard.py` and `energy.py` lie
+beside it. It writes one file, results.json, whole or not at all, to be taken back to where the bundle was
+made: `python -m edgelab collect results.json`.
 """
 
-# It is copied into every bundle as run.py, and runs where there is no edgelab: import nothing of it here.
+# It is copied into every bundle as run.py, and runs where there is no edgelab: what it imports goes along.
 
 from __future__ import annotations
 
@@ -25,6 +26,14 @@ import time
 import zlib
 from importlib import metadata
 from pathlib import Path
+
+try:
+    import onboard  # beside run.py
+except ImportError:
+    try:
+        from edgelab.boards import onboard
+    except ImportError:
+        sys.exit("onboard.py is missing.\nWhat to do: unpack the zip again, into an empty folder")
 
 MANIFEST, INPUTS, EXPECTED = "manifest.json", "inputs.npz", "expected.npz"
 MODEL, COMPILED = "model.tflite", "compiled.tflite"
@@ -116,74 +125,6 @@ def needed() -> tuple[object, object, dict]:
 
 def _words(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
-
-
-# ----------------------------------------------------------------------------------- the board
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").replace("\0", " ").strip()
-    except OSError:
-        return ""
-
-
-def _processor() -> str:
-    for line in _text("/proc/cpuinfo").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("model name", "Hardware") and value.strip():
-            return value.strip()
-    return platform.processor() or platform.machine()
-
-
-def board(name: str, emulated: str) -> dict:
-    """What this board is, as far as its system tells.
-
-    Args:
-        name: as its owner calls it; "" takes the board's own name, or that of its processor.
-        emulated: what is emulated here, if its owner says so.
-    """
-    kernel, here = _text("/proc/sys/kernel/arch"), platform.machine()
-    if not emulated and kernel and _family(kernel) != _family(here):
-        emulated = f"{here} on {kernel}"
-    processor = _processor()
-    return {
-        "name": name or _text("/proc/device-tree/model") or processor or "unknown board",
-        "machine": here,
-        "system": platform.platform(),
-        "processor": processor,
-        "cores": os.cpu_count() or 1,
-        "emulated": emulated,
-    }
-
-
-def _family(machine: str) -> str:
-    """The kind of processor; a program of 32 bits runs on one of 64 without emulation."""
-    name = machine.lower()
-    arm = name.startswith(("arm", "aarch"))
-    return "arm" if arm else "x86" if name in ("x86_64", "amd64", "i686", "i386") else name
-
-
-def state() -> dict:
-    """Clock, governor, temperature and load now; None where the system does not tell."""
-    zones = [_text(str(path)) for path in sorted(Path("/sys/class/thermal").glob("thermal_zone*/temp"))]
-    degrees = [int(text) / 1000 for text in zones if text.lstrip("-").isdigit()]
-    clock = _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
-    return {
-        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
-        "frequency_mhz": int(clock) / 1000 if clock.isdigit() else None,
-        "hottest_celsius": max(degrees) if degrees else None,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-    }
-
-
-def _busy_s() -> float | None:
-    """Seconds that all processors together have worked since the start, for this program or others."""
-    fields = _text("/proc/stat").partition("\n")[0].split()[1:9]
-    if len(fields) < 8 or not hasattr(os, "sysconf"):
-        return None
-    ticks = [int(field) for field in fields]
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
 # ----------------------------------------------------------------------------------- the model
@@ -310,41 +251,41 @@ def warm_up(model: Model, arrays: list, seconds: float) -> list:
     return times
 
 
-def one_opening(
-    runtime: object, content: bytes, arrays: list, options: argparse.Namespace, deadline: float
-) -> dict:
-    """Open the model, warm it up, time it, and close it: nanoseconds of all that."""
+def one_opening(opener: object, arrays: list, options: argparse.Namespace, deadline: float) -> dict:
+    """Open the model, warm it up, time it, and close it: nanoseconds of all that, and what it used."""
     seconds, clock = options.seconds / options.openings, time.perf_counter_ns
     started = clock()
-    model = Model(runtime, content, options, arrays)
+    model = opener()
     opened = clock()
     warm = warm_up(model, arrays, min(seconds / 3, deadline - time.monotonic()))
     chunk = max(1, min(20, int(20e6 / max(1, _median(warm[-WINDOW:])))))
-    samples, window, until = [], 0, time.monotonic() + seconds
+    samples, window = [], 0
     gc.collect()
     gc.disable()
+    counter, until = onboard.Counter(options.delegate), time.monotonic() + seconds
     try:
         while len(samples) < LEAST_RUNS or (time.monotonic() < until and len(samples) < MOST_RUNS):
             _in_time(deadline, "one opening of the model takes longer")
             began = clock()
             samples += time_runs(model, arrays, chunk)
             window += clock() - began
+            counter.sample()
+        used_mj = counter.energy_mj()
     finally:
         gc.enable()
-    return {"opening_ns": opened - started, "warm_up_ns": warm, "samples_ns": samples, "window_ns": window}
+    found = {"opening_ns": opened - started, "warm_up_ns": warm, "samples_ns": samples, "window_ns": window}
+    return {**found, "energy_mj": used_mj, "counter": counter.note}
 
 
-def timed(
-    runtime: object, content: bytes, arrays: list, options: argparse.Namespace, deadline: float
-) -> dict:
+def timed(opener: object, arrays: list, options: argparse.Namespace, deadline: float) -> dict:
     """Several openings, one after the other, and how busy other programs kept the board meanwhile."""
-    began, busy, own, openings = time.perf_counter_ns(), _busy_s(), sum(os.times()[:2]), []
+    began, busy, own, openings = time.perf_counter_ns(), onboard.busy_s(), sum(os.times()[:2]), []
     for number in range(options.openings):
-        openings.append(one_opening(runtime, content, arrays, options, deadline))
+        openings.append(one_opening(opener, arrays, options, deadline))
         runs = openings[-1]["samples_ns"]
         print(f"opening {number + 1} of {options.openings}: {_median(runs) / 1e6:.3f} ms, {len(runs)} runs")
     elapsed = time.perf_counter_ns() - began
-    later, other = _busy_s(), None
+    later, other = onboard.busy_s(), None
     if busy is not None and later is not None:
         other = max(0.0, (later - busy - (sum(os.times()[:2]) - own)) / (elapsed / 1e9))
     return {"openings": openings, "elapsed_ns": elapsed, "other_cores": other}
@@ -392,7 +333,11 @@ def summary(rows: list, timing: dict | None, why: str) -> str:
         return "\n".join([*lines, f"No latency: {why}"])
     medians = [_median(one["samples_ns"]) / 1e6 for one in timing["openings"]]
     spread = f"openings from {min(medians):.3f} to {max(medians):.3f} ms"
-    return "\n".join([*lines, f"latency: {_median(medians):.3f} ms; {spread}"])
+    used, runs = [[one[name] for one in timing["openings"]] for name in ("energy_mj", "samples_ns")]
+    energy = timing["openings"][-1]["counter"]
+    if None not in used:
+        energy = f"{sum(used) / sum(map(len, runs)):.3f} mJ per run, by {energy}"
+    return "\n".join([*lines, f"latency: {_median(medians):.3f} ms; {spread}", f"energy: {energy}"])
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
@@ -408,33 +353,35 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     trial = options.out.with_name(f".{options.out.name}.trial")
     write(trial, "")  # a folder that takes no file is better known now than after the work
     trial.unlink()
-    here = board(options.device, options.emulated)
-    print(f"{manifest['model']['name']} on {here['name']}, {about['name']} {about['version']}, {target}")
-    before = state()
+    device = onboard.board(options.device, options.emulated)
+    print(f"{manifest['model']['name']} on {device['name']}, {about['name']} {about['version']}, {target}")
+    before = onboard.state()
     one = [array[0] for array in inputs]
-    model = Model(runtime, contents[file], options, one)
-    got = outputs_of(model, np, inputs, deadline)
-    del model
+
+    def opener() -> Model:
+        return Model(runtime, contents[file], options, one)
+
+    got = outputs_of(opener(), np, inputs, deadline)
     rows = differences(np, expected, got, manifest["model"]["outputs"])
     timing, why = None, ""
     if not agrees(rows, manifest["agreement"]):
         why = "the outputs are not those expected: a wrong answer has no speed."
-    elif here["emulated"]:
-        why = f"this is an emulation ({here['emulated']}), whose time says nothing about the device."
+    elif device["emulated"]:
+        why = f"this is an emulation ({device['emulated']}), whose time says nothing about the device."
     else:
-        timing = timed(runtime, contents[file], one, options, deadline)
+        timing = timed(opener, one, options, deadline)
     ran = {"file": file, "target": target, "threads": options.threads, "delegate": options.delegate}
     result = {
         "format": RESULTS_FORMAT,
         "bundle": bundle,
         "ran": {**ran, "delegate_options": dict(options.option)},
-        "device": here,
+        "device": device,
         "runtime": about,
         "clock_resolution_ns": time.get_clock_info("perf_counter").resolution * 1e9,
         "outputs": [packed(array) for array in got],
         "timing": timing,
         "no_timing_because": why,
-        "state": {"before": before, "after": state()},
+        "state": {"before": before, "after": onboard.state()},
     }
     write(options.out, json.dumps(result))
     return f"{summary(rows, timing, why)}\n{options.out} is written: take it back."

@@ -13,12 +13,14 @@ import os
 import struct
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 try:
     import runner  # in the same folder, on a board
+    import vendors
 except ImportError:
-    from edgelab.boards import runner
+    from edgelab.boards import runner, vendors
 
 LENGTH = struct.Struct(">Q")
 LARGEST_BYTES = 2**31
@@ -60,12 +62,19 @@ def _specs(np: object, details: list) -> list:
     return rows
 
 
-def _answer(np: object, model: object, question: dict) -> bytes:
-    """Outputs and the nanoseconds of each run; of several runs the times alone."""
+def _answer(np: object, model: object, question: dict, accelerator: str) -> bytes:
+    """Outputs and the nanoseconds of each run; of several runs the times, and the energy of all."""
     count = int(question.pop("count"))
     arrays = [question[name] for name in sorted(question)]
     if count:
-        return packed(np, times_ns=np.array(runner.time_runs(model, arrays, count), np.int64))
+        counter, times = runner.onboard.Counter(accelerator), []
+        while len(times) < count:
+            piece = max(1, int(1e9 * runner.onboard.PERIOD_S / times[-1])) if times else 1
+            times += runner.time_runs(model, arrays, min(piece, count - len(times)))
+            counter.sample()
+        used_mj = counter.energy_mj()
+        found = {"energy_mj": np.float64(np.nan if used_mj is None else used_mj)}
+        return packed(np, times_ns=np.array(times, np.int64), **found)
     started = time.perf_counter_ns()
     found = model.run(arrays)
     elapsed = time.perf_counter_ns() - started
@@ -76,11 +85,19 @@ def _answer(np: object, model: object, question: dict) -> bytes:
 def serve(options: argparse.Namespace, stdin: io.BufferedReader, stdout: io.RawIOBase) -> None:
     """Open the model, tell what it is, and answer until the input ends."""
     np, runtime, about = runner.needed()
-    model = runner.Model(runtime, Path(options.model).read_bytes(), options, [])
+    accelerator, specs = options.delegate or ("npu" if options.rknn else ""), {"inputs": [], "outputs": []}
+    if options.rknn:
+        model = vendors.RknnModel(options.model)
+        about = {**about, "name": "rknn-toolkit-lite2", "version": metadata.version("rknn-toolkit-lite2")}
+    else:
+        model = runner.Model(runtime, Path(options.model).read_bytes(), options, [])
+        specs["inputs"] = _specs(np, model.interpreter.get_input_details())
+        specs["outputs"] = _specs(np, model.interpreter.get_output_details())
+    counter = runner.onboard.Counter(accelerator)
     told = {
-        "inputs": _specs(np, model.interpreter.get_input_details()),
-        "outputs": _specs(np, model.interpreter.get_output_details()),
-        "board": runner.board("", ""),
+        **specs,
+        "board": runner.onboard.board("", ""),
+        "counter": {"is_there": counter.meter is not None, "note": counter.note},
         "runtime": about,
     }
     send(stdout, b"J", json.dumps(told).encode())
@@ -92,7 +109,7 @@ def serve(options: argparse.Namespace, stdin: io.BufferedReader, stdout: io.RawI
         with np.load(io.BytesIO(content[1:]), allow_pickle=False) as kept:
             question = {name: kept[name] for name in kept.files}
         try:
-            send(stdout, b"N", _answer(np, model, question))
+            send(stdout, b"N", _answer(np, model, question, accelerator))
         except (RuntimeError, ValueError) as error:
             send(stdout, b"J", json.dumps({"error": str(error)}).encode())
 
@@ -103,6 +120,7 @@ def main() -> int:
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--delegate", default="")
+    parser.add_argument("--rknn", action="store_true", help="it is a .rknn file")
     parser.add_argument("--option", type=runner._option, action="append", default=[])
     options = parser.parse_args()
     stdout = os.fdopen(os.dup(1), "wb", buffering=0)

@@ -10,6 +10,7 @@ import io
 import json
 import secrets
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from edgelab.boards.channel import ANSWER_S
 from edgelab.boards.facts import Facts
 from edgelab.boards.link import Link
 from edgelab.boards.registry import Board
-from edgelab.errors import InputError, ModelError
+from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.runtime import TensorSpec, check_inputs
 from edgelab.runtime.placement import Placement
 from edgelab.runtime.session import ClosesAtEnd
@@ -28,6 +29,37 @@ from edgelab.texts import tr
 
 LENGTH = struct.Struct(">Q")  # as `server` has it, which is imported on boards alone
 RUN_S = 120.0  # a run, or a call of `time_runs`, and the way there and back
+
+
+class BoardMeter:
+    """Energy that a board's own counter showed around runs timed there; it is read there, never from here.
+
+    Args:
+        name: of the counter, with its rail.
+        used_mj: tells the energy of all runs timed so far; NaN once the counter has stopped.
+    """
+
+    covers_board = True
+
+    def __init__(self, name: str, used_mj: Callable[[], float]) -> None:
+        self.name, self._used_mj = name, used_mj
+        self._before_mj = used_mj()
+
+    def sample(self) -> None:
+        """Nothing to read: each answer of the board has brought what its runs used."""
+
+    def energy_mj(self) -> float:
+        """Energy since it began, in mJ.
+
+        Raises:
+            TargetError: the counter stopped meanwhile.
+        """
+        if np.isnan(found := self._used_mj() - self._before_mj):
+            raise TargetError(
+                tr("The energy counter of the board stopped while it was read."),
+                fix=tr("measure again; `sensors` on the board, or dmesg, may tell why"),
+            )
+        return found
 
 
 class BoardSession(ClosesAtEnd):
@@ -40,6 +72,7 @@ class BoardSession(ClosesAtEnd):
         delegate: a library on the board, such as "libedgetpu.so.1"; "" runs on its CPU.
         target: the target's name in tables; "cpu", or the delegate's name.
         placement: of a compiled model, where it is known.
+        specs: inputs and outputs of a `.rknn` file: the runtime there does not tell them.
         asks: whether ssh may ask for a password.
 
     Attributes:
@@ -51,8 +84,6 @@ class BoardSession(ClosesAtEnd):
         ModelError: the runtime there refuses the model.
     """
 
-    is_here = False  # no counter of this computer holds its energy
-
     def __init__(
         self,
         board: Board,
@@ -62,6 +93,7 @@ class BoardSession(ClosesAtEnd):
         delegate: str = "",
         target: str = "",
         placement: Placement | None = None,
+        specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]] | None = None,
         asks: bool = False,
     ) -> None:
         self._link = Link(board, asks=asks)
@@ -71,22 +103,24 @@ class BoardSession(ClosesAtEnd):
             self._link.hold_lock()
             job = f"{remote.JOBS}/session-{secrets.token_hex(3)}"
             self._link.verb("remove", remote.JOBS)
-            self._link.put(Path(model).read_bytes(), f"{job}/model.tflite")
+            name = f"model{Path(model).suffix}"
+            self._link.put(Path(model).read_bytes(), f"{job}/{name}")
             words = [
                 remote.python_of_kit(),
                 "-u",
                 f"{kit.folder()}/server.py",
-                "model.tflite",
+                name,
                 "--threads",
                 str(threads),
             ]
             words += ["--delegate", delegate] if delegate else []
+            words += ["--rknn"] if target == "rknn" else []
             self._channel = self._link.keeper("run", job, *words)
             told = self._told(ANSWER_S * 2)
         except BaseException:
             self._link.close()
             raise
-        self.inputs, self.outputs = (_specs(told[name]) for name in ("inputs", "outputs"))
+        self.inputs, self.outputs = specs or (_specs(told["inputs"]), _specs(told["outputs"]))
         self.target = target or (Path(delegate).name.split(".")[0].removeprefix("lib") if delegate else "cpu")
         self.device = self.facts.device
         self.runtime_version = f"{told['runtime']['name']} {told['runtime']['version']}"
@@ -94,6 +128,7 @@ class BoardSession(ClosesAtEnd):
         self.placement = placement
         self.fault = ""
         self.last_ms: float | None = None
+        self._counter, self._used_mj = told["counter"], 0.0
 
     def _told(self, limit_s: float) -> dict[str, Any]:
         """The server's first message: what the model is.
@@ -150,7 +185,10 @@ class BoardSession(ClosesAtEnd):
         """
         found = self._ask(inputs, 0)
         self.last_ms = None if self.facts.emulated else float(found["times_ns"][0]) / 1e6
-        return tuple(found[name] for name in sorted(found) if name.startswith("output"))
+        outputs = [found[name] for name in sorted(found) if name.startswith("output")]
+        if self.target == "rknn":  # the NPU's runtime may give them with another number of dimensions
+            outputs = [array.reshape(spec.shape) for array, spec in zip(outputs, self.outputs, strict=True)]
+        return tuple(outputs)
 
     def time_runs(self, inputs: tuple[np.ndarray, ...], count: int) -> list[float]:
         """Milliseconds of each of `count` runs of the same inputs, by the board's clock.
@@ -165,7 +203,16 @@ class BoardSession(ClosesAtEnd):
                 why=tr("the time of an emulation says nothing about the device"),
                 fix=tr("compare its outputs; time the model on a real board"),
             )
-        return [float(value) / 1e6 for value in self._ask(tuple(inputs), count)["times_ns"]]
+        found = self._ask(tuple(inputs), count)
+        self._used_mj += float(found["energy_mj"])
+        return [float(value) / 1e6 for value in found["times_ns"]]
+
+    def energy_meter(self) -> tuple[BoardMeter | None, str]:
+        """The board's counter, where it has one that holds what the runs use, and its name, or why not."""
+        note = str(self._counter["note"])
+        if not self._counter["is_there"]:
+            return None, note
+        return BoardMeter(note, lambda: self._used_mj), note
 
     def close(self) -> None:
         """End the program there and free the board. A second call does nothing."""

@@ -5,6 +5,8 @@ What one counter holds already is never added from another: the whole platform h
 and the input of a board holds its rails.
 """
 
+# Boards get a copy, where there is no edgelab and Python may be 3.9: import nothing but its standard library.
+
 from __future__ import annotations
 
 import re
@@ -37,7 +39,7 @@ class RaplMeter:
     def sample(self) -> None:
         """Add what was used since the last call; the counter starts again at 0 when it is full."""
         now = self._read()
-        for last, current, limit in zip(self._last, now, self._limits, strict=True):
+        for last, current, limit in zip(self._last, now, self._limits):  # noqa: B905 - Python 3.9 has no strict=
             self._total_uj += current - last if current >= last else current + limit - last
         self._last = now
 
@@ -52,14 +54,18 @@ class PowerSensorMeter:
     Args:
         channels: functions that give the power of one channel in mW.
         clock: gives seconds.
+        rail: what the board calls the channel; "" where it has no name.
     """
 
-    name = "the board's power sensor"
     covers_board = True
 
     def __init__(
-        self, channels: list[Callable[[], float]], clock: Callable[[], float] = time.perf_counter
+        self,
+        channels: list[Callable[[], float]],
+        clock: Callable[[], float] = time.perf_counter,
+        rail: str = "",
     ) -> None:
+        self.name = f"the board's power sensor, rail {rail}" if rail else "the board's power sensor"
         self._channels, self._clock = channels, clock
         self._last_s, self._last_mw = clock(), self._read()
         self._total_mj = 0.0
@@ -138,11 +144,13 @@ def _sensor_channels(hwmon: Path) -> list[tuple[str, Callable[[], float]]]:
     ]
 
 
-def _board_channel(channels: list[tuple[str, Callable[[], float]]]) -> list[Callable[[], float]]:
+def _board_channel(
+    channels: list[tuple[str, Callable[[], float]]],
+) -> tuple[str, Callable[[], float]] | None:
     """The one channel that holds everything; none where several are there and none is known to be it."""
     if len(channels) == 1:
-        return [channels[0][1]]
-    return [read for label, read in channels if label in BOARD_INPUTS][:1]
+        return channels[0]
+    return next((channel for channel in channels if channel[0] in BOARD_INPUTS), None)
 
 
 def _packages(root: Path) -> list[Path]:
@@ -178,7 +186,9 @@ def energy_meter(root: Path = Path("/sys")) -> tuple[RaplMeter | PowerSensorMete
         if packages := _packages(root):
             return RaplMeter(packages), RaplMeter.name
         if board := _board_channel(channels):
-            return PowerSensorMeter(board), PowerSensorMeter.name
+            rail, read = board
+            meter = PowerSensorMeter([read], rail=rail)
+            return meter, meter.name
     except PermissionError:
         return None, (
             "not measured: the RAPL counter is readable by the administrator only "

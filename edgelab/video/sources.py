@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +40,8 @@ RATE_TOLERANCE = 0.05  # by which header and time stamps may differ
 SCENE_SIZE = (320, 240)
 SCENE_FRAMES = 60  # then the picture cuts to the next scene
 SCENE_SEEDS = 1000  # scenes that one seed can number
+CSI_SIZE, CSI_FPS = (640, 480), 30.0
+JETSON_RELEASE = Path("/etc/nv_tegra_release")
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,33 @@ class CaptureSource(Source):
         self._capture.release()
 
 
+class PicameraSource(Source):
+    """A camera on the ribbon cable of a Raspberry Pi, read by picamera2. Made by `open_source`.
+
+    Args:
+        camera: a `Picamera2`, configured and started.
+        name: of it.
+        size: width and height that it was configured for.
+    """
+
+    is_live, fps = True, CSI_FPS
+
+    def __init__(self, camera: Any, name: str, size: tuple[int, int]) -> None:
+        super().__init__()
+        self._camera, self.name, self.size = camera, name, size
+        self._next_index, self._opened_s = 0, time.perf_counter()
+
+    def _read(self) -> Frame | None:
+        image = np.ascontiguousarray(self._camera.capture_array("main"))
+        now_s, index = time.perf_counter(), self._next_index
+        self._next_index += 1
+        return Frame(index, image, now_s - self._opened_s, now_s)
+
+    def _release(self) -> None:
+        self._camera.stop()
+        self._camera.close()
+
+
 class SceneSource(Source):
     """Generated scenes with exact boxes (see `edgelab.datasets.scenes`), a new one every few seconds."""
 
@@ -254,9 +284,10 @@ def open_source(what: str | os.PathLike[str] | int, *, frame_count: int = 300, s
     """Open a stream of frames.
 
     Args:
-        what: "scenes" for generated scenes; 0, 1, … or "camera:0", … for a camera; an address with "://",
-            such as "rtsp://…", for a network stream; otherwise the path of a video file. The name of a file
-            that is there is always taken as that.
+        what: "scenes" for generated scenes; 0, 1, … or "camera:0", … for a camera; "csi:0", … for one on the
+            ribbon cable of this Raspberry Pi or Jetson; an address with "://", such as "rtsp://…", for a
+            network stream; otherwise the path of a video file. The name of a file that is there is always
+            taken as that.
         frame_count: how many scenes; the other sources end by themselves.
         seed: which scenes.
 
@@ -283,6 +314,8 @@ def open_source(what: str | os.PathLike[str] | int, *, frame_count: int = 300, s
         return SceneSource(frame_count, seed)
     if name.startswith("camera:"):
         return _open_camera(name)
+    if name.startswith("csi:"):
+        return (_open_argus if JETSON_RELEASE.exists() else _open_picamera)(_number(name))
     if name.startswith("browser:"):
         raise InputError(
             tr("{name} is a camera of the browser, not of this computer.", name=name),
@@ -293,12 +326,73 @@ def open_source(what: str | os.PathLike[str] | int, *, frame_count: int = 300, s
     return _open_file(Path(what))
 
 
-def _open_camera(name: str) -> Source:
-    number = name.removeprefix("camera:")
+def _number(name: str) -> str:
+    kind, _, number = name.partition(":")
     if not number.isdecimal():
         raise InputError(
-            tr("{name!r} names no camera.", name=name), fix=tr('write "camera:0" for the first one')
+            tr("{name!r} names no camera.", name=name),
+            fix=tr('write "{kind}:0" for the first one', kind=kind),
         )
+    return number
+
+
+def _open_picamera(number: str) -> Source:
+    """By picamera2, which comes with Raspberry Pi OS, by apt and not by pip.
+
+    Source: Raspberry Pi, "The Picamera2 library": the format that it calls BGR888 is R, G, B in memory.
+    """
+    try:
+        from picamera2 import Picamera2
+    except Exception as error:  # its parts in C raise what they like where the system lacks them
+        raise TargetError(
+            tr("The library picamera2 is not here."),
+            why=str(error),
+            fix=tr(
+                "on a Raspberry Pi: sudo apt install python3-picamera2, and an environment that sees it "
+                '(--system-site-packages). Elsewhere SOURCE = "camera:0" is a camera on USB'
+            ),
+        ) from error
+    try:
+        camera = Picamera2(int(number))
+        camera.configure(camera.create_video_configuration({"size": CSI_SIZE, "format": "BGR888"}))
+        camera.start()
+    except Exception as error:  # IndexError without a camera, RuntimeError for a busy one
+        raise TargetError(
+            tr("The camera {number} on the ribbon cable does not start.", number=number),
+            why=str(error),
+            fix=tr("rpicam-hello --list-cameras must show it; end other programs that use it"),
+        ) from error
+    return PicameraSource(camera, f"CSI camera {number}", CSI_SIZE)
+
+
+def _open_argus(number: str) -> Source:
+    """On a Jetson, by the GStreamer element `nvarguscamerasrc` of JetPack (Jetson Linux developer guide)."""
+    width, height = CSI_SIZE
+    chain = (
+        f"nvarguscamerasrc sensor-id={number} ! video/x-raw(memory:NVMM), width=1280, height=720, "
+        f"framerate={CSI_FPS:.0f}/1 ! nvvidconv ! video/x-raw, width={width}, height={height}, format=BGRx ! "
+        "videoconvert ! video/x-raw, format=BGR ! appsink drop=true max-buffers=1"
+    )
+    with quiet.native_stderr():
+        capture = cv2.VideoCapture(chain, cv2.CAP_GSTREAMER)
+        found, image = capture.read()
+    if not found:
+        capture.release()
+        no_gstreamer = re.search(r"GStreamer:\s*NO", cv2.getBuildInformation())
+        raise TargetError(
+            tr("The camera {number} on the ribbon cable delivers no picture.", number=number),
+            why=tr("this OpenCV was built without GStreamer") if no_gstreamer else tr("none answered"),
+            fix=tr("pip uninstall opencv-python-headless, in an environment that sees JetPack's own OpenCV")
+            if no_gstreamer
+            else tr(
+                "gst-launch-1.0 nvarguscamerasrc ! fakesink must run; sudo systemctl restart nvargus-daemon"
+            ),
+        )
+    return CaptureSource(capture, image, name=f"CSI camera {number}", is_live=True)
+
+
+def _open_camera(name: str) -> Source:
+    number = _number(name)
     with quiet.native_stderr():
         capture = cv2.VideoCapture(int(number))
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old frames in the driver are only lag

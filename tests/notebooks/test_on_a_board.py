@@ -1,6 +1,7 @@
-"""The section "On your board" of chapter 5, its cells as they are, on an emulated Arm board."""
+"""Sections "On your board" of chapters 5, 9, 10 and 13, their cells as they are, on an emulated Arm board."""
 
 import json
+import sys
 from functools import cached_property
 from pathlib import Path
 
@@ -9,8 +10,13 @@ from ssh_board import emulated_board
 
 from edgelab import pipeline, quantization, results
 
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import record_board  # noqa: E402 - a tool, not a package
+
 pytestmark = pytest.mark.slow
-CHAPTER = Path(__file__).parents[2] / "notebooks" / "05_compile_edge_tpu.ipynb"
+COMPILE = "05_compile_edge_tpu"
+RECORDED = json.loads((ROOT / "data" / "recorded" / "board.json").read_text("utf-8"))
 
 
 @pytest.fixture
@@ -25,34 +31,18 @@ def chain(patterns, small_model, tmp_path):
             return patterns
 
         def converted(self, mode="int8", io_dtype=None):
-            return quantization.convert(
-                path, mode, patterns.calibration_images(100), io_dtype="uint8", name="small"
-            )
+            dtype = io_dtype or ("uint8" if mode == "int8" else "float32")
+            calibration = patterns.calibration_images(100) if mode in quantization.CALIBRATED_MODES else None
+            return quantization.convert(path, mode, calibration, io_dtype=dtype, name="small")
 
     return SmallChain("fast", "shapes", 0, "small")
 
 
-def cells_of_the_section():
-    """The code of parameters and set-up, and of the section."""
-    cells = json.loads(CHAPTER.read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells]
-    begin = next(place for place, text in enumerate(sources) if text.startswith("## On your board"))
-    end = next(place for place, text in enumerate(sources) if text.startswith("## Claim against"))
-    set_up = next(place for place, text in enumerate(sources) if "display.header(" in text)
-    chosen = [*range(set_up + 2), *range(begin, end)]
-    return [sources[place] for place in chosen if cells[place]["cell_type"] == "code"]
-
-
-def run(chain, monkeypatch, **parameters):
-    """Run them, with these parameters."""
+@pytest.fixture
+def run(chain, monkeypatch):
+    """Runs a chapter's section with these parameters."""
     monkeypatch.setattr(pipeline, "open", lambda *arguments: chain)
-    names = {}
-    first, *others = cells_of_the_section()
-    exec(first, names)
-    names.update(parameters)
-    for source in others:
-        exec(source, names)
-    return names
+    return record_board.run_section
 
 
 @pytest.fixture
@@ -61,27 +51,112 @@ def configuration(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGELAB_ARTIFACTS", str(tmp_path / "artifacts"))
 
 
-def test_without_a_board_the_next_step_is_told(chain, configuration, monkeypatch, capsys):
-    names = run(chain, monkeypatch)
+@pytest.fixture
+def arm(configuration, tmp_path):
+    with emulated_board(tmp_path / "arm") as board:
+        yield board.name
+
+
+def test_without_a_board_the_next_step_is_told(run, configuration, capsys):
+    names = run(COMPILE)
     shown = capsys.readouterr().out
     assert "board add NAME user@host" in shown and shown.count("Nothing runs there") == 2
     assert names["compared"] is None and results.load().empty
 
 
-def test_a_board_that_nobody_added_and_a_file_that_is_none_are_told(
-    chain, configuration, monkeypatch, capsys
-):
-    run(chain, monkeypatch, BOARD="pi9", COMPILED="none.tflite")
+def test_a_board_that_nobody_added_and_a_file_that_is_none_are_told(run, configuration, capsys):
+    run(COMPILE, BOARD="pi9", COMPILED="none.tflite")
     shown = capsys.readouterr().out
     assert "No board is called 'pi9'" in shown and shown.count("Nothing runs there") == 2
 
 
-def test_an_emulated_board_answers_and_is_not_timed(chain, configuration, monkeypatch, capsys, tmp_path):
-    with emulated_board(tmp_path / "arm") as board:
-        names = run(chain, monkeypatch, BOARD=board.name)
+def test_an_emulated_board_answers_and_is_not_timed(run, arm, capsys):
+    names = run(COMPILE, BOARD=arm)
     shown = capsys.readouterr().out
     assert "emulated Cortex-A76, LiteRT" in shown and "its CPU: simulated" in shown
     assert names["compared"].agreement > 0.95 and "emulation" in shown
     kept = results.load()
     assert list(kept["metric"]) == ["agreement"] and list(kept["provenance"]) == ["simulated"]
     assert list(kept["device"]) == ["emulated Cortex-A76"]
+
+
+@pytest.mark.parametrize("number", record_board.CHAPTERS)
+def test_without_a_board_a_recorded_session_is_shown_as_such(number, run, configuration, capsys):
+    """One line says that it is simulated, on what, and when; it has no time, and none gets into the table."""
+    names = run(record_board.CHAPTERS[number])
+    assert "board add NAME user@host" in capsys.readouterr().out
+    assert names["board_rows"] == RECORDED["chapters"][number]
+    assert names["caption"].startswith("No board ran it. Simulated") and RECORDED["date"] in names["caption"]
+    assert results.load().empty
+
+
+@pytest.mark.parametrize("number", record_board.CHAPTERS)
+def test_a_board_that_nobody_added_is_told_and_the_lesson_goes_on(number, run, configuration, capsys):
+    names = run(record_board.CHAPTERS[number], BOARD="pi9")
+    assert "No board is called 'pi9'" in capsys.readouterr().out
+    assert names["board_rows"] == RECORDED["chapters"][number] and "Simulated" in names["caption"]
+
+
+def rows_there(run, arm, number):
+    """What the section shows of the emulated board, in the columns that are recorded."""
+    names = run(record_board.CHAPTERS[number], BOARD=arm)
+    rows = names["board_rows"]
+    assert rows and all(row["provenance"] == "simulated" for row in rows)
+    assert all("emulated Cortex-A76, cpu, LiteRT" in row["runs on"] for row in rows)
+    assert [list(row) for row in rows] == [list(row) for row in RECORDED["chapters"][number]]
+    assert arm in names["caption"]
+    return names, rows
+
+
+def test_chapter_9_compares_precisions_there(run, arm):
+    names, rows = rows_there(run, arm, "09")
+    assert [row["precision"] for row in rows] == ["float32", "int8"]
+    assert {row["latency (ms)"] for row in rows} == {"not timed"}
+    assert {row["energy (mJ per run)"] for row in rows} == {"not measured"}
+    assert all(float(row["same answers"].partition("%")[0]) > 90 for row in rows)
+    assert [target.name for target in names["on_board"]] == ["cpu"]
+    assert set(results.load()["provenance"]) == {"simulated"}
+
+
+def test_chapter_10_classifies_frames_there(run, arm):
+    names, [row] = rows_there(run, arm, "10")
+    same, _, count, _ = row["same answers"].split()
+    assert int(count) == 30 and int(same) >= 28
+    size = names["live_chain"].dataset.image_shape
+    assert int(row["travels (bytes per frame)"]) == size[0] * size[1] * 3
+    assert (row["model (ms)"], row["link (ms)"]) == ("not timed", "not timed")
+
+
+def test_chapter_10_without_a_board_runs_its_target_here(run, configuration, capsys):
+    """A stick here needs a compiled file: without one the reason is told."""
+    names = run(record_board.CHAPTERS["10"], TARGET="edgetpu")
+    assert "Edge TPU" in capsys.readouterr().out
+    assert names["board_rows"] == RECORDED["chapters"]["10"]
+
+
+def test_chapter_13_tries_threads_there(run, arm):
+    names, rows = rows_there(run, arm, "13")
+    assert [row["threads"] for row in rows] == ["4", "2", "1"]
+    assert len({row["same answers"] for row in rows}) == 1 and "Nothing was timed" in names["threads_text"]()
+
+
+def test_chapter_13_tells_which_number_of_threads_pays():
+    """The sentence follows intervals: made-up records, since no board here may be timed."""
+    cells = record_board.section_cells(record_board.CHAPTERS["13"])
+    source = next(cell for cell in cells if cell.startswith("def threads_text"))
+
+    class Ran:
+        def __init__(self, low, high):
+            spread = results.Samples(9, (low + high) / 2, low, high, low, high)
+            record = results.Result("latency", (low + high) / 2, samples=spread)
+            self.collected = type("Collected", (), {"records": (record,)})
+
+    def text(**spans):
+        names = {"BOARD": "pi5", "board_runs": {int(name[1:]): Ran(*span) for name, span in spans.items()}}
+        exec(source, names)
+        return names["threads_text"]()
+
+    assert "4 threads answer soonest, 2.0 times" in text(t4=(1.0, 1.2), t2=(1.3, 1.4), t1=(2.1, 2.3))
+    assert "one thread answers sooner than 2" in text(t4=(3.0, 3.2), t2=(2.4, 2.6), t1=(2.1, 2.3))
+    assert "no difference is shown" in text(t2=(2.0, 2.2), t1=(2.1, 2.3))
+    assert "Nothing was timed" in text(t1=(2.1, 2.3))

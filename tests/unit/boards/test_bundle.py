@@ -27,13 +27,17 @@ def test_it_holds_what_the_board_needs_each_file_with_its_hash(board_files, tmp_
         files = {name: archive.read(name) for name in archive.namelist()}
     described = files.pop("manifest.json")
     assert made.key == hashlib.sha256(described).hexdigest() and json.loads(described) == made.manifest
-    assert set(files) == {"model.tflite", "inputs.npz", "expected.npz", "run.py", "README.txt"}
+    programs = {"run.py", "onboard.py", "energy.py"}
+    assert set(files) == {"model.tflite", "inputs.npz", "expected.npz", "README.txt", *programs}
     assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == {
         name: about["sha256"] for name, about in made.manifest["files"].items()
     }
     assert files["model.tflite"] == board_files["int8"].read_bytes()
     assert b"edgelab" not in b"".join(
-        line for line in files["run.py"].splitlines() if line.startswith((b"import", b"from"))
+        line
+        for name in programs
+        for line in files[name].splitlines()
+        if line.startswith((b"import", b"from"))
     )
     model = made.manifest["model"]
     assert (model["name"], model["dataset"], model["precision"]) == ("net", "patterns", "int8")

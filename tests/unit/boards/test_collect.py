@@ -36,7 +36,7 @@ def test_real_results_are_recorded_once(written):
     found = collect(path)
     assert found.is_new and not found.fault and found.same_largest == 1.0
     frame = results.load()
-    assert list(frame["metric"]) == ["latency", "throughput"] and set(frame["provenance"]) == {"measured"}
+    assert list(frame["metric"])[:2] == ["latency", "throughput"] and set(frame["provenance"]) == {"measured"}
     latency = frame.iloc[0]
     assert (latency["device"], latency["target"], latency["dataset"]) == ("Testbrett 1", "cpu", "patterns")
     assert latency["low"] <= latency["value"] <= latency["high"] and latency["runtime_version"].startswith(
@@ -45,7 +45,7 @@ def test_real_results_are_recorded_once(written):
     assert found.bundle.key[:12] in latency["source"]
     assert "measured there" in str(found) and str(found).endswith("recorded")
     again = collect(path)
-    assert not again.is_new and "recorded before" in str(again) and len(results.load()) == 2
+    assert not again.is_new and "recorded before" in str(again) and len(results.load()) == len(frame)
     assert "Testbrett 1" in str(results.comparison_table())
 
 
@@ -55,6 +55,46 @@ def test_the_value_is_that_of_the_samples(written, brought_back):
     latency = collect(written()).records[0]
     assert min(medians) <= latency.value <= max(medians)
     assert latency.samples.n == sum(len(one["samples_ns"]) for one in timing["openings"])
+
+
+RAIL = "the board's power sensor, rail VDD_IN"
+
+
+def used(watts, counter=RAIL):
+    """Changes each opening's energy to so much power, by such a counter."""
+
+    def change(file):
+        for one in file["timing"]["openings"]:
+            one.update(energy_mj=watts * one["window_ns"] / 1e6, counter=counter)
+
+    return change
+
+
+def test_energy_by_a_counter_of_the_board_is_recorded_with_its_rail(written):
+    found = collect(written(used(2.5)))
+    energy = found.records[2]
+    assert (energy.metric, energy.unit, energy.provenance) == ("energy", "mJ", "measured")
+    assert energy.source.endswith(f"; energy: {RAIL}") and f"mJ per run, measured there: {RAIL}" in str(found)
+    runs = json.loads(found.path.read_text("utf-8"))["timing"]["openings"]
+    mean_ms = sum(one["window_ns"] for one in runs) / sum(len(one["samples_ns"]) for one in runs) / 1e6
+    assert energy.value == pytest.approx(2.5 * mean_ms) and energy.samples is None
+    assert list(results.load()["metric"]) == ["latency", "throughput", "energy"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        used(0),  # a counter that stands still: a zero would win every comparison
+        used(-1),
+        used(50_000),
+        used(2, counter=None),
+        lambda file: file["timing"]["openings"][0].update(energy_mj=None),
+        lambda file: (used(2)(file), file["timing"]["openings"][0].update(counter="another")),
+    ],
+)
+def test_what_no_counter_can_have_shown_is_no_energy_and_costs_no_latency(change, written):
+    found = collect(written(change))
+    assert [record.metric for record in found.records] == ["latency", "throughput"]
 
 
 def packed(array):
@@ -200,7 +240,7 @@ def places(found, path=()):
 HARMLESS = {
     "state", "clock_resolution_ns", "threads", "name", "version", "target", "other_cores", "delegate", "file",
     "machine", "system", "processor", "cores", "python", "numpy", "delegate_options", "no_timing_because",
-    "opening_ns", "elapsed_ns", "emulated", 0,
+    "opening_ns", "elapsed_ns", "emulated", "energy_mj", "counter", 0,
 }  # fmt: skip
 ODD = [None, "x", -1, 0, 1.5, [], {}, [[]], 10**400, True, ["x"], {"x": 1}]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -108,12 +111,25 @@ def write_ina(root, channels):
     write_tree(root, {f"class/hwmon/hwmon1/{file}": text for file, text in files.items()})
 
 
-@pytest.mark.parametrize(("channels", "expected_mw"), [(ORIN_NANO, 5000), (NANO, 4000)])
-def test_the_input_of_a_board_is_taken_without_its_own_rails(tmp_path, channels, expected_mw):
+@pytest.mark.parametrize(
+    ("channels", "rail", "expected_mw"), [(ORIN_NANO, "VDD_IN", 5000), (NANO, "POM_5V_IN", 4000)]
+)
+def test_the_input_of_a_board_is_taken_without_its_own_rails(tmp_path, channels, rail, expected_mw):
     write_ina(tmp_path, channels)
     meter, note = energy.energy_meter(tmp_path)
-    assert note == "the board's power sensor"
+    assert note == meter.name == f"the board's power sensor, rail {rail}"
     assert meter._read() == pytest.approx(expected_mw)
+
+
+def test_a_board_reads_it_without_edgelab(tmp_path):
+    """It goes there beside run.py."""
+    write_ina(tmp_path, ORIN_NANO)
+    (tmp_path / "energy.py").write_bytes(Path(energy.__file__).read_bytes())
+    asks = "import energy, pathlib; print(energy.energy_meter(pathlib.Path('.'))[1])"
+    told = subprocess.run(
+        [sys.executable, "-S", "-s", "-c", asks], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert told.stdout.strip() == "the board's power sensor, rail VDD_IN", told.stderr
 
 
 def test_rails_without_a_known_input_are_not_added_up(tmp_path):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import http.server
+import importlib.util
 import itertools
 import os
+import re
+import sys
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 from video_doubles import SIZE, Numbered, index_of, numbered_image, plain, write_video
@@ -263,6 +267,70 @@ def test_cameras_are_known_by_number_and_nonsense_is_refused():
     for nonsense in (None, True, 1.5, ["clip.mp4"]):
         with pytest.raises(InputError, match="no source of frames"):
             video.open_source(nonsense)
+
+
+PICAMERA = """
+import numpy as np
+events = []
+class Picamera2:
+    def __init__(self, number):
+        if number > 0:
+            raise IndexError("list index out of range")
+    def create_video_configuration(self, main):
+        return main
+    def configure(self, main):
+        self.main = main
+    def start(self):
+        events.append("start")
+    def capture_array(self, name):
+        width, height = self.main["size"]
+        colour = {"BGR888": (200, 0, 0), "RGB888": (0, 0, 200)}[self.main["format"]]  # as they lie in memory
+        return np.broadcast_to(np.uint8(colour), (height, width, 3))
+    def stop(self):
+        events.append("stop")
+    def close(self):
+        events.append("close")
+"""
+
+
+def test_a_camera_on_a_ribbon_cable_delivers_rgb_and_is_let_go(tmp_path, monkeypatch):
+    """The library is Raspberry Pi's alone: what stands in here has the names of its manual."""
+    (tmp_path / "picamera2.py").write_text(PICAMERA)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    with video.open_source("csi:0") as camera:
+        first, second = next(camera), next(camera)
+        assert camera.is_live and str(camera).startswith("CSI camera 0: 640x480, 30 frames/s, live")
+    assert (first.index, second.index) == (0, 1) and 0 <= first.time_s <= second.time_s
+    assert first.image.shape == (480, 640, 3) and tuple(first.image[0, 0]) == (200, 0, 0)
+    assert sys.modules.pop("picamera2").events == ["start", "stop", "close"]
+    with pytest.raises(TargetError, match="ribbon cable does not start") as caught:
+        video.open_source("csi:1")
+    assert "list index" in caught.value.why and "list-cameras" in caught.value.fix
+    sys.modules.pop("picamera2")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("picamera2") is not None, reason="picamera2 is here")
+def test_without_its_library_a_ribbon_camera_tells_how_to_get_it(capfd):
+    with pytest.raises(TargetError, match="picamera2 is not here") as caught:
+        video.open_source("csi:0")
+    assert "apt install python3-picamera2" in caught.value.fix and "camera:0" in caught.value.fix
+    with pytest.raises(InputError, match="names no camera") as caught:
+        video.open_source("csi:front")
+    assert '"csi:0"' in caught.value.fix and capfd.readouterr() == ("", "")
+
+
+def test_on_a_jetson_it_is_gstreamers_and_what_is_missing_is_told(tmp_path, monkeypatch, capfd):
+    """The real OpenCV of this computer, which is no Jetson: of pip it has no GStreamer."""
+    monkeypatch.setattr(sources, "JETSON_RELEASE", tmp_path)
+    with pytest.raises(TargetError, match="ribbon cable delivers no picture") as caught:
+        video.open_source("csi:0")
+    has_none = re.search(r"GStreamer:\s*NO", cv2.getBuildInformation())
+    words = (
+        ("without GStreamer", "opencv-python-headless") if has_none else ("none answered", "nvargus-daemon")
+    )
+    assert words[0] in caught.value.why and words[1] in caught.value.fix
+    assert capfd.readouterr() == ("", "")
 
 
 def test_time_stamps_tell_the_rate_where_the_header_does_not(tmp_path):
