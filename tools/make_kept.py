@@ -11,8 +11,9 @@ import json
 import shutil
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 
-from edgelab import pipeline, quantization, targets
+from edgelab import models, pipeline, quantization, targets
 from edgelab.machine import artifacts, hardware, no_tensorflow
 from edgelab.runtime import predict
 
@@ -40,6 +41,7 @@ def main() -> None:
         "dataset": f"drawn shapes: {len(data.train_images)} pictures to train on, a tenth of them held out, "
         f"{len(data.test_images)} to test on",
         "data_fingerprint": data.fingerprint,
+        "network_code": artifacts.content_key(code=Path(models.__file__)),
         "settings": {**asdict(chain.settings), "seed": chain.seed},
         "made": {
             "tensorflow": no_tensorflow.version(),
