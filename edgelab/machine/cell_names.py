@@ -29,6 +29,8 @@ def read_and_made(cell: ast.Module) -> tuple[set[str], set[str]]:
             continue
         parts = [one for one in ast.iter_child_nodes(statement) if not isinstance(one, _BLOCKS)]
         read, bound = _names(parts)
+        if isinstance(statement, ast.AugAssign):
+            read |= bound
         reads |= read - made - (bound if isinstance(statement, _BINDS_FIRST) else set())
         made |= bound
     return reads | (later - made), made
