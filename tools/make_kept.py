@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from edgelab import models, pipeline, quantization, targets
+from edgelab.data_sources import shapes
 from edgelab.machine import artifacts, hardware, no_tensorflow
 from edgelab.runtime import predict
 
@@ -40,8 +41,8 @@ def main() -> None:
         "output": "probabilities, one per class",
         "dataset": f"drawn shapes: {len(data.train_images)} pictures to train on, a tenth of them held out, "
         f"{len(data.test_images)} to test on",
-        "data_fingerprint": data.fingerprint,
-        "network_code": artifacts.content_key(code=Path(models.__file__)),
+        "drawing_code": artifacts.content_key(code=Path(shapes.__file__).read_text("utf-8")),
+        "network_code": artifacts.content_key(code=Path(models.__file__).read_text("utf-8")),
         "settings": {**asdict(chain.settings), "seed": chain.seed},
         "made": {
             "tensorflow": no_tensorflow.version(),
