@@ -11,8 +11,9 @@ from edgelab import pipeline
 from edgelab.machine import artifacts
 
 ROOT = artifacts.PROJECT_ROOT
-# Python's own way to refuse an import; child processes, kernels among them, find it first on their path.
-REFUSING = "import sys\n\nsys.modules.update(tensorflow=None, keras=None)\n"
+# TensorFlow, Keras, and what comes with them alone. `None` is Python's own way to refuse an import; child
+# processes, kernels among them, find this first on their path.
+REFUSING = "import sys\n\nsys.modules.update(tensorflow=None, keras=None, absl=None, h5py=None)\n"
 MODEL = pipeline.PRETRAINED_DIR / "mobilenet_v2_shapes-int8-uint8.tflite"
 
 EVERY_MODULE = """
