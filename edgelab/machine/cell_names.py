@@ -31,6 +31,8 @@ def read_and_made(cell: ast.Module) -> tuple[set[str], set[str]]:
         read, bound = _names(parts)
         if isinstance(statement, ast.AugAssign):
             read |= bound
+        if isinstance(statement, ast.ExceptHandler) and statement.name:
+            bound.add(statement.name)
         reads |= read - made - (bound if isinstance(statement, _BINDS_FIRST) else set())
         made |= bound
     return reads | (later - made), made

@@ -27,6 +27,7 @@ from edgelab.machine import cell_names
         ("g = lambda a: a + b", "b", "g"),
         ("if a:\n    b = 1\nelse:\n    b = c", "a c", "b"),
         ("try:\n    a = f()\nexcept E:\n    a = g", "f E g", "a"),
+        ("try:\n    f()\nexcept E as error:\n    print(error)", "f E print", "error"),
         ("n += 1", "n", "n"),
     ],
 )
