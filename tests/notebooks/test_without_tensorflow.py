@@ -85,7 +85,17 @@ def test_the_chain_goes_on_with_the_kept_model(python):
 @pytest.mark.slow
 def test_a_report_and_a_bundle_are_made_of_a_file(python, tmp_path):
     told = json.loads(
-        python("-m", "edgelab", "report", MODEL, "--only", "cpu", "--out", tmp_path / "page.html", "--json")
+        python(
+            "-m",
+            "edgelab",
+            "report",
+            MODEL,
+            "--only",
+            "cpu,openvino",
+            "--out",
+            tmp_path / "page.html",
+            "--json",
+        )
     )
     assert told and (tmp_path / "page.html").stat().st_size > 10_000
     python("-m", "edgelab", "bundle", MODEL, tmp_path / "model.zip", "--count", "4")
