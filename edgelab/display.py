@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgelab.errors import InputError
-from edgelab.machine import artifacts
+from edgelab.machine import artifacts, no_tensorflow
 from edgelab.texts import tr, tr_later
 
 if TYPE_CHECKING:
@@ -271,6 +271,12 @@ def header(notebook: str) -> None:
         "Takes": takes,
         "Leaves": chapter["leaves"],
     }
+    if no_tensorflow.skip_cells():
+        facts["Without TensorFlow"] = tr(
+            "it is not installed here. Cells that need it are skipped, and cells that need those. The "
+            "models of chapters 3 and 4 are those that the project keeps. To get it: {fix}",
+            fix=no_tensorflow.fix(),
+        )
     items = "".join(f"<div><b>{name}</b>: {html.escape(fact)}</div>" for name, fact in facts.items())
     show_html(
         f'<div style="border-left:4px solid {PALETTE[0]};padding:0.3em 0.8em">{items}</div>',

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from edgelab.machine import artifacts, browsers, gpu_adapter, hardware
+from edgelab.machine import artifacts, browsers, gpu_adapter, hardware, no_tensorflow
 from edgelab.texts import tr, tr_later
 
 TIME_LIMIT_S = 4.0
@@ -226,9 +226,10 @@ def _package(name: str, packages: tuple[str, ...], why: str) -> Finding:
 
 def tensorflow() -> Finding:
     """TensorFlow's version, read without importing it."""
-    return _package(
-        "TensorFlow", ("tensorflow", "tensorflow-cpu"), tr("trains and converts models (chapters 3, 4)")
-    )
+    why = tr("trains and converts models (chapters 3, 4)")
+    if version := no_tensorflow.version():
+        return Finding("TensorFlow", OK, f"TensorFlow {version}", why)
+    return Finding("TensorFlow", MISSING, tr("TensorFlow is not installed here."), why, no_tensorflow.fix())
 
 
 def keras() -> Finding:

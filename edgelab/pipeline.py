@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgelab import datasets, models, quantization, training
 from edgelab.errors import InputError
-from edgelab.machine import artifacts
+from edgelab.machine import artifacts, no_tensorflow
 from edgelab.targets.cache import compiled
 from edgelab.texts import tr
 
@@ -103,10 +103,17 @@ class Pipeline:
         return training.train(build, data, name=name or f"mobilenet_v2_{self._file_stem}", **settings)
 
     def float_model(self) -> tuple[Path, training.TrainingResult]:
-        """The trained float model: the one kept in `data/models/` in the full profile, else trained here."""
+        """The trained float model: the one kept in `data/models/` in the full profile, else trained here.
+
+        Raises:
+            DataError: too few pictures to train on.
+            TensorFlowMissingError: it is not installed.
+        """
         if card_path := self._kept_card:
             card = json.loads(card_path.read_text(encoding="utf-8"))
             return card_path.with_suffix(".keras"), training.TrainingResult(**card["training"])
+        if not no_tensorflow.is_here():
+            raise no_tensorflow.TensorFlowMissingError
         # To build the network only to find that it was trained before costs the seconds in which TensorFlow
         # starts; so a note tells which file this code and these settings led to.
         note = artifacts.artifacts_dir() / "models" / f"mobilenet_v2_{self._file_stem}-{self._recipe}.note"
@@ -161,7 +168,17 @@ class Pipeline:
         Args:
             mode: one of `quantization.MODES`.
             io_dtype: "float32", "int8" or "uint8"; None for uint8 in int8 mode and float32 otherwise.
+
+        Returns:
+            The file, converted here. Where TensorFlow is not installed, it is the one in `data/models/` that
+            this chain once led to, and says so in `kept`.
+
+        Raises:
+            TensorFlowMissingError: it is not installed, and no such file is kept.
         """
+        io_dtype = io_dtype or ("uint8" if mode == "int8" else "float32")
+        if not no_tensorflow.is_here() and (kept := self._kept_conversion(mode, io_dtype)):
+            return kept
         needs_calibration = mode in quantization.CALIBRATED_MODES
         calibration = None
         if needs_calibration:
@@ -170,7 +187,7 @@ class Pipeline:
             self.float_model()[0],
             mode,
             calibration,
-            io_dtype=io_dtype or ("uint8" if mode == "int8" else "float32"),
+            io_dtype=io_dtype,
             name=f"mobilenet_v2_{self._file_stem}",
         )
 
@@ -199,6 +216,21 @@ class Pipeline:
         """The record of the trained network that the project keeps for this chain; None without one."""
         path = PRETRAINED_DIR / f"mobilenet_v2_{self._file_stem}.json"
         return path if self.profile == "full" and path.exists() else None
+
+    def _kept_conversion(self, mode: str, io_dtype: str) -> quantization.Converted | None:
+        """The file that the project keeps of this chain for machines without TensorFlow; None without one."""
+        card_path = PRETRAINED_DIR / f"mobilenet_v2_{self._file_stem}_tflite.json"
+        if not card_path.exists():
+            return None
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        name = f"mobilenet_v2_{self._file_stem}-{mode}-{io_dtype}.tflite"
+        if card["settings"] != {**asdict(self.settings), "seed": self.seed} or name not in card["files"]:
+            return None
+        made = card["made"]
+        kept = tr(
+            "kept, made with TensorFlow {version} on {date}", version=made["tensorflow"], date=made["date"]
+        )
+        return quantization.described(PRETRAINED_DIR / name, mode, io_dtype, **card["files"][name], kept=kept)
 
     @property
     def _recipe(self) -> str:

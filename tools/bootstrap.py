@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("EDGELAB_VENV", ROOT / ".venv")).absolute()
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "edgelab.stamp"
-SUPPORTED = ((3, 10), (3, 13))
+SUPPORTED = ((3, 10), (3, 14))
+WITH_TENSORFLOW = (3, 13)  # the newest Python that it has a wheel for; the lock leaves it out on a newer one
 OLDEST_LIBC_ON_ARM = (2, 35)  # of OpenVINO's wheel
 
 
@@ -63,7 +64,14 @@ def has_nvidia_gpu() -> bool:
     return subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=30).returncode == 0
 
 
-def plan(system: str, machine: str, *, jetson: bool = False, nvidia: bool = False) -> Plan:
+def plan(
+    system: str,
+    machine: str,
+    *,
+    jetson: bool = False,
+    nvidia: bool = False,
+    python: tuple[int, int] = WITH_TENSORFLOW,
+) -> Plan:
     """What to install on such a machine.
 
     Args:
@@ -71,7 +79,16 @@ def plan(system: str, machine: str, *, jetson: bool = False, nvidia: bool = Fals
         machine: as `platform.machine()` says.
         jetson: whether it is one.
         nvidia: whether an NVIDIA driver answers.
+        python: version that the environment gets.
     """
+    if python > WITH_TENSORFLOW:
+        found, newest = ".".join(map(str, python)), ".".join(map(str, WITH_TENSORFLOW))
+        why = (
+            f"no TensorFlow, which has no wheel for Python {found}. Chapters that run models go on, those "
+            f"that train or convert them stop there. To have it all: install Python {newest}, then "
+            f"make PYTHON=python{newest} lab"
+        )
+        return Plan("cpu.lock", jetson, why)
     linux, x86 = system.startswith("linux"), machine.lower() in ("x86_64", "amd64")
     if linux and jetson:
         why = "a Jetson: TensorFlow for its CPU, and JetPack's own TensorRT, which the environment sees"
@@ -135,13 +152,15 @@ def make_environment(lock: Path, sees_system: bool = False) -> None:
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], check=True)
 
 
-def relaunch_with_supported_python() -> int:
-    """Run this script again under a Python that has wheels for TensorFlow; explain when there is none."""
-    low, high = SUPPORTED
-    for minor in range(high[1], low[1] - 1, -1):
-        candidate = shutil.which(f"python3.{minor}")
-        if candidate:
-            return subprocess.run([candidate, __file__]).returncode
+def python_with_tensorflow() -> str | None:
+    """Another Python on this machine, the newest that TensorFlow has a wheel for; None without one."""
+    minors = range(WITH_TENSORFLOW[1], SUPPORTED[0][1] - 1, -1)
+    return next(filter(None, (shutil.which(f"python3.{minor}") for minor in minors)), None)
+
+
+def explain_unsupported_python() -> int:
+    """Say which Python the course takes; 1."""
+    low, high = SUPPORTED[0], WITH_TENSORFLOW
     found = ".".join(map(str, sys.version_info[:2]))
     print(
         f"Python {found} found, but TensorFlow has wheels for 3.{low[1]} to 3.{high[1]} only.\n"
@@ -153,9 +172,14 @@ def relaunch_with_supported_python() -> int:
 
 def main() -> int:
     """Bring `.venv` up to date; 0 when it is."""
-    if not SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1]:
-        return relaunch_with_supported_python()
-    chosen = plan(sys.platform, platform.machine(), jetson=is_jetson(), nvidia=has_nvidia_gpu())
+    python = sys.version_info[:2]
+    if not SUPPORTED[0] <= python <= WITH_TENSORFLOW:
+        if other := python_with_tensorflow():
+            return subprocess.run([other, __file__]).returncode
+        if not SUPPORTED[0] <= python <= SUPPORTED[1]:
+            return explain_unsupported_python()
+    nvidia = has_nvidia_gpu()
+    chosen = plan(sys.platform, platform.machine(), jetson=is_jetson(), nvidia=nvidia, python=python)
     lock = ROOT / "requirements" / chosen.lock
     wanted = fingerprint(lock, chosen.sees_system)
     if not (STAMP.exists() and STAMP.read_text() == wanted):

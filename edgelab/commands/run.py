@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
             bar.update()
 
         def on_chapter(record: execution.ChapterRun) -> None:
-            tqdm.write(f"{record.number}  {record.title:<20} {record.status:<9} {record.duration_s:7.1f} s")
+            tqdm.write(str(record))
             if record.error:
                 tqdm.write(f"\n{record.error}\n")
 

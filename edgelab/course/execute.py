@@ -1,7 +1,8 @@
 """Execute one notebook in a process of its own: `python -m edgelab.course.execute NOTEBOOK OUT CELL_LIMIT_S`.
 
 A process of its own can be ended, kernel and all, when a notebook exceeds its time. Each line on stdout is a
-JSON object: {"cell": index} when a cell begins, and {"failed": {...}} when one fails.
+JSON object: {"cell": index} when a cell begins, {"failed": {...}} when one fails, and {"without_tensorflow":
+text} where the machine has no TensorFlow and the notebook went without what needs it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,12 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from edgelab.machine import no_tensorflow
+from edgelab.machine.no_tensorflow import TensorFlowMissingError
+from edgelab.texts import tr
+
+PAPERMILL_ALARM = "papermill-error-cell-tag"
 
 
 def execute(notebook: Path, out: Path, cell_limit_s: int) -> bool:
@@ -23,6 +30,7 @@ def execute(notebook: Path, out: Path, cell_limit_s: int) -> bool:
     Returns:
         Whether every cell ran without an error.
     """
+    import nbformat
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -47,14 +55,37 @@ def execute(notebook: Path, out: Path, cell_limit_s: int) -> bool:
             on_cell_start=on_cell_start,
         )
     except PapermillExecutionError as error:
+        if (
+            error.ename == TensorFlowMissingError.__name__
+        ):  # the set-up itself: nothing of the chapter can run
+            _take_out_the_alarm(out)
+            tell(without_tensorflow=tr("it needs TensorFlow"))
+            return True
         tell(failed={"source": error.source, "error": f"{error.ename}: {error.evalue}"})
     except CellTimeoutError:
         tell(failed={"source": started[0], "error": f"The cell did not end within {cell_limit_s} s."})
     except DeadKernelError:
         tell(failed={"source": started[0], "error": "The kernel died while this cell ran."})
     else:
+        executed = nbformat.read(out, 4)
+        if count := no_tensorflow.skipped_cells(executed):
+            total = sum(cell.cell_type == "code" for cell in executed.cells)
+            tell(
+                without_tensorflow=tr(
+                    "{count} of {total} cells need TensorFlow, or those that do", count=count, total=total
+                )
+            )
         return True
     return False
+
+
+def _take_out_the_alarm(out: Path) -> None:
+    """Take out what papermill writes above a failed cell: a missing tool is no failure."""
+    import nbformat
+
+    executed = nbformat.read(out, 4)
+    executed.cells = [cell for cell in executed.cells if PAPERMILL_ALARM not in cell.metadata.get("tags", [])]
+    nbformat.write(executed, out)
 
 
 if __name__ == "__main__":

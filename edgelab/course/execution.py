@@ -48,6 +48,7 @@ class ChapterRun:
         duration_s: sum of its cells' durations.
         error: the failing cell and its error; empty when it passed.
         page: the page's path below the build folder; empty when there is none.
+        remark: what it went without, on a machine without TensorFlow; else empty.
     """
 
     number: str
@@ -57,6 +58,11 @@ class ChapterRun:
     duration_s: float = 0.0
     error: str = ""
     page: str = ""
+    remark: str = ""
+
+    def __str__(self) -> str:
+        remark = f"  {self.remark}" if self.remark else ""
+        return f"{self.number}  {self.title:<20} {self.status:<9} {self.duration_s:7.1f} s{remark}"
 
 
 @dataclass(frozen=True)
@@ -88,10 +94,7 @@ class CourseRun:
         )
 
     def __str__(self) -> str:
-        lines = [
-            f"{run.number}  {run.title:<20} {run.status:<9} {run.duration_s:7.1f} s" for run in self.chapters
-        ]
-        return "\n".join([*lines, self.summary])
+        return "\n".join([*map(str, self.chapters), self.summary])
 
 
 def select(numbers: list[str]) -> list[dict[str, str]]:
@@ -153,33 +156,34 @@ def _lines_within(process: subprocess.Popen, limit_s: float) -> Iterator[str]:
 
 def _run_process(
     notebook: Path, out: Path, env: dict[str, str], limits_s: tuple[int, int], on_cell: Callable[[int], None]
-) -> str:
-    """Execute a notebook in a child process; the error and its cell, or "" when all is well."""
+) -> tuple[str, str]:
+    """Execute a notebook in a child process; the error and its cell, or "" when all is well, and a remark."""
     cell_limit_s, notebook_limit_s = limits_s
     command = [sys.executable, "-m", "edgelab.course.execute", str(notebook), str(out), str(cell_limit_s)]
     log = out.with_suffix(".log")
-    cell, failed = 0, None
+    cell, failed, remark = 0, None, ""
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
         try:
             for line in _lines_within(process, notebook_limit_s):
                 message = json.loads(line) if line.startswith("{") else {}
                 failed = message.get("failed", failed)
+                remark = message.get("without_tensorflow", remark)
                 if "cell" in message:
                     cell = message["cell"]
                     on_cell(cell)
         except TimeoutError:
-            return f"The notebook did not end within {notebook_limit_s} s; it was in its cell {cell}."
+            return f"The notebook did not end within {notebook_limit_s} s; it was in its cell {cell}.", ""
         except BaseException:
             _end_with_children(process)
             raise
         code = process.wait()
     if failed:
-        return f"{failed['error']}\n\nin the cell\n\n{failed['source']}"
+        return f"{failed['error']}\n\nin the cell\n\n{failed['source']}", ""
     if code:
-        return f"The process ended with code {code}.\n\n{log.read_text(encoding='utf-8')[-3000:]}"
+        return f"The process ended with code {code}.\n\n{log.read_text(encoding='utf-8')[-3000:]}", ""
     log.unlink()
-    return ""
+    return "", remark
 
 
 def _duration_s(executed: Path) -> float:
@@ -227,15 +231,16 @@ def run_chapter(
     artifacts.make_folder(out.parent)
     out.unlink(missing_ok=True)
     env = {**os.environ, **settings}
-    error = pages.strip_terminal_codes(_run_process(source, out, env, TIME_LIMITS_S[profile], on_cell))
+    error, remark = _run_process(source, out, env, TIME_LIMITS_S[profile], on_cell)
+    error = pages.strip_terminal_codes(error)
     page, duration_s = "", 0.0
     if out.exists():
         duration_s = _duration_s(out)
         page = f"notebooks/{source.stem}.html"
         pages.write_page(out, build_dir / page, title)
     status = "failed" if error else "passed"
-    run = ChapterRun(**facts, status=status, duration_s=duration_s, error=error, page=page)
-    if run.status == "passed":
+    run = ChapterRun(**facts, status=status, duration_s=duration_s, error=error, page=page, remark=remark)
+    if run.status == "passed" and not remark:  # with TensorFlow there would be more
         stamps.remember(stamp, asdict(run), out, build_dir)
     return run
 
@@ -290,7 +295,9 @@ def record_minutes(run: CourseRun) -> None:
     """
     path = display.MINUTES_FILE
     seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.exists() else {}
-    seconds |= {c.notebook: round(c.duration_s, 1) for c in run.chapters if c.status == "passed"}
+    seconds |= {
+        c.notebook: round(c.duration_s, 1) for c in run.chapters if c.status == "passed" and not c.remark
+    }
     record = {"date": date.today().isoformat(), "machine": hardware.description(), "seconds": seconds}
     with artifacts.atomic_path(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

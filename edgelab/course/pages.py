@@ -175,8 +175,8 @@ def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, res
 
     Args:
         path: where it goes.
-        runs: per chapter: "number", "title", "status", "minutes", "error" and "page" (a relative
-            link, or "").
+        runs: per chapter: "number", "title", "status", "minutes", "error", "page" (a relative link, or "")
+            and, if wished, "remark".
         summary: one sentence on the whole run.
         results_html: the comparison table; it is not escaped.
 
@@ -193,7 +193,8 @@ def write_index(path: Path, runs: Iterable[Mapping[str, Any]], summary: str, res
     for run in runs:
         name = html.escape(f"{run['number']} {run['title']}")
         link = f'<a href="{html.escape(run["page"])}">{name}</a>' if run["page"] else name
-        cells = f"<td>{marks[run['status']]}</td><td>{run['minutes']:.1f}</td>"
+        remark = f"; {html.escape(run['remark'])}" if run.get("remark") else ""
+        cells = f"<td>{marks[run['status']]}{remark}</td><td>{run['minutes']:.1f}</td>"
         rows.append(f'<tr><th scope="row">{link}</th>{cells}</tr>')
         if run["error"]:
             errors.append(f"<h2>{name} {run['status']}</h2><pre>{html.escape(run['error'])}</pre>")

@@ -24,7 +24,7 @@ from edgelab.diagnosis.causes import CAUSES, HEALTHY
 from edgelab.diagnosis.evidence import placed, raw_outputs
 from edgelab.diagnosis.throttling import Cooling, simulate
 from edgelab.errors import InputError
-from edgelab.machine import artifacts, quiet
+from edgelab.machine import artifacts, no_tensorflow, quiet
 from edgelab.pipeline import Pipeline
 from edgelab.texts import tr
 
@@ -32,6 +32,7 @@ COUNT = 10
 PICTURES, ENLARGED = 80, 2
 LINES, SECONDS_APART = 60, 5.0
 NEWER_VERSION = 99
+TAKES_A_CONVERSION = "calibration"
 BLOCKED = Cooling(resistance_k_per_w=20.0)
 
 
@@ -39,14 +40,16 @@ def drawn(student: str) -> tuple[str, ...]:
     """The causes of a student's ten deployments, in order: each stage of the chain at least once, none twice.
 
     Args:
-        student: any text, such as a name; the same gives the same.
+        student: any text, such as a name; the same gives the same. Without TensorFlow one cause is left out.
     """
     rng = np.random.default_rng(seed_of(student))
+    can_convert = no_tensorflow.is_here()
+    possible = [cause for cause in CAUSES.values() if can_convert or cause.name != TAKES_A_CONVERSION]
     by_stage: dict[str, list[str]] = {}
-    for cause in CAUSES.values():
+    for cause in possible:
         by_stage.setdefault(cause.stage, []).append(cause.name)
     first = [str(rng.choice(names)) for names in by_stage.values()]
-    rest = [name for name in CAUSES if name not in first]
+    rest = [cause.name for cause in possible if cause.name not in first]
     return tuple(map(str, rng.permutation([*first, *rng.choice(rest, COUNT - len(first), replace=False)])))
 
 
@@ -130,7 +133,7 @@ def _planned(chain: Pipeline, cause: str, rng: np.random.Generator) -> _Plan:
     calibration = data.calibration_images(chain.settings.calibration_count, chain.seed)
     model = chain.converted("int8").path.read_bytes()
     released = model
-    if cause == "calibration":
+    if cause == TAKES_A_CONVERSION:
         rng_of_noise = np.random.default_rng(0)  # the same for everybody: to convert takes long
         calibration = rng_of_noise.integers(0, 256, calibration.shape).astype(np.uint8)
         source = chain.float_model()[0]

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
+from edgelab.machine import no_tensorflow
+
 _stderr_lock = threading.RLock()
 
 
@@ -43,7 +45,13 @@ def native_stderr() -> Iterator[NativeOutput]:
 
 
 def import_tensorflow() -> ModuleType:
-    """TensorFlow, without the lines it logs while it loads; no environment variable turns those off."""
+    """TensorFlow, without the lines it logs while it loads; no environment variable turns those off.
+
+    Raises:
+        TensorFlowMissingError: it is not installed.
+    """
+    if not no_tensorflow.is_here():
+        raise no_tensorflow.TensorFlowMissingError
     with native_stderr():
         import tensorflow
     return tensorflow

@@ -10,6 +10,7 @@ from edgelab.quantization.conversion import (
     MODES,
     Converted,
     convert,
+    described,
     tensor_spec,
 )
 from edgelab.quantization.tracing import silence
@@ -20,6 +21,7 @@ __all__ = [
     "MODES",
     "Converted",
     "convert",
+    "described",
     "silence",
     "tensor_spec",
 ]

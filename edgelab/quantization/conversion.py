@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import html
-import importlib.metadata
 import itertools
 import json
 import os
@@ -27,7 +26,8 @@ from tqdm.auto import tqdm
 
 from edgelab import graph
 from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
-from edgelab.machine import artifacts, child
+from edgelab.machine import artifacts, child, no_tensorflow
+from edgelab.machine.no_tensorflow import TensorFlowMissingError
 from edgelab.quantization import tracing
 from edgelab.runtime import TensorSpec
 from edgelab.texts import tr, tr_alternatives
@@ -62,6 +62,7 @@ class Converted:
         outputs: the same of what it gives.
         calibration_count: images that set the activation ranges; 0 where none are needed.
         float_operators: operators that compute in float in a model whose mode promises integers.
+        kept: how the file was made, where it comes with the project; "" for one converted on this machine.
     """
 
     path: Path
@@ -74,14 +75,16 @@ class Converted:
     outputs: tuple[TensorSpec, ...]
     calibration_count: int
     float_operators: tuple[str, ...] = ()
+    kept: str = ""
 
     def __str__(self) -> str:
         calibrated = f", calibrated on {self.calibration_count} images" if self.calibration_count else ""
         left = f"; {self._left_in_float}" if self.float_operators else ""
+        kept = f"; {self.kept}" if self.kept else ""
         return (
             f"{self.path.name}: {self.mode}, {_types(self.inputs)} in, {_types(self.outputs)} out, "
             f"{self.size_bytes / 1e3:,.1f} kB, {sum(self.operators.values())} operators, "
-            f"converted in {self.conversion_s:.1f} s{calibrated}{left}"
+            f"converted in {self.conversion_s:.1f} s{calibrated}{left}{kept}"
         )
 
     @property
@@ -102,6 +105,8 @@ class Converted:
         }
         if self.float_operators:
             rows["caution"] = self._left_in_float
+        if self.kept:
+            rows["provenance"] = self.kept
         left = 'style="text-align:left"'  # JupyterLab aligns to the right, where long texts are hard to read
         cells = "".join(
             f"<tr><th {left}>{key}</th><td {left}>{html.escape(text)}</td></tr>" for key, text in rows.items()
@@ -140,6 +145,7 @@ def convert(
     Raises:
         InputError: an unknown mode, or calibration images that are missing or do not fit.
         ModelError: the model cannot be loaded or converted.
+        TensorFlowMissingError: it is not installed.
         StorageError: the disk is full.
     """
     _check_mode(mode, io_dtype)
@@ -170,18 +176,34 @@ def convert(
 
     path = artifacts.cached("models", file_name, ".tflite", parts, build_file)
     record = json.loads(record_path.read_text(encoding="utf-8"))
+    return described(path, mode, io_dtype, record["conversion_s"], 0 if images is None else len(images))
+
+
+def described(
+    path: Path, mode: str, io_dtype: str, conversion_s: float, calibration_count: int, kept: str = ""
+) -> Converted:
+    """A file that was converted before, with what it holds.
+
+    Args:
+        path: the `.tflite` file.
+        mode, io_dtype, conversion_s, calibration_count, kept: as `Converted` has them.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     found = graph.read(path)
     return Converted(
         path=path,
         mode=mode,
         io_dtype=io_dtype,
         size_bytes=found.size_bytes,
-        conversion_s=record["conversion_s"],
+        conversion_s=conversion_s,
         operators=found.operator_counts,
         inputs=tuple(tensor_spec(found.tensors[index]) for index in found.inputs),
         outputs=tuple(tensor_spec(found.tensors[index]) for index in found.outputs),
-        calibration_count=0 if images is None else len(images),
+        calibration_count=calibration_count,
         float_operators=_float_operators(found) if mode in CALIBRATED_MODES else (),
+        kept=kept,
     )
 
 
@@ -359,10 +381,9 @@ def _plain(name: str) -> str:
 
 def _tensorflow_version() -> str:
     """Version of the installed TensorFlow, found without the seconds that importing it takes."""
-    for package in ("tensorflow", "tensorflow-cpu"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(package)
-    raise ModelError(tr("TensorFlow is not installed."), fix=tr("run the set-up: make check"))
+    if version := no_tensorflow.version():
+        return version
+    raise TensorFlowMissingError
 
 
 def _ask(question: dict[str, Any], name: str, mode: str) -> dict[str, Any]:

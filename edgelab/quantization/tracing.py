@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgelab.errors import ModelError
-from edgelab.machine import quiet
+from edgelab.machine import no_tensorflow, quiet
 from edgelab.texts import tr
 
 if TYPE_CHECKING:
@@ -22,18 +22,28 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
     """Keep TensorFlow's progress lines and warnings out of the lesson: none tells a student what to do."""
+    with (
+        _silent_absl(),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        quiet.native_stderr(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _silent_absl() -> Iterator[None]:
+    """The same for what TensorFlow says through absl, which comes with it and is missing where it is."""
+    if not no_tensorflow.is_here():
+        yield
+        return
     from absl import logging as absl_logging
 
     verbosity = absl_logging.get_verbosity()
     absl_logging.set_verbosity(absl_logging.ERROR)
     try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            quiet.native_stderr(),
-        ):
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         absl_logging.set_verbosity(verbosity)
 

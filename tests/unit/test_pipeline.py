@@ -1,15 +1,20 @@
 """The chain: what was made is found again, without the seconds that TensorFlow takes to start."""
 
 import inspect
+import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgelab import pipeline, training
+from edgelab import pipeline, quantization, targets, training
+from edgelab.data_sources import shapes
 from edgelab.errors import InputError
+from edgelab.machine import artifacts
+from edgelab.runtime import predict
 
 TINY = """
 from dataclasses import replace
@@ -108,3 +113,53 @@ def test_a_network_kept_for_the_full_profile_is_not_used_in_the_fast_one(small):
 def test_an_unknown_profile_is_named():
     with pytest.raises(InputError, match="slow"):
         pipeline.open("slow")
+
+
+KEPT_CARD = pipeline.PRETRAINED_DIR / "mobilenet_v2_shapes_tflite.json"
+
+
+@pytest.fixture
+def without_tensorflow(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+
+
+def test_the_kept_files_belong_to_the_chain_of_today():
+    card = json.loads(KEPT_CARD.read_text(encoding="utf-8"))
+    chain = pipeline.open()
+    again = "python tools/make_kept.py makes them again"
+    assert card["settings"] == {**asdict(chain.settings), "seed": chain.seed}, again
+    for name, module in (("network_code", pipeline.models), ("drawing_code", shapes)):
+        code = Path(module.__file__).read_text("utf-8")
+        assert card[name] == artifacts.content_key(code=code), again
+    sizes = [path.stat().st_size for path in pipeline.PRETRAINED_DIR.glob("mobilenet_v2_shapes-*.tflite")]
+    assert len(sizes) == len(card["files"]) == len(quantization.MODES) and max(sizes) < 2e6
+
+
+@pytest.mark.parametrize("mode", quantization.MODES)
+def test_without_tensorflow_the_chain_takes_the_kept_file_and_says_so(mode, without_tensorflow):
+    card = json.loads(KEPT_CARD.read_text(encoding="utf-8"))
+    chain = pipeline.open()
+    found = chain.converted(mode)
+    assert found.path.parent == pipeline.PRETRAINED_DIR and found.mode == mode
+    assert f"kept, made with TensorFlow {card['made']['tensorflow']} on {card['made']['date']}" in str(found)
+    assert found.kept in found._repr_html_()
+    with targets.get("cpu").open(found.path) as session:
+        some = slice(0, 400)
+        right = predict(session, chain.dataset.test_images[some]).argmax(axis=1)
+    accuracy = float(np.mean(right == chain.dataset.test_labels[some]))
+    assert accuracy == pytest.approx(card["test_accuracy"][found.path.name], abs=0.04)
+
+
+def test_a_kept_file_stands_for_no_other_chain(without_tensorflow, monkeypatch):
+    for chain in (pipeline.open(seed=1), pipeline.open("full", "shapes"), pipeline.open("full")):
+        assert chain._kept_conversion("int8", "uint8") is None
+    assert pipeline.open()._kept_conversion("int8", "int8") is None
+    monkeypatch.setitem(pipeline.PROFILES, "fast", replace(pipeline.PROFILES["fast"], epochs=3))
+    assert pipeline.open()._kept_conversion("int8", "uint8") is None
+
+
+def test_where_tensorflow_is_no_kept_file_is_taken(monkeypatch):
+    monkeypatch.setattr(pipeline.Pipeline, "_kept_conversion", lambda *_: pytest.fail("it was asked for"))
+    monkeypatch.setattr(pipeline.Pipeline, "float_model", lambda self: ("the trained one", None))
+    monkeypatch.setattr(pipeline.quantization, "convert", lambda model, *_, **__: model)
+    assert pipeline.open().converted("float32") == "the trained one"

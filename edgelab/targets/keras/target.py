@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from importlib import metadata
 from pathlib import Path
 
+from edgelab.machine import no_tensorflow
 from edgelab.runtime import Availability
 from edgelab.targets.keras.session import KerasSession
 from edgelab.texts import tr
@@ -18,19 +17,16 @@ class KerasTarget:
 
     def probe(self) -> Availability:
         """Whether TensorFlow is installed; importing it would take seconds."""
-        for package in ("tensorflow", "tensorflow-cpu"):
-            with contextlib.suppress(metadata.PackageNotFoundError):
-                return Availability(
-                    can_compile=True,
-                    can_run=True,
-                    detail=tr("TensorFlow {version}", version=metadata.version(package)),
-                )
+        if version := no_tensorflow.version():
+            return Availability(
+                can_compile=True, can_run=True, detail=tr("TensorFlow {version}", version=version)
+            )
         return Availability(
             can_compile=False,
             can_run=False,
             detail=tr("TensorFlow is not installed"),
             why_it_matters=tr("training, conversion and the float reference need it"),
-            fix=tr("run the set-up again: make run"),
+            fix=no_tensorflow.fix(),
         )
 
     def open(self, model: Path) -> KerasSession:

@@ -2,6 +2,8 @@ import re
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 tomllib = pytest.importorskip("tomllib", reason="tomllib comes with Python 3.11")
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,6 +32,19 @@ def test_conda_users_get_the_packages_of_pyproject(project):
     assert set(items[:-1]) == expected
 
 
-def test_conda_users_get_the_python_of_pyproject(project):
+def test_conda_users_get_a_python_of_pyproject_that_tensorflow_has_a_wheel_for(project):
+    # Conda takes the newest that it may.
     python, _ = requirements_in_yml()
-    assert python == project["requires-python"]
+    minors = [f"3.{minor}" for minor in range(8, 20)]
+    allowed, for_conda = (
+        set(SpecifierSet(one).filter(minors)) for one in (project["requires-python"], python)
+    )
+    with_tensorflow = {
+        minor
+        for minor in allowed
+        for flow in map(Requirement, project["optional-dependencies"]["cpu"])
+        if flow.marker.evaluate(
+            {"python_version": minor, "sys_platform": "linux", "platform_machine": "x86_64", "extra": ""}
+        )
+    }
+    assert for_conda == with_tensorflow < allowed

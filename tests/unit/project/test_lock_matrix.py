@@ -1,4 +1,7 @@
-"""Every machine and Python that the set-up offers gets exactly one TensorFlow, and each package once."""
+"""Every machine and Python that the set-up offers gets exactly one TensorFlow, and each package once.
+
+One Python is newer than TensorFlow's wheels: it gets all that runs models.
+"""
 
 import collections
 import importlib.util
@@ -12,6 +15,7 @@ from edgelab.machine import artifacts
 
 ROOT = artifacts.PROJECT_ROOT
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+WITHOUT_TENSORFLOW = "3.14"
 LINUX = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 MACHINES = {
     "x86-64 Linux": ({**LINUX, "platform_machine": "x86_64"}, {}),
@@ -83,6 +87,27 @@ def test_every_machine_gets_one_tensorflow_and_one_of_each_package(machine, pyth
     flows = [name for name in ("tensorflow", "tensorflow-cpu") if name in found]
     assert len(flows) == 1, f"{machine}: {flows or 'no TensorFlow at all'}"
     assert set(NEEDED) <= set(found)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_python_without_tensorflow_gets_all_that_runs_models(machine, script):
+    environment, has = MACHINES[machine]
+    python = tuple(map(int, WITHOUT_TENSORFLOW.split(".")))
+    chosen = script.plan(environment["sys_platform"], environment["platform_machine"], **has, python=python)
+    assert chosen.why.startswith("no TensorFlow") and "make PYTHON=python3.13" in chosen.why
+    assert chosen.sees_system == ("jetson" in has)
+    found = installed(chosen.lock, environment, WITHOUT_TENSORFLOW)
+    assert {*NEEDED, "openvino"} <= set(found)
+    # Neither is built for it, and Keras needs h5py.
+    assert not {"tensorflow", "tensorflow-cpu", "h5py", "keras"} & set(found)
+    assert all(len(versions) == 1 for versions in found.values())
+
+
+def test_the_set_up_offers_the_pythons_that_are_tested(script):
+    low, high = script.SUPPORTED
+    offered = [f"3.{minor}" for minor in range(low[1], high[1] + 1)]
+    assert offered == [*PYTHONS, WITHOUT_TENSORFLOW]
+    assert f"3.{script.WITH_TENSORFLOW[1]}" == PYTHONS[-1]
 
 
 def test_a_jetson_sees_jetpacks_packages_and_gets_no_cuda_of_pip(script):
