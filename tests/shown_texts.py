@@ -45,7 +45,9 @@ ROWS = (
     "Disk",
     "Python",
 )
-TARGETS = ("cpu", "keras", "rknn", "qualcomm", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro", "web")
+TARGETS = (
+    "cpu", "keras", "rknn", "qualcomm", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro", "web",
+)  # fmt: skip
 FAILING = (
     lambda: archives.safe_name(NOWHERE, "../0"),
     lambda: benchmark.measure(None, min_samples=0),

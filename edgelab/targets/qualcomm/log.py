@@ -119,7 +119,7 @@ def placement_of(before: graph.Graph, after: graph.Graph, rows: tuple[dict[str, 
     reasons = []
     for operator in before.operators:
         reason = known.get(operator.index)
-        if reason is None and custom and operator.name not in graph.BUILTIN_OPERATORS.values():
+        if reason is None and custom and operator.is_custom:
             reason = custom
         if reason is not None and left[operator.name]:
             reasons.append((f"{operator.name} ({operator.index})", reason))
