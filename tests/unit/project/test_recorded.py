@@ -25,7 +25,7 @@ def test_what_is_recorded_for_chapter_6_belongs_together():
 
 
 def test_what_is_recorded_for_chapter_15_belongs_together():
-    """One recording, of the package that `make qualcomm` fetches: by tools/record_qualcomm.py, not by hand."""
+    """One recording, of the package that `make qualcomm` fetches, by tools/record_qualcomm.py."""
     root = artifacts.PROJECT_ROOT
     recorded = json.loads((root / "data" / "recorded" / "qualcomm.json").read_text(encoding="utf-8"))
     pinned = (root / "requirements" / "qualcomm.in").read_text(encoding="utf-8")
