@@ -24,19 +24,11 @@ from edgelab.targets.base import Compiled
 from edgelab.targets.qualcomm.log import errors, parse_log, placement_of
 from edgelab.texts import tr
 
-# The chips that LiteRT's `aot.vendors.qualcomm.target.SocModel` names, and how they are sold.
-PLATFORMS = {
-    "SM8350": "Snapdragon 888",
-    "SM8450": "Snapdragon 8 Gen 1",
-    "SM8475": "Snapdragon 8+ Gen 1",
-    "SM8550": "Snapdragon 8 Gen 2",
-    "SM8650": "Snapdragon 8 Gen 3",
-    "SM8750": "Snapdragon 8 Elite",
-    "SM8845": "Snapdragon 8 Gen 5",
-    "SM8850": "Snapdragon 8 Elite Gen 5",
-    "SA8255": "Snapdragon for cars",
-    "SA8295": "Snapdragon for cars",
-}
+# The chips that LiteRT's `aot.vendors.qualcomm.target.SocModel` names: of phones, from the Snapdragon 888
+# (SM8350) over the 8 Gen 1 to 3, 8 Elite (SM8750) and 8 Gen 5 to the 8 Elite Gen 5 (SM8850); and two of cars.
+PLATFORMS = (
+    "SM8350", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750", "SM8845", "SM8850", "SA8255", "SA8295",
+)  # fmt: skip
 DRIVER, PLUGIN = "tools/apply_plugin_main", "vendors/qualcomm/compiler"  # in LiteRT's wheel
 # LiteRT's plugin names this library, of a backend for low power, among those it needs, and calls it only
 # where that backend is chosen. The package does not bring it: any of its libraries satisfies the loader.
