@@ -141,7 +141,7 @@ class QualcommTarget:
         path = Path(model.path if isinstance(model, Compiled) else model)
         raise TargetError(
             tr(
-                "{path} cannot be run here: it is made for the NPU of a {platform}.",
+                "{path} cannot be run here: it is made for the NPU of an {platform}.",
                 path=path.name,
                 platform=self.platform,
             ),

@@ -75,7 +75,7 @@ def test_other_systems_are_told_where_it_works(tmp_path, monkeypatch, system):
 
 
 def test_it_is_never_run_here(int8_path):
-    with pytest.raises(TargetError, match="made for the NPU of a SM8550") as error:
+    with pytest.raises(TargetError, match="made for the NPU of an SM8550") as error:
         targets.get("qualcomm", platform="SM8550").open(int8_path)
     assert "CompiledModel" in error.value.fix and "CPU" in error.value.fix
 
