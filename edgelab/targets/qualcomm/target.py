@@ -98,12 +98,18 @@ class QualcommTarget:
             operator that it leaves to the CPU; `log.summary` reads them.
 
         Raises:
-            ModelError: the model cannot be read, or the compiler refuses it.
+            ModelError: the model cannot be read, leaves a size open, or is refused by the compiler.
             TargetError: the compiler is missing, crashes, hangs, or writes what cannot be read.
             StorageError: `out` cannot be written.
         """
         model = Path(model)
         before = graph.read(model)
+        if any(before.tensors[index].is_dynamic for index in before.inputs):
+            raise ModelError(
+                tr("{name} has a dimension that is left open.", name=model.name),
+                why=tr("the NPU's program is laid out for one size; the compiler would take 1 for it"),
+                fix=tr("convert the model for the size that the app uses: quantization.convert does"),
+            )
         libraries = self._libraries()
         with tempfile.TemporaryDirectory(prefix="edgelab-qualcomm-") as name:
             folder = Path(name)

@@ -134,6 +134,18 @@ def test_a_damaged_file_never_reaches_it(tmp_path):
         targets.get("qualcomm").compile(tmp_path / "cut.tflite", tmp_path / "out.tflite")
 
 
+def test_a_size_that_is_left_open_is_refused(tmp_path):
+    import keras
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
+    with quantization.silence():
+        content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    (tmp_path / "open.tflite").write_bytes(content)
+    with pytest.raises(ModelError, match="left open"):
+        targets.get("qualcomm").compile(tmp_path / "open.tflite", tmp_path / "out.tflite")
+
+
 def test_the_npu_takes_the_int8_model_whole(compiler, int8_path, tmp_path, nothing_left):
     made = targets.get("qualcomm").compile(int8_path, tmp_path / "out.tflite")
     total = len(graph.read(int8_path).operators)
