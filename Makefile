@@ -10,7 +10,7 @@ SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebo
 # Some containers forbid Python to keep what it compiles; TensorFlow then starts in 24 seconds instead of 8.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade class board-kit progress rknn qualcomm lint clean lock web-files
+.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade class board-kit progress rknn lint clean lock web-files
 .DEFAULT_GOAL := help
 
 help:
@@ -76,6 +76,7 @@ rknn:
 	@"$(PYTHON)" tools/make_rknn.py
 
 # Its libraries have a licence of their own: never part of the set-up, and no test needs it.
+.PHONY: qualcomm
 qualcomm: setup
 	@"$(RUN)" tools/make_qualcomm.py $(ARGS)
 
