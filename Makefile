@@ -24,6 +24,7 @@ help:
 	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
 	@echo "make web-files fetch what models in a browser need, once (12 MB; EDGELAB_WEB_FILES names where)"
+	@echo "make qualcomm fetch the compiler of Snapdragon's NPUs, after asking for its licence (Linux, 0.25 GB)"
 	@echo "make student write the edition to hand out, without solutions, into build/student"
 	@echo "make grade   grade a folder of submitted notebooks into build/grades   (DIR=submissions)"
 	@echo "make class   put a class's results into one table and plot, in build/board   (DIR=results)"
@@ -76,6 +77,11 @@ rknn:
 
 web-files: setup
 	@"$(RUN)" -m edgelab web --fetch
+
+# Its libraries have a licence of their own: never part of the set-up, and no test needs it.
+.PHONY: qualcomm
+qualcomm: setup
+	@"$(RUN)" tools/make_qualcomm.py $(ARGS)
 
 lint: setup
 	"$(RUN)" -m ruff check .
@@ -146,3 +152,5 @@ lock:
 	  uv pip compile -q --universal --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --python-version 3.10 requirements/$$extra.in -o requirements/$$extra.lock || exit 1; \
 	done
+	uv pip compile -q --universal --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --python-version 3.11 requirements/qualcomm.in -o requirements/qualcomm.lock

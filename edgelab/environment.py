@@ -495,6 +495,41 @@ def rknn_board() -> Finding:
     )
 
 
+def qualcomm_folder() -> Path:
+    """What `make qualcomm` makes: `$EDGELAB_QUALCOMM_FILES`, or `.qualcomm/` in the project."""
+    return Path(os.environ.get("EDGELAB_QUALCOMM_FILES") or artifacts.PROJECT_ROOT / ".qualcomm")
+
+
+def qualcomm_libraries() -> Path | None:
+    """The folder of Qualcomm's libraries; None while they are missing, or nobody accepted their licence."""
+    libraries = qualcomm_folder() / "onnxruntime_qnn"
+    # tools/make_qualcomm.py writes the stamp last.
+    return libraries if (qualcomm_folder() / "edgelab.stamp").exists() and libraries.is_dir() else None
+
+
+def qualcomm_version() -> str:
+    """Name and version of the package that brings the libraries; "" where they are not here."""
+    if not qualcomm_libraries():
+        return ""
+    names = [path.name for path in qualcomm_folder().glob("onnxruntime_qnn-*.dist-info")]
+    return f"onnxruntime-qnn {names[0].split('-')[1].removesuffix('.dist')}" if names else "onnxruntime-qnn"
+
+
+def qualcomm_compiler() -> Finding:
+    """Qualcomm's compiler for the NPUs of its Snapdragon chips, in a folder of its own."""
+    name, folder = "Snapdragon compiler", qualcomm_folder().name
+    why = tr("tells what the NPU of a Snapdragon takes, without a phone (chapter 15)")
+    if qualcomm_libraries():
+        return Finding(name, OK, tr("{version} in {folder}", version=qualcomm_version(), folder=folder), why)
+    if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
+        detail = tr("make qualcomm installs it on x86-64 Linux only")
+        return Finding(name, MISSING, detail, why, tr("run make qualcomm on x86-64 Linux, Docker or WSL 2"))
+    fix = tr("optional: make qualcomm, which shows Qualcomm's licence and asks")
+    if qualcomm_folder().exists():
+        return Finding(name, WARNING, tr("{folder} is half made", folder=folder), why, fix)
+    return Finding(name, MISSING, tr("not installed"), why, fix)
+
+
 def tensorrt() -> Finding:
     """TensorRT: the Python package, the library, or the command."""
     why = tr("the fastest path on an NVIDIA card or a Jetson")
@@ -564,6 +599,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     tr_later("Edge TPU compiler"): edge_tpu_compiler,
     tr_later("RKNN toolkit"): rknn_toolkit,
     tr_later("RKNN board"): rknn_board,
+    tr_later("Snapdragon compiler"): qualcomm_compiler,
     "TensorRT": tensorrt,
     tr_later("Camera"): camera,
     tr_later("Real data"): real_data,

@@ -295,10 +295,16 @@ def _given(compiled: Mapping[str, Path], tasks: Sequence[tuple[Target, str, str 
     return {name: Path(path) for name, path in compiled.items()}
 
 
+def _chip(target: Target) -> str:
+    """The chip of a target that may not be here: the one that stands for it, or that it compiles for."""
+    name = DEVICES.get(target.name)
+    return estimate.DEVICES[name].chip if name else getattr(target, "platform", "")
+
+
 def _taken(target: Target, label: str, path: Path) -> tuple[Entry, Path | None]:
     """A file that was compiled elsewhere, where the target can run; no compiler is needed."""
     found = target.probe()
-    chip = estimate.DEVICES[DEVICES[target.name]].chip if target.name in DEVICES else ""
+    chip = _chip(target)
     size_bytes = path.stat().st_size if path.is_file() else None
     note = "" if found.can_run else found.fix or found.detail
     return Entry(label, "int8", chip, size_bytes=size_bytes, note=note), path if found.can_run else None
@@ -309,7 +315,7 @@ def _compiled(
 ) -> tuple[Entry, Compiled | None]:
     """Compile, where the compiler is here; what was made is None where it cannot run here."""
     found = target.probe()
-    chip = estimate.DEVICES[DEVICES[target.name]].chip if target.name in DEVICES else ""
+    chip = _chip(target)
     entry = Entry(label, precision, chip, note="" if found.can_run else found.fix or found.detail)
     if not found.can_compile:
         return replace(entry, note=found.fix or found.detail), None

@@ -45,7 +45,9 @@ ROWS = (
     "Disk",
     "Python",
 )
-TARGETS = ("cpu", "keras", "rknn", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro", "web")
+TARGETS = (
+    "cpu", "keras", "rknn", "qualcomm", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro", "web",
+)  # fmt: skip
 FAILING = (
     lambda: archives.safe_name(NOWHERE, "../0"),
     lambda: benchmark.measure(None, min_samples=0),
@@ -73,6 +75,7 @@ FAILING = (
     lambda: targets.get("ethosu", accelerator="0"),
     lambda: targets.get("gpu", precision="0"),
     lambda: targets.get("openvino", hint="0"),
+    lambda: targets.get("qualcomm", platform="0"),
     lambda: targets.get("rknn", core=9),
     lambda: targets.get("tensorrt", precision="0"),
     lambda: verification.compare_outputs(np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(2, int), ("0",)),

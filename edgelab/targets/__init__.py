@@ -16,6 +16,7 @@ _CLASSES = {
     "gpu": "GpuTarget",
     "edgetpu": "EdgeTpuTarget",
     "rknn": "RknnTarget",
+    "qualcomm": "QualcommTarget",
     "tensorrt": "TensorRtTarget",
     "openvino": "OpenVinoTarget",
     "onnxruntime": "OnnxRuntimeTarget",

@@ -15,6 +15,7 @@ HARDWARE = {
     "gpu": "any GPU: Vulkan on Linux and Windows, Metal on a Mac",
     "edgetpu": "Coral USB Accelerator, M.2 or PCIe card, Dev Board; the compiler on x86-64 Linux",
     "rknn": "board with RK3588, RK3576, RK3568, RK3566 or RV1106; the compiler on x86-64 Linux",
+    "qualcomm": "phone with a Snapdragon 8 or 888; the compiler on x86-64 Linux",
     "tensorrt": "NVIDIA GPU with TensorRT, Jetson",
     "openvino": "Intel CPU, GPU or NPU; it runs on other processors too",
     "onnxruntime": "any processor",

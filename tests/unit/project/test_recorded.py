@@ -5,6 +5,21 @@ from __future__ import annotations
 import json
 
 from edgelab.machine import artifacts
+from edgelab.targets.qualcomm.target import PLATFORMS
+
+
+def test_what_is_recorded_for_chapter_15_belongs_together():
+    """One recording, of the package that `make qualcomm` fetches, by tools/record_qualcomm.py."""
+    root = artifacts.PROJECT_ROOT
+    recorded = json.loads((root / "data" / "recorded" / "qualcomm.json").read_text(encoding="utf-8"))
+    pinned = (root / "requirements" / "qualcomm.in").read_text(encoding="utf-8")
+    assert f"onnxruntime-qnn=={recorded['where'].split('onnxruntime-qnn ')[1].split(',')[0]}" in pinned
+    asked = {(row["model"], row["precision"], row["platform"]) for row in recorded["rows"]}
+    assert len(asked) == len(recorded["rows"]) == len(PLATFORMS) * len({key[:2] for key in asked})
+    for row in recorded["rows"]:
+        assert row["platform"] in PLATFORMS and row["size_bytes"] > 0
+        assert sum(count for *_, count in row["left"]) == row["operators"] - row["on_npu"]
+        assert row["parts"] >= (row["on_npu"] > 0)
 
 
 def test_what_is_recorded_for_chapter_6_belongs_together():

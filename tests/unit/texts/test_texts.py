@@ -52,7 +52,7 @@ PATTERNS = {
     r"vkCreateInstance": OTHERS,
     r"Connection timed out$|Permission denied \(none needed\)$": OTHERS,
     r"<\w|;?\w+[-:]\w+.*[;\"=]|\" |l5 5l": MARKUP,
-    r"(NVIDIA|TensorFlow|LiteRT|Edge TPU|RKNN|Operating|Real) ?\w*$": LOOKED_UP,
+    r"(NVIDIA|TensorFlow|LiteRT|Edge TPU|RKNN|Snapdragon|Operating|Real) ?\w*$": LOOKED_UP,
 }
 MARKED_NAMES = {"self.name", "finding.name", "provenance"}  # by tr_later, where they are listed
 
