@@ -1,4 +1,4 @@
-"""What WebAssembly costs beside native code: the same files in a browser and by LiteRT, one thread, opened in turns.
+"""What WebAssembly costs beside native code: the same files in a browser and by LiteRT, opened in turns.
 
     python benchmarks/wasm_cost.py [MODEL.tflite …]
 
