@@ -123,10 +123,25 @@ def test_rails_without_a_known_input_are_not_added_up(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def printed():
-    """Lines that `tegrastats` printed on boards, by board."""
+def recorded():
+    """What tools and files told of power on boards."""
     kept = artifacts.PROJECT_ROOT / "data" / "recorded" / "power.json"
-    return json.loads(kept.read_text(encoding="utf-8"))["tegrastats"]["lines"]
+    return json.loads(kept.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def printed(recorded):
+    """Lines that `tegrastats` printed on boards, by board."""
+    return recorded["tegrastats"]["lines"]
+
+
+def test_files_of_a_real_ina219_give_the_power_of_the_chip(tmp_path, recorded):
+    files = {"name": "ina219\n"} | {name: f"{text}\n" for name, text in recorded["hwmon"]["files"].items()}
+    write_tree(tmp_path, {f"class/hwmon/hwmon2/{name}": text for name, text in files.items()})
+    meter, _ = energy.energy_meter(tmp_path)
+    volts_times_amperes = int(files["in1_input"]) * int(files["curr1_input"]) / 1e3
+    assert meter._read() == 176
+    assert meter._read() == pytest.approx(abs(volts_times_amperes), rel=0.05)
 
 
 @pytest.mark.parametrize(
