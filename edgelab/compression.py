@@ -401,12 +401,15 @@ class Student:
         if answers is None:
             answers = np.zeros((2, count, self.dataset.class_count), np.float32)
         rates = training.warm_up_then_cosine(0.1, steps)
+        rate_at = tf.function(lambda step: rates(step))  # traced, as each of its operations costs a call
         rng = np.random.default_rng(seed)
         for step in range(steps):
             chosen, mirrored = rng.integers(count, size=self.BATCH), rng.integers(2, size=self.BATCH)
             batch = np.where(mirrored[:, None, None, None], images[chosen][:, :, ::-1], images[chosen])
             told = answers[mirrored, chosen].astype(np.float32)
-            self._step(batch, labels[chosen].astype(np.int32), told, np.float32(share), rates(step))
+            self._step(
+                batch, labels[chosen].astype(np.int32), told, np.float32(share), rate_at(tf.constant(step))
+            )
 
     def _one_step(self, batch, labels, answers, share, rate):
         import tensorflow as tf

@@ -5,8 +5,10 @@ It quantizes weights alone, which TensorFlow's converter does not, and to four b
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import io
 from pathlib import Path
 
 from edgelab.errors import InputError, ModelError, TargetError
@@ -60,7 +62,8 @@ def quantized(path: Path, kind: str) -> Path:
         try:
             job = quantizer.Quantizer(str(path))
             job.load_quantization_recipe(getattr(recipe, RECIPES[kind])())
-            made = job.quantize(enable_progress_bar=False, enable_progress_report=False)
+            with contextlib.redirect_stderr(io.StringIO()):  # a bar of its own, which no option turns off
+                made = job.quantize(enable_progress_bar=False, enable_progress_report=False)
         except Exception as error:  # it raises many kinds: ValueError, RuntimeError, KeyError…
             raise ModelError(
                 tr("{name} could not be quantized to {kind}.", name=path.name, kind=kind),
