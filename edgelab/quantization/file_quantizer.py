@@ -16,7 +16,6 @@ from edgelab.machine import artifacts
 from edgelab.texts import tr
 
 PACKAGE = "ai_edge_quantizer"
-INSTALL = "pip install --no-deps ai-edge-quantizer immutabledict"
 # By what is quantized: the package's recipe. "dynamic" computes with 8-bit activations, found as they come.
 RECIPES = {
     "weights int8": "weight_only_wi8_afp32",
@@ -30,6 +29,11 @@ def version() -> str | None:
     if importlib.util.find_spec(PACKAGE) is None:
         return None
     return importlib.metadata.version(PACKAGE)
+
+
+def how_to_install() -> str:
+    """The command that brings the package, without what it needs for language models."""
+    return tr("pip install --no-deps ai-edge-quantizer immutabledict")
 
 
 def quantized(path: Path, kind: str) -> Path:
@@ -53,7 +57,7 @@ def quantized(path: Path, kind: str) -> Path:
         raise TargetError(
             tr("The AI Edge Quantizer is not installed."),
             why=tr("it is optional: the course quantizes by TensorFlow's converter"),
-            fix=INSTALL,
+            fix=how_to_install(),
         )
 
     def build(out: Path) -> None:

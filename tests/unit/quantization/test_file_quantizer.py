@@ -9,7 +9,7 @@ from edgelab.errors import InputError, ModelError, TargetError
 from edgelab.graph.layers import Layers, network
 from edgelab.quantization import file_quantizer
 
-installed = pytest.mark.skipif(file_quantizer.version() is None, reason=file_quantizer.INSTALL)
+installed = pytest.mark.skipif(file_quantizer.version() is None, reason=file_quantizer.how_to_install())
 
 
 @pytest.fixture(scope="module")
