@@ -22,6 +22,7 @@ _CLASSES = {
     "ethosu": "EthosUTarget",
     "micro": "MicroTarget",
     "web": "WebTarget",
+    "coreml": "CoreMlTarget",
 }
 
 
