@@ -36,7 +36,9 @@ def main() -> None:
 
     os.environ["EDGELAB_PROFILE"] = "fast"
     notebook = nbformat.read(ROOT / "notebooks" / "15_mobile.ipynb", as_version=4)
-    section = [cell for cell in notebook.cells[SET_UP:] if "coreml" in cell.source]
+    section = [
+        cell for cell in notebook.cells[SET_UP:] if "coreml" in cell.source or "\nHOME = " in cell.source
+    ]
     keep = f"from pathlib import Path\ntoday, out = {str(datetime.date.today())!r}, {str(OUT)!r}\n{KEEP}"
     notebook.cells = [*notebook.cells[:SET_UP], *section, nbformat.v4.new_code_cell(keep)]
     with tempfile.TemporaryDirectory() as folder:
