@@ -517,7 +517,7 @@ def coreml_tools() -> Finding:
     if version := hardware.version_of("coremltools"):
         return Finding("Core ML tools", OK, f"coremltools {version}", why)
     if sys.platform == "darwin" or (sys.platform.startswith("linux") and platform.machine() == "x86_64"):
-        return Finding("Core ML tools", MISSING, tr("coremltools is not installed"), why, "make coreml")
+        return Finding("Core ML tools", MISSING, tr("coremltools is not installed"), why, tr("make coreml"))
     fix = tr("make packages on a Mac, on x86-64 Linux or in WSL 2, after make coreml there; open them here")
     return Finding("Core ML tools", MISSING, tr("coremltools has no wheels for this system"), why, fix)
 

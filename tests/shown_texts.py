@@ -45,7 +45,7 @@ ROWS = (
     "Disk",
     "Python",
 )
-TARGETS = ("cpu", "keras", "rknn", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro", "web")
+TARGETS = ("cpu", "keras", "rknn", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro", "web", "coreml")
 FAILING = (
     lambda: archives.safe_name(NOWHERE, "../0"),
     lambda: benchmark.measure(None, min_samples=0),
@@ -67,6 +67,7 @@ FAILING = (
     lambda: next(iter(scenes.scenes(0))),
     lambda: shapes.generator(-1, "0"),
     lambda: targets.get("0"),
+    lambda: targets.get("coreml", precision="0"),
     lambda: targets.get("cpu", threads=0),
     lambda: targets.get("cpu", kernels="0"),
     lambda: targets.get("edgetpu", runtime="0"),

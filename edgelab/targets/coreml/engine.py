@@ -14,7 +14,6 @@ from edgelab.runtime import ClosesAtEnd
 from edgelab.texts import tr
 
 CONVERT_LIMIT_S, START_LIMIT_S, RUN_LIMIT_S = 1800.0, 300.0, 60.0
-INSTALL = "make coreml"
 
 
 class Engine(ClosesAtEnd):
@@ -60,7 +59,7 @@ class Engine(ClosesAtEnd):
         if "errno" in answer:
             raise artifacts.storage_error(OSError(answer["errno"], answer["strerror"]), self.folder / "model")
         if "missing" in answer:
-            raise TargetError(tr("coremltools cannot be used."), why=answer["missing"], fix=INSTALL)
+            raise TargetError(tr("coremltools cannot be used."), why=answer["missing"], fix=tr("make coreml"))
         return answer
 
     def close(self) -> None:

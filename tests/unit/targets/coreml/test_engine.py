@@ -1,5 +1,6 @@
 """The worker's failures, told as what they are."""
 
+import json
 import sys
 
 import pytest
@@ -35,9 +36,7 @@ def speaking(monkeypatch):
 @pytest.mark.parametrize("case", ANSWERS)
 def test_each_failure_has_its_kind(speaking, case):
     answer, kind, words = ANSWERS[case]
-    text = f"answer {answer!r}".replace("'", '"').replace("True", "true").replace("False", "false")
-    if case == "missing":
-        text = 'answer {"missing": "No module named coremltools"}'
+    text = f"answer {json.dumps(answer)}"
     with speaking(f"print({text!r}, flush=True)") as opened, pytest.raises(kind, match=words):
         opened.ask("convert", 30.0)
     assert not opened.folder.exists()
