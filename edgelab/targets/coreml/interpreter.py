@@ -122,6 +122,13 @@ def linear(args: Arguments) -> np.ndarray:
     return product if bias is None else product + bias
 
 
+def matmul(args: Arguments) -> np.ndarray:
+    """The product of two matrices, either of them turned round."""
+    x, y = args("x"), args("y")
+    x = x.swapaxes(-1, -2) if args("transpose_x", False) else x
+    return x @ (y.swapaxes(-1, -2) if args("transpose_y", False) else y)
+
+
 def reduce_mean(args: Arguments) -> np.ndarray:
     """The mean along some axes; along all where none is named."""
     axes = args("axes")
@@ -144,6 +151,7 @@ OPERATORS: dict[str, Callable[[Arguments], np.ndarray]] = {
     "concat": lambda args: np.concatenate(args.all("values"), int(args("axis"))),
     "conv": conv,
     "linear": linear,
+    "matmul": matmul,
     "max_pool": max_pool,
     "mul": lambda args: args("x") * args("y"),
     "reduce_mean": reduce_mean,

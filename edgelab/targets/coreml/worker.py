@@ -51,7 +51,9 @@ class Tools:
                 [function],
                 source="tensorflow",
                 convert_to="mlprogram",
-                inputs=[ct.TensorType(name=INPUT, shape=tuple(spec.shape))],
+                # By itself it would take and give float16, which apps have no type for.
+                inputs=[ct.TensorType(name=INPUT, shape=tuple(spec.shape), dtype=np.float32)],
+                outputs=[ct.TensorType(dtype=np.float32) for _ in function.outputs],
                 minimum_deployment_target=ct.target[DEPLOYMENT],
                 skip_model_load=True,
             )

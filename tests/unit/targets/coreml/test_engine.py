@@ -21,9 +21,9 @@ ANSWERS = {
 def speaking(monkeypatch):
     """An engine whose worker is a line of Python."""
 
-    def start(code):
-        started = child.Worker.__init__
+    started = child.Worker.__init__
 
+    def start(code):
         def begin(self, command, **options):
             started(self, [sys.executable, "-c", f"import sys; sys.stdin.readline(); {code}"], **options)
 

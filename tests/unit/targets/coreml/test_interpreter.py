@@ -35,16 +35,15 @@ def first(x):
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 2)])
-@pytest.mark.parametrize("groups", [1, 2, 6])
-def test_convolution(padding, strides, groups):
+@pytest.mark.parametrize(
+    ("groups", "strides"), [(1, (1, 1)), (1, (2, 2)), (1, (3, 2)), (2, (1, 1)), (2, (2, 2)), (6, (2, 2))]
+)
+def test_convolution(padding, groups, strides):
     import keras
     import tensorflow as tf
 
     weight = RNG.normal(size=(12, 6 // groups, 3, 2)).astype(np.float32)
     bias = RNG.normal(size=12).astype(np.float32)
-    if strides[0] != strides[1] and groups > 1:
-        pytest.skip("TensorFlow's own grouped convolution wants equal strides")
     found = computed("conv", weight=weight, bias=bias, strides=strides, pad_type=padding, groups=groups)
     layer = keras.layers.Conv2D(12, (3, 2), strides=strides, padding=padding, groups=groups)
     layer.build((1, 9, 7, 6))
@@ -98,6 +97,10 @@ PLAIN = {
         lambda: computed("linear", X[0, 0], weight=X[0, 1], bias=X[0, 2, :, 0]),
         lambda: X[0, 0] @ X[0, 1].T + X[0, 2, :, 0],
     ),
+    "matmul": (
+        lambda: computed("matmul", X[0], y=X[0], transpose_y=np.True_),
+        lambda: np.einsum("cij,ckj->cik", X[0], X[0]),
+    ),
     "mul": (lambda: computed("mul", y=np.float16(0.5)), lambda: X / 2),
     "reduce_mean": (
         lambda: computed("reduce_mean", axes=(2, 3), keep_dims=True),
@@ -148,6 +151,6 @@ def test_a_whole_program_answers_as_keras_did(kept, answers, precision):
         [interpreter.run(program, one[np.newaxis].astype(np.float32))[0] for one in images]
     )
     differences = np.abs(found.astype(np.float32) - keras).max()
-    largest = {"float16": 2e-3, "int8 weights": 0.02, "6-bit palette": 0.05, "4-bit palette": 0.2}[precision]
+    largest = {"float16": 2e-3, "int8 weights": 0.02, "6-bit palette": 0.05}[precision]
     assert 0 < differences < largest
     assert np.abs(found.sum(1) - 1).max() < 5e-3
