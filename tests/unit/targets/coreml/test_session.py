@@ -31,7 +31,7 @@ def test_it_takes_what_the_program_takes(program):
 
 
 def test_it_is_never_timed(program):
-    with session.ProgramSession(program) as opened, pytest.raises(InputError):
+    with session.ProgramSession(program) as opened, pytest.raises(TargetError, match="timed"):
         benchmark.measure(opened, max_seconds=0.1)
 
 
