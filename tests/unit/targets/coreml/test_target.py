@@ -37,12 +37,13 @@ def test_packages_get_smaller_and_answer_as_keras(tools, small_model, patterns, 
     assert same["float16"] > 0.99 and same["float16"] >= same["2-bit palette"]
 
 
+@pytest.mark.slow
 def test_a_package_is_made_once_and_replaced_only_by_a_package(tools, keras_file, tmp_path):
     target = targets.get("coreml")
     first = cache.compiled(target, keras_file)
     assert cache.compiled(target, keras_file) == first and first.placement is None
     out = tmp_path / "own.mlpackage"
-    target.compile(keras_file, out)
+    package.copy(first.path, out)
     before = sorted(one.name for one in out.rglob("*"))
     target.compile(keras_file, out)
     assert sorted(one.name for one in out.rglob("*")) == before
@@ -70,6 +71,7 @@ def test_converted_models_are_sent_back_to_keras(tmp_path, name):
         targets.get("coreml").compile(tmp_path / "absent.keras", tmp_path / "out.mlpackage")
 
 
+@pytest.mark.slow
 def test_a_damaged_keras_file_is_told(tools, tmp_path):
     (tmp_path / "damaged.keras").write_bytes(b"0" * 99)
     with pytest.raises(ModelError, match=r"damaged\.keras"):
