@@ -10,7 +10,7 @@ SPELLED = README.md CONTRIBUTING.md Makefile benchmarks data docs edgelab notebo
 # Some containers forbid Python to keep what it compiles; TensorFlow then starts in 24 seconds instead of 8.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade class board-kit progress rknn lint clean lock web-files
+.PHONY: help setup lab run test test-chapters test-package test-course check fuzz strip texts targets slides site student grade class board-kit progress rknn coreml lint clean lock web-files
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make site    the chapters as a site with search, complete offline, in build/site"
 	@echo "make targets print which accelerator compiles here, runs here, and what the others need"
 	@echo "make rknn    install Rockchip's compiler beside the course, in .venv-rknn (Linux, 0.6 GB)"
+	@echo "make coreml  add Apple's converter for iPhones and Macs (Linux on x86-64, macOS; 45 MB)"
 	@echo "make web-files fetch what models in a browser need, once (12 MB; EDGELAB_WEB_FILES names where)"
 	@echo "make qualcomm fetch the compiler of Snapdragon's NPUs, after asking for its licence (Linux, 0.25 GB)"
 	@echo "make student write the edition to hand out, without solutions, into build/student"
@@ -74,6 +75,9 @@ board-kit: setup
 
 rknn:
 	@"$(PYTHON)" tools/make_rknn.py
+
+coreml: setup
+	@"$(RUN)" tools/make_coreml.py
 
 web-files: setup
 	@"$(RUN)" -m edgelab web --fetch
@@ -148,7 +152,7 @@ lock:
 	    --extra $$extra --extra targets --extra cluster --extra site --extra dev \
 	    --constraint requirements/constraints.txt pyproject.toml -o requirements/$$extra.lock || exit 1; \
 	done
-	for extra in rknn uv; do \
+	for extra in rknn coreml uv; do \
 	  uv pip compile -q --universal --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --python-version 3.10 requirements/$$extra.in -o requirements/$$extra.lock || exit 1; \
 	done

@@ -547,6 +547,17 @@ def tensorrt() -> Finding:
     return Finding("TensorRT", MISSING, jetson[0] if jetson else reason, why, fix)
 
 
+def coreml_tools() -> Finding:
+    """Apple's converter, which `make coreml` adds to this environment."""
+    why = tr("makes the package that an app for iPhones and Macs ships (chapter 15)")
+    if version := hardware.version_of("coremltools"):
+        return Finding("Core ML tools", OK, f"coremltools {version}", why)
+    if sys.platform == "darwin" or (sys.platform.startswith("linux") and platform.machine() == "x86_64"):
+        return Finding("Core ML tools", MISSING, tr("coremltools is not installed"), why, tr("make coreml"))
+    fix = tr("make packages on a Mac, on x86-64 Linux or in WSL 2, after make coreml there; open them here")
+    return Finding("Core ML tools", MISSING, tr("coremltools has no wheels for this system"), why, fix)
+
+
 def camera() -> Finding:
     """Cameras that the system lists; none is opened, so that no light goes on."""
     why = tr("chapter 10 shows a live picture; generated scenes and files take its place")
@@ -601,6 +612,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     tr_later("RKNN board"): rknn_board,
     tr_later("Snapdragon compiler"): qualcomm_compiler,
     "TensorRT": tensorrt,
+    tr_later("Core ML tools"): coreml_tools,
     tr_later("Camera"): camera,
     tr_later("Real data"): real_data,
 }

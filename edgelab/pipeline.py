@@ -208,7 +208,8 @@ class Pipeline:
             TargetError: the toolchain is missing or failed.
             ModelError: it refuses the model.
         """
-        model = self.converted(mode or target.takes).path
+        source = mode or target.takes
+        model = self.float_model()[0] if source == "keras" else self.converted(source).path
         return compiled(target, model, calibration=self.calibration_for(target))
 
     @property

@@ -241,7 +241,8 @@ def run(
             if target.name in given:
                 entry, made = _taken(target, label, given[target.name])
             else:
-                entry, made = _compiled(chain, target, label, mode or target.takes, mode or "int8")
+                precision = mode or getattr(target, "precision", "int8")
+                entry, made = _compiled(chain, target, label, mode or target.takes, precision)
             entry, session = _opened(target, entry, made)
             if session is not None:
                 with session:
@@ -321,7 +322,9 @@ def _compiled(
         return replace(entry, note=found.fix or found.detail), None
     try:
         made = chain.compiled(target, mode)
-        entry = replace(entry, placement=str(made.placement), size_bytes=made.size_bytes)
+        entry = replace(entry, placement=str(made.placement or ""), size_bytes=made.size_bytes)
+        if made.placement is None and not entry.note:
+            entry = replace(entry, note=tr("where its operators run is decided on the device"))
         if made.vendor_latency_ms is not None:
             latency = results.Result(
                 "latency",
@@ -376,13 +379,16 @@ def _judge(
         entry, comparison=comparison, run_provenance=session.provenance, note=session.fault or entry.note
     )
     if entry.is_wrong:
-        model = chain.converted(entry.precision if target.name in MODES else target.takes).path
-        entry = replace(entry, divergence=_where(chain, target, model, images[:IMAGES_FOR_CUTS]))
+        mode = entry.precision if target.name in MODES else target.takes
+        entry = replace(entry, divergence=_where(chain, target, mode, images[:IMAGES_FOR_CUTS]))
     return entry, outputs
 
 
-def _where(chain: Pipeline, target: Target, model: Path, images: np.ndarray) -> str:
+def _where(chain: Pipeline, target: Target, mode: str, images: np.ndarray) -> str:
     """The operator where a target's results become wrong, in words."""
+    if mode == "keras":
+        return "unknown, it starts from the Keras model, which is not cut"
+    model = chain.converted(mode).path
     calibration = chain.calibration_for(target)
 
     def open_on_target(path: Path) -> Session:

@@ -47,6 +47,7 @@ ROWS = (
 )
 TARGETS = (
     "cpu", "keras", "rknn", "qualcomm", "tensorrt", "openvino", "onnxruntime", "ethosu", "micro", "web",
+    "coreml",
 )  # fmt: skip
 FAILING = (
     lambda: archives.safe_name(NOWHERE, "../0"),
@@ -69,6 +70,7 @@ FAILING = (
     lambda: next(iter(scenes.scenes(0))),
     lambda: shapes.generator(-1, "0"),
     lambda: targets.get("0"),
+    lambda: targets.get("coreml", precision="0"),
     lambda: targets.get("cpu", threads=0),
     lambda: targets.get("cpu", kernels="0"),
     lambda: targets.get("edgetpu", runtime="0"),

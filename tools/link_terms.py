@@ -27,7 +27,7 @@ UNTOUCHED = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 # Phrases in which a term means something else.
-OTHER_SENSES = ()
+OTHER_SENSES = ("Neural Engine",)
 _OTHER = re.compile("|".join(OTHER_SENSES))
 _LINKED = re.compile(re.escape(glossary.LINK) + r"#([\w-]+)")
 

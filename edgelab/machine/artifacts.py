@@ -85,9 +85,19 @@ def make_folder(path: Path) -> None:
         raise storage_error(error, path) from error
 
 
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it; what is not there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Write to the path this yields; it becomes `path` at once when the block ends well, and vanishes if not.
+
+    A folder can be made there as well as a file, where no folder is yet.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -103,7 +113,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             raise
         raise storage_error(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
 
 
 def cached(kind: str, name: str, suffix: str, parts: dict[str, Any], build: Callable[[Path], None]) -> Path:
@@ -129,7 +139,7 @@ def cached(kind: str, name: str, suffix: str, parts: dict[str, Any], build: Call
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         if not path.exists():
             for left_by_a_killed_kernel in path.parent.glob(f"*.????????-{glob.escape(path.name)}"):
-                left_by_a_killed_kernel.unlink()  # nobody else writes it while we hold the lock
+                remove(left_by_a_killed_kernel)  # nobody else writes it while we hold the lock
             with atomic_path(path) as temporary:
                 build(temporary)
     return path

@@ -15,12 +15,13 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+from tqdm.auto import tqdm
 
 from edgelab.errors import TargetError
 from edgelab.texts import tr
@@ -28,6 +29,7 @@ from edgelab.texts import tr
 ANSWER_MARK = "answer "  # native code prints to stdout too; only lines that begin like this count
 TAIL_LINES = 8
 TIME_TO_END_S = 5.0
+SECONDS_BEFORE_CLOCK = 3.0
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,34 @@ def _read_answers(process: subprocess.Popen, answers: queue.Queue[str | None]) -
                     answers.put(text)
     answers.put(None)
     process.wait()  # one that ends by itself leaves no zombie
+
+
+@contextlib.contextmanager
+def clock(description: str) -> Iterator[None]:
+    """A clock that appears once the work has taken three seconds, for programs that report no progress.
+
+    Args:
+        description: shown before the time.
+    """
+    ended = threading.Event()
+    # The program's noise on stderr is caught, the clock is not.
+    with os.fdopen(os.dup(2), "w", encoding="utf-8") as stderr:
+
+        def tick() -> None:
+            if ended.wait(SECONDS_BEFORE_CLOCK):
+                return
+            with tqdm(desc=description, bar_format="{desc}: {elapsed}", file=stderr, leave=False) as bar:
+                bar.start_t -= SECONDS_BEFORE_CLOCK
+                while not ended.wait(0.5):
+                    bar.refresh()
+
+        ticker = threading.Thread(target=tick, daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            ticker.join()
 
 
 def no_core_dumps() -> None:

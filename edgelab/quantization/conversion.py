@@ -10,19 +10,17 @@ import hashlib
 import html
 import itertools
 import json
-import os
 import re
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from edgelab import graph
 from edgelab.errors import EdgelabError, InputError, ModelError, TargetError
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 MODES = ("float32", "dynamic_range", "float16", "int8", "int16x8")
 CALIBRATED_MODES = ("int8", "int16x8")
 IO_DTYPES = {"int8": ("float32", "int8", "uint8")}  # every other mode takes and gives float32
-SECONDS_BEFORE_BAR = 3.0
 CONVERSION_LIMIT_S = 3600.0
 MOST_CALIBRATION_IMAGES = 10_000  # taken from a generator, which may have no end
 
@@ -164,7 +161,7 @@ def convert(
         record_path.with_suffix(".tflite").unlink(missing_ok=True)
 
     def build_file(path: Path) -> None:
-        with _ticking_bar(f"converting {name} to {mode}"), tempfile.TemporaryDirectory() as folder:
+        with child.clock(f"converting {name} to {mode}"), tempfile.TemporaryDirectory() as folder:
             question = {"name": source.name, "mode": mode, "io_dtype": io_dtype, "calibration": None}
             question |= source.question(Path(folder)) | {"out": str(path)}
             if images is not None:
@@ -433,27 +430,3 @@ def _start_worker() -> child.Worker:
     return child.Worker(
         command, folder=artifacts.PROJECT_ROOT, name=tr("The converter"), environment=environment
     )
-
-
-@contextlib.contextmanager
-def _ticking_bar(description: str) -> Iterator[None]:
-    """A clock that appears once the work has taken three seconds: the converter reports no progress."""
-    ended = threading.Event()
-    # The converter's noise on stderr is caught, the clock is not.
-    with os.fdopen(os.dup(2), "w", encoding="utf-8") as stderr:
-
-        def tick() -> None:
-            if ended.wait(SECONDS_BEFORE_BAR):
-                return
-            with tqdm(desc=description, bar_format="{desc}: {elapsed}", file=stderr, leave=False) as bar:
-                bar.start_t -= SECONDS_BEFORE_BAR
-                while not ended.wait(0.5):
-                    bar.refresh()
-
-        ticker = threading.Thread(target=tick, daemon=True)
-        ticker.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            ticker.join()

@@ -53,6 +53,7 @@ class Subject:
         main: the file that the report describes: the given one, or the int8 conversion.
         graph: of `main`.
         notes: what was done to get there.
+        keras: the `.keras` or `.h5` file itself, where it is one.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Subject:
     main: Path
     graph: graph.Graph = field(repr=False)
     notes: tuple[str, ...] = ()
+    keras: Path | None = None
 
     @property
     def is_quantized(self) -> bool:
@@ -172,7 +174,8 @@ def _from_keras(model: Path, images: Path | None, labels: Path | None) -> tuple[
         notes.append(tr("It could not be quantized: {why}", why=error.why or error.what))
     main = files.get("int8", as_float.path)
     kind = "saved_model" if model.is_dir() else "keras"
-    return Subject(model.name, kind, files, main, graph.read(main), tuple(notes)), pictures
+    keras = None if model.is_dir() else model
+    return Subject(model.name, kind, files, main, graph.read(main), tuple(notes), keras), pictures
 
 
 def _pictures(spec: TensorSpec | None, images: Path | None, labels: Path | None) -> Pictures:

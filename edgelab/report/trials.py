@@ -38,7 +38,7 @@ class Trial:
 
     Attributes:
         target: its name.
-        mode: the conversion it was given, "int8" or "float32"; "" where there is none that it takes.
+        mode: the conversion it was given, "int8" or "float32", or its own; "" where there is none it takes.
         placement: "N of M operators", or why nobody can tell.
         accelerated: 0 to 1; None where unknown.
         reasons: (operator, why it is left to the CPU).
@@ -200,6 +200,8 @@ def _items(pictures: Pictures) -> np.ndarray:
 
 
 def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple[Trial, Session | None]:
+    if name == "coreml":
+        return _made_from_keras(targets.get(name), subject)
     if subject.kind == "onnx" and name not in TAKES_ONNX:
         return Trial(
             name, note=tr("it takes a .tflite file: give the model that this was exported from")
@@ -237,6 +239,22 @@ def _placed_and_opened(name: str, subject: Subject, pictures: Pictures) -> tuple
         return trial, target.open(made)
     except EdgelabError as error:
         return replace(trial, note=error.why or error.what), None
+
+
+def _made_from_keras(target: Target, subject: Subject) -> tuple[Trial, Session | None]:
+    """A target that converts the Keras model itself, and tells on the device alone where operators run."""
+    trial = Trial(target.name, placement=tr("decided on the device"))
+    if subject.keras is None:
+        note = tr("its converter takes a Keras model: give that as a .keras file")
+        return replace(trial, note=note), None
+    available = target.probe()
+    if not available.can_compile:
+        return replace(trial, note=available.fix), None
+    try:
+        session = target.open(placements.compiled(target, subject.keras))
+    except EdgelabError as error:
+        return replace(trial, note=error.why or error.what), None
+    return replace(trial, mode=target.precision), session
 
 
 def _opened_as_it_is(trial: Trial, target: Target, subject: Subject) -> tuple[Trial, Session | None]:
@@ -281,6 +299,8 @@ def _judged(
 
 def _start_of(trial: Trial, subject: Subject, pictures: Pictures) -> str:
     """The operator where a wrong result starts, in words."""
+    if trial.mode not in subject.files:
+        return tr("unknown: {why}", why=tr("the Keras model that it starts from is not cut"))
     target = targets.get(trial.target, **placements.OPTIONS.get(trial.target, {}))
     calibration = pictures.values if target.takes == "float32" else None
 

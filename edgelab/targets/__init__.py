@@ -23,6 +23,7 @@ _CLASSES = {
     "ethosu": "EthosUTarget",
     "micro": "MicroTarget",
     "web": "WebTarget",
+    "coreml": "CoreMlTarget",
 }
 
 

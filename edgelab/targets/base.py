@@ -20,7 +20,8 @@ class Compiled:
         path: the compiled file.
         target: the target's name.
         log_rows: the vendor's log, parsed: one dict per row.
-        placement: operators on the accelerator, known before any latency is.
+        placement: operators on the accelerator, known before any latency is; None where the device alone
+            decides that.
         duration_s: how long compiling took.
         size_bytes: size of the file.
         vendor_latency_ms: one inference on the device by the vendor's own tool, which simulates or counts
@@ -31,7 +32,7 @@ class Compiled:
     path: Path
     target: str
     log_rows: tuple[dict[str, Any], ...]
-    placement: Placement
+    placement: Placement | None
     duration_s: float
     size_bytes: int
     vendor_latency_ms: float | None = None
@@ -39,8 +40,8 @@ class Compiled:
 
     def __str__(self) -> str:
         return (
-            f"{self.path.name} for {self.target}: {self.placement}, {self.size_bytes / 1e6:.2f} MB, "
-            f"{self.duration_s:.1f} s"
+            f"{self.path.name} for {self.target}: {self.placement or 'placed on the device'}, "
+            f"{self.size_bytes / 1e6:.2f} MB, {self.duration_s:.1f} s"
         )
 
 
@@ -50,7 +51,8 @@ class Target(Protocol):
     Attributes:
         name: short name, such as "cpu".
         takes: the conversion (`quantization.MODES`) that `compile` starts from: "int8" where the target takes
-            a quantized model, "float32" where it quantizes by itself, with the calibration images.
+            a quantized model, "float32" where it quantizes by itself, with the calibration images. "keras"
+            where it takes the file of the trained model itself.
         suffix: ending of the compiled file, such as ".rknn".
         settings: what besides the model decides the compiled file: options, and versions of the tools.
     """
@@ -70,7 +72,7 @@ class Target(Protocol):
         """Prepare `model` for this target, in `out`.
 
         Args:
-            model: a `.tflite` file, converted as `takes` says.
+            model: a `.tflite` file, converted as `takes` says; for "keras" the `.keras` file.
             out: the file to write.
             calibration: uint8 images `[N, H, W, 3]` from the training set, where the target quantizes.
         """

@@ -20,7 +20,7 @@ def compiled(target: Target, model: Path, *, calibration: np.ndarray | None = No
 
     Args:
         target: where the model is to run.
-        model: a `.tflite` file, converted as `target.takes` says; or an `.onnx` file.
+        model: a `.tflite` file, converted as `target.takes` says; an `.onnx` or a `.keras` file.
         calibration: uint8 `[N, H, W, 3]`, where the target quantizes by itself.
 
     Returns:
@@ -41,7 +41,7 @@ def compiled(target: Target, model: Path, *, calibration: np.ndarray | None = No
     key = artifacts.content_key(**parts)
     record_path = artifacts.artifacts_dir() / "compiled" / f"{name}-{key}.json"
     if not record_path.exists():  # somebody tidied up: make both again
-        record_path.with_suffix(target.suffix).unlink(missing_ok=True)
+        artifacts.remove(record_path.with_suffix(target.suffix))
 
     def build(path: Path) -> None:
         made = target.compile(model, path, calibration=calibration)
@@ -51,10 +51,8 @@ def compiled(target: Target, model: Path, *, calibration: np.ndarray | None = No
     path = artifacts.cached("compiled", name, target.suffix, parts, build)
     record = json.loads(record_path.read_text(encoding="utf-8"))
     placement = record.pop("placement")
-    reasons = tuple((operator, reason) for operator, reason in placement["reasons"])
-    fields = {
-        "path": path,
-        "log_rows": tuple(record["log_rows"]),
-        "placement": Placement(placement["accelerated"], placement["total"], reasons),
-    }
+    if placement is not None:
+        reasons = tuple((operator, reason) for operator, reason in placement["reasons"])
+        placement = Placement(placement["accelerated"], placement["total"], reasons)
+    fields = {"path": path, "log_rows": tuple(record["log_rows"]), "placement": placement}
     return Compiled(**(record | fields))

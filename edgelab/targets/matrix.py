@@ -21,6 +21,7 @@ HARDWARE = {
     "onnxruntime": "any processor",
     "ethosu": "microcontroller or SoC with Arm Ethos-U55, U65 or U85",
     "micro": "any microcontroller with the RAM; here its interpreter on x86-64 Linux",
+    "coreml": "iPhone, iPad or Mac; the converter on a Mac or x86-64 Linux",
     "web": "any GPU, in Chromium, Chrome or Edge by WebGPU; any processor by WebAssembly",
 }
 

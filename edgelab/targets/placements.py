@@ -55,7 +55,7 @@ def ask(
     """Ask one target where a model's operators run.
 
     The Edge TPU answers by Google's compiler where that is installed, and by the published rules elsewhere.
-    All others compile, once; a second question is answered from the cache.
+    Core ML tells on the device alone. All others compile, once; a second question is answered from the cache.
 
     Args:
         name: a target's name, such as "ethosu".
@@ -67,6 +67,8 @@ def ask(
         ModelError: a file is damaged.
     """
     target = targets.get(name, **(OPTIONS.get(name, {}) | options))
+    if target.takes == "keras":
+        return Answer(name, None, note="decided on the device")
     model = Path(files[target.takes])
     before = graph.read(model)
     available = target.probe()

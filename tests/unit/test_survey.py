@@ -58,6 +58,18 @@ class Refusing(CpuTarget):
         raise TargetError("It takes no such model.", fix="another model")
 
 
+class OnDevice(CpuTarget):
+    """A converter that takes the Keras model itself; where operators run, the device decides."""
+
+    name = "ondevice"
+    takes = "keras"
+    precision = "float16"
+
+    def compile(self, model, out, *, calibration=None):
+        as_float = quantization.convert(model, "float32", name="ondevice").path
+        return replace(super().compile(as_float, out), placement=None)
+
+
 class Missing(CpuTarget):
     """Not installed."""
 
@@ -86,7 +98,7 @@ class Unplugged(CpuTarget):
         return super().open(model)
 
 
-DOUBLES = (Faulty, Simulated, Refusing, Missing, OnlyRuns)
+DOUBLES = (Faulty, Simulated, Refusing, Missing, OnlyRuns, OnDevice)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +173,12 @@ def test_what_fails_or_is_missing_says_why(found):
     assert entry(found, "missing").note == "install it"
     for name in ("refusing", "missing"):
         assert entry(found, name).comparison is None
+
+
+def test_a_placement_that_nobody_can_tell_is_left_open(found):
+    placed = entry(found, "ondevice")
+    assert (placed.precision, placed.placement) == ("float16", "")
+    assert placed.comparison.agreement > 0.9 and "decided on the device" in placed.note
 
 
 def test_records_say_where_they_come_from_and_leave_wrong_results_out(found):

@@ -47,6 +47,21 @@ def test_a_folder_that_is_a_file_is_explained(tmp_path):
         pass
 
 
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "model.mlpackage"
+    with pytest.raises(RuntimeError), artifacts.atomic_path(path) as temporary:
+        (temporary / "Data").mkdir(parents=True)
+        (temporary / "Data" / "half").touch()
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    with artifacts.atomic_path(path) as temporary:
+        (temporary / "Data").mkdir(parents=True)
+    assert (path / "Data").is_dir() and list(tmp_path.iterdir()) == [path]
+    artifacts.remove(path)
+    artifacts.remove(path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_keys_depend_on_every_part(tmp_path):
     file = tmp_path / "input"
     file.write_bytes(b"1")

@@ -57,6 +57,19 @@ def test_what_hangs_is_killed_with_all_it_started(tmp_path):
     assert not [found for found in left if FOREVER in found.cmdline()]
 
 
+def test_a_clock_appears_when_work_takes_long(capfd, monkeypatch):
+    with child.clock("soon done"):
+        pass
+    assert "soon done" not in capfd.readouterr().err
+    monkeypatch.setattr(child, "SECONDS_BEFORE_CLOCK", 0.05)
+    with child.clock("still at it"):
+        deadline, shown = time.monotonic() + 30, ""
+        while "still at it" not in shown and time.monotonic() < deadline:
+            time.sleep(0.02)
+            shown += capfd.readouterr().err
+    assert "still at it" in shown
+
+
 def test_a_worker_answers_among_rubbish(worker):
     assert [worker.ask({"n": n}, 30)["got"] for n in range(3)] == [0, 1, 2]
 

@@ -21,7 +21,7 @@ TESTS = ROOT / "tests" / "unit"
 MOST_LESSON_NAMES = 20
 PARTS_OF_A_TARGET = {
     "__init__", "target", "session", "engine", "worker", "trial", "rules", "log", "arena", "firmware",
-    "files", "server", "widget", "pycoral",
+    "files", "server", "widget", "pycoral", "package", "interpreter",
 }  # fmt: skip
 LINT = "from importlinter.cli import lint_imports; exit(lint_imports(no_cache=True, no_logo=True))"
 

@@ -1,4 +1,4 @@
-"""What chapter 6 shows where the compiler is missing."""
+"""What chapters show where a tool is missing."""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ def test_what_is_recorded_for_chapter_6_belongs_together():
     int8 = {name: value for name, value in recorded["precisions"][1].items() if name != "model"}
     for pitfall in ("calibration", "layout", "normalisation"):
         assert int8.items() <= recorded[pitfall][0].items(), "the right way, first in each table"
+
+
+def test_what_is_recorded_of_core_ml_is_of_the_version_that_is_installed():
+    """By tools/record_coreml.py, never by hand."""
+    root = artifacts.PROJECT_ROOT
+    recorded = json.loads((root / "data" / "recorded" / "coreml.json").read_text(encoding="utf-8"))
+    pinned = (root / "requirements" / "coreml.in").read_text(encoding="utf-8")
+    version = recorded["where"].split("coremltools ")[1].split(",")[0]
+    assert f"coremltools=={version}" in pinned
+    sizes = [row["size (MB)"] for row in recorded["packages"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert recorded["packages"][0]["weights"] == "float16"

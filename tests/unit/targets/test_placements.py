@@ -99,6 +99,11 @@ def test_a_missing_tool_is_unknown_not_zero(build, monkeypatch):
     assert str(answer) == "unknown here" and answer.note == "Vela is not installed"
 
 
+def test_what_the_device_decides_is_unknown_here():
+    answer = placements.ask("coreml", {})
+    assert answer.placement is None and answer.note == "decided on the device"
+
+
 def test_a_tool_that_breaks_is_unknown_with_its_words(build, monkeypatch):
     broken = (sys.executable, "-c", "import sys; sys.exit('no space left for dreams')")
     monkeypatch.setattr(ethosu, "COMMAND", broken)

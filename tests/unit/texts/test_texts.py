@@ -35,6 +35,8 @@ SHOWN_ENGLISH = {
     "ONNX Runtime ": NAMES,
     "libnvinfer ": NAMES,
     "tensorrt ": NAMES,
+    "coremltools ": NAMES,
+    "int8 weights": "a value of an option, which code looks up",
     "a library": "what a made-up library gives in a check, never shown",
     "made for the check": "the source of a dataset of a check, never shown",
     "software on the CPU": "a kind of GPU that code looks for",
@@ -52,7 +54,7 @@ PATTERNS = {
     r"vkCreateInstance": OTHERS,
     r"Connection timed out$|Permission denied \(none needed\)$": OTHERS,
     r"<\w|;?\w+[-:]\w+.*[;\"=]|\" |l5 5l": MARKUP,
-    r"(NVIDIA|TensorFlow|LiteRT|Edge TPU|RKNN|Snapdragon|Operating|Real) ?\w*$": LOOKED_UP,
+    r"(NVIDIA|TensorFlow|LiteRT|Core ML|Edge TPU|RKNN|Snapdragon|Operating|Real) ?\w*$": LOOKED_UP,
 }
 MARKED_NAMES = {"self.name", "finding.name", "provenance"}  # by tr_later, where they are listed
 
