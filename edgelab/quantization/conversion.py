@@ -5,7 +5,6 @@ The same model and the same calibration images give the same bytes, so a convers
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import html
 import itertools
