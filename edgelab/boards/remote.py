@@ -121,7 +121,7 @@ class Ran:
             else why_not,
             "energy (mJ per run)": f"{energy.value:.3f}" if energy else "not measured",
             "runs on": f"{found.device}, {found.target}, {found.runtime}",
-            "state": ". ".join((str(self.after), *found.notes)),
+            "state": " ".join((f"{self.after}.", *found.notes)) if found.notes else str(self.after),
             "provenance": "simulated" if self.facts.emulated else "measured",
         }
 
