@@ -10,12 +10,6 @@ import pytest
 
 PATHS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 ENDS = ("cleanup", "close", "shutdown", "terminate")
-# Chapter and name that break a rule, with the reason; the test of the rule asks that it is still needed.
-EXCEPTIONS = {
-    ("09_benchmark", "session"): "closed at the chapter's end, and timed again after exercise 9.2",
-    ("01_gpu_basics", "count"): "the function of that name becomes a number at the chapter's end",
-    ("17_case_images", "session"): "closed at the chapter's end, and read by a pitfall after exercise 17.4",
-}
 
 
 class Cell:
@@ -158,9 +152,7 @@ def ended_names(cells):
 def test_whoever_comes_back_to_an_exercise_finds_what_it_needs(path):
     cells = code_of(path)
     found = lost_names(cells) | renamed_functions(cells) | ended_names(cells)
-    spared = {name for chapter, name in EXCEPTIONS if chapter == path.stem}
-    assert spared <= set(found), "no more needed: delete it from EXCEPTIONS"
-    assert not set(found) - spared, list(found.values())
+    assert not found, list(found.values())
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
