@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import copy
 import io
 import re
 import time
@@ -98,7 +99,7 @@ def _of_code(source: str) -> Iterator[str]:
             continue
         if isinstance(parents.get(node), (ast.JoinedStr, ast.Expr)) or _may_change(node, parents, looked_up):
             continue
-        for sentence in SENTENCE_END.split(_text(node)):
+        for sentence in SENTENCE_END.split(_text(node, _assigned_before(node, tree))):
             if len(sentence.split()) > 3 and "{?}" not in sentence and _states(sentence, DIRECTION_IN_CODE):
                 yield " ".join(sentence.split())
 
@@ -107,15 +108,56 @@ def _states(sentence: str, words: re.Pattern[str]) -> bool:
     return bool(words.search(NEUTRAL.sub("", sentence))) and not OPEN.search(sentence)
 
 
-def _text(node: ast.JoinedStr | ast.Constant) -> str:
+def _text(node: ast.JoinedStr | ast.Constant, made: Mapping[str, ast.expr]) -> str:
     """The literal parts, `{}` for a computed one, `{?}` for one that is chosen by a condition."""
     if isinstance(node, ast.Constant):
         return node.value
     parts = []
     for value in node.values:
-        is_chosen = any(isinstance(inner, ast.IfExp) for inner in ast.walk(value))
+        is_chosen = any(isinstance(inner, ast.IfExp) for inner in ast.walk(value)) or (
+            isinstance(value, ast.FormattedValue)
+            and isinstance(value.value, ast.Name)
+            and any(DIRECTION_IN_CODE.search(words) for words in _choices(value.value.id, made))
+        )
         parts.append(value.value if isinstance(value, ast.Constant) else "{?}" if is_chosen else "{}")
     return "".join(parts)
+
+
+def _assigned_before(node: ast.expr, tree: ast.Module) -> dict[str, ast.expr]:
+    """What the names above a text were assigned last, in the same function or outside of all."""
+    within = [
+        one
+        for one in ast.walk(tree)
+        if isinstance(one, ast.FunctionDef) and one.lineno <= node.lineno <= (one.end_lineno or 0)
+    ]
+    scope = within[-1] if within else tree
+    assigned = [
+        one
+        for one in _outside_functions(scope)
+        if isinstance(one, ast.Assign) and one.lineno < node.lineno and isinstance(one.targets[0], ast.Name)
+    ]
+    return {one.targets[0].id: one.value for one in sorted(assigned, key=lambda one: one.lineno)}
+
+
+def _choices(name: str, made: Mapping[str, ast.expr]) -> list[str]:
+    """The words among which a condition or a table, one assignment back, has chosen what a name says."""
+    value = made.get(name)
+    if isinstance(value, ast.IfExp):
+        tables: list[ast.expr] = [value.body, value.orelse]
+    elif isinstance(value, ast.Subscript):
+        tables = [value.value]
+    elif isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "get":
+        tables = [value.func.value, *value.args[1:]]
+    else:
+        return []
+    tables = [made.get(getattr(table, "id", ""), table) for table in tables]
+    words = [one for table in tables for one in (table.values if isinstance(table, ast.Dict) else [table])]
+    return [
+        inner.value
+        for one in words
+        for inner in ast.walk(one)
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
+    ]
 
 
 def _may_change(node: ast.AST, parents: dict[ast.AST, ast.AST], looked_up: set[str]) -> bool:
@@ -188,7 +230,7 @@ PERTURBATIONS = (_negated, _inverse, _equal, _swapped)
 def perturbed(value: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
     """A result with other numbers: a number, an array, or these in a mapping, a list or a dataclass.
 
-    What is no result (a text, a flag, a session) stays what it is.
+    What is no result (a text, one flag, a session) stays what it is.
     """
     if isinstance(value, (bool, np.bool_)):
         return value
@@ -198,6 +240,8 @@ def perturbed(value: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
             type(value)(changed) if isinstance(value, (float, np.floating)) or changed.is_integer() else value
         )
     if isinstance(value, np.ndarray):
+        if value.dtype.kind == "b":  # such as which pictures are right
+            return change(np.where(value, 1.0, -1.0)) > 0
         return change(value.astype(float)) if value.dtype.kind in "fiu" else value
     if isinstance(value, Mapping) and value:
         return dict(zip(value, _together(list(value.values()), change), strict=True))
@@ -226,7 +270,9 @@ def stays(source: str, names: dict[str, Any]) -> list[str]:
         names: the kernel's, as the cell left them. They are changed for a moment, and put back.
     """
     found = []
-    for text in _texts(ast.parse(source)):
+    tree = ast.parse(source)
+    for shown in _texts(tree):
+        text = _with_choices(shown, _assigned_before(shown, tree), names)
         code = compile(ast.Expression(text), "<a text>", "eval")
         began = time.perf_counter()
         base = _evaluated(code, names)
@@ -241,6 +287,19 @@ def stays(source: str, names: dict[str, Any]) -> list[str]:
                 )
         found += _unmoved(base, [other for other in others if other is not None])
     return found
+
+
+def _with_choices(text: ast.expr, made: Mapping[str, ast.expr], names: dict[str, Any]) -> ast.expr:
+    """The text with what chose its words in place of their name, where it chooses the same once more."""
+
+    class Choice(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            if not _choices(node.id, made):
+                return node
+            chosen = _evaluated(compile(ast.Expression(made[node.id]), "<a choice>", "eval"), names)
+            return made[node.id] if chosen is not None and chosen == names.get(node.id) else node
+
+    return Choice().visit(copy.deepcopy(text))
 
 
 def _unmoved(base: str, others: list[str]) -> Iterator[str]:

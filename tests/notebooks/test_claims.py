@@ -120,18 +120,10 @@ REVIEWED = {
     "computed, with the number beside it": (
         ("24ada0db", "in {} layers moving data takes longer"),
         ("c84718ca", "the latter falls by {} dB at layer {},"),
-        ("885a0c98", "the better way is {} the whole ({}"),
     ),
 }
 # The same for those that stay although the results of the second run were changed: how the sentence begins.
 REVIEWED_WHEN_RUN = {
-    # Which words are said is decided by the number, in a line before.
-    "07_compile_tensorrt": (
-        "slower than float on this",
-        "faster than float on this",
-        "Median of symmetric int8",
-    ),
-    "11_compress": ("the better way is",),
     # The size of the pictures is a setting: the network of the claim takes 224 pixels.
     "09_benchmark": ("MobileNetV2 0.35 at",),
 }
