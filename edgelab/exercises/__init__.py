@@ -3,7 +3,7 @@
 The checks of chapter 4 live in `chapter_04.py`, loaded when one of them is first asked for.
 """
 
-from edgelab.exercises.checking import CheckResult, NotSolvedError, check, passed, untouched
+from edgelab.exercises.checking import CheckResult, NotSolvedError, check, own, passed, untouched
 from edgelab.exercises.guess_figure import guesses
 from edgelab.exercises.guesses import Guess, predict
 from edgelab.exercises.progress_file import ChapterProgress, Progress, progress
@@ -19,6 +19,7 @@ __all__ = [
     "check",
     "exercise",
     "guesses",
+    "own",
     "passed",
     "predict",
     "progress",

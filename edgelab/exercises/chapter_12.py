@@ -1,7 +1,8 @@
-"""The checks of chapter 12: fold a BatchNorm, find who stays behind, write GELU out, rewrite a graph."""
+"""The checks of chapter 12: fold a BatchNorm, count the copies, write GELU out, rewrite a graph."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -103,76 +104,73 @@ def _check_folded(answer: Callable[..., Any], values: tuple[np.ndarray, ...], ep
         )
 
 
-# What each operator reads (the numbers of operators before it), whether the Edge TPU has it, and where it
-# lands: a chain; two branches of which one breaks; a shortcut around the operator that breaks.
-PLACEMENT_CASES = (
-    ([[], [0], [1], [2], [3]], [True, True, False, True, True], [True, True, False, False, False]),
-    ([[], [0], [0], [1], [2], [3, 4]], [True, False, True, True, True, True],
-     [True, False, True, False, True, False]),
-    ([[], [0], [1], [0, 2], [3]], [True, True, False, True, True], [True, True, False, False, False]),
-)  # fmt: skip
+# What each operator reads (numbers of operators before it, -1 for the model's input), which operators run on
+# the chip, and how many tensors are copied. The usual mistakes give other numbers, each its own.
+COPY_CASES = (
+    ([[-1], [-1, 0], [0], [0]], [True, False, True, False], 2),
+    ([[-1], [0, -1], [-1, 1], [2, 1], [2, 0], [2, 3]], [False, False, False, True, True, True], 4),
+)
 
 
-def on_the_edge_tpu(reads: Sequence[Sequence[int]], supported: Sequence[bool]) -> list[bool]:
-    """For each operator whether it is supported, and everything that it reads is on the chip as well."""
-    placed: list[bool] = []
-    for own, parents in zip(supported, reads, strict=True):
-        placed.append(own and all(placed[parent] for parent in parents))
-    return placed
+def copies(reads: Sequence[Sequence[int]], on_chip: Sequence[bool]) -> int:
+    """How many tensors are computed at one side and read at the other; input and result are at the host."""
+    side = [*on_chip, False]  # its last place, -1, is the model's input
+    flows = [(one, own) for own, parents in zip(on_chip, reads, strict=True) for one in parents]
+    return len({one for one, own in flows if side[one] != own}) + bool(on_chip[-1])
 
 
-def _placement_case(seed: int) -> tuple[list[list[int]], list[bool], list[bool]]:
-    """A graph at random, in which about one operator of six is not supported."""
+def _copy_case(seed: int) -> tuple[list[list[int]], list[bool], int]:
+    """A graph at random, each operator at one side or the other."""
     rng = random.Random(seed)
-    count = 5 + seed
-    reads = [rng.sample(range(i), min(i, rng.choice((1, 1, 2)))) for i in range(count)]
-    supported = [rng.random() < 0.85 for _ in range(count)]
-    return reads, supported, on_the_edge_tpu(reads, supported)
+    count = 4 + seed
+    reads = [rng.sample(range(-1, i), min(i + 1, rng.choice((1, 1, 2)))) for i in range(count)]
+    on_chip = [rng.random() < 0.6 for _ in range(count)]
+    return reads, on_chip, copies(reads, on_chip)
 
 
 @exercise(
     "12.2",
-    tr("Where the Edge TPU stops"),
+    tr("Count the copies"),
     hints=(
-        tr("An operator is on the Edge TPU when it is supported and everything that it reads is there too."),
-        tr("Go through the operators in order, and look up in your own result what the parents became."),
-        tr("placed.append(supported[i] and all(placed[parent] for parent in reads[i]))"),
+        tr("Go through what each operator reads, and compare where it was computed with where it is read."),
+        tr("Collect the numbers of the tensors that cross in a set: it holds each of them once."),
+        tr("return len(moved) + on_chip[-1]: the result comes back to the host."),
     ),
     read=tr("the section “One bad operator” of this chapter"),
 )
-def check_placed(answer: Callable[[Sequence[Sequence[int]], Sequence[bool]], Sequence[bool]]) -> None:
-    """For each operator whether it lands on the Edge TPU."""
-    for reads, supported, expected in (*PLACEMENT_CASES, *map(_placement_case, range(20))):
-        got = [bool(value) for value in answer([list(row) for row in reads], list(supported))]
-        if got == expected:
-            continue
-        in_order = [all(supported[: index + 1]) for index in range(len(supported))]
-        direct = [
-            own and all(supported[parent] for parent in parents)
-            for own, parents in zip(supported, reads, strict=True)
-        ]
-        if got == supported:
-            hint = tr(
-                "So Vela does it. The Edge TPU has one part, which ends at the first operator it lacks."
+def check_copies(answer: Callable[[Sequence[Sequence[int]], Sequence[bool]], int]) -> None:
+    """How many tensors are copied from host to chip and back."""
+    for reads, on_chip, expected in (*COPY_CASES, *map(_copy_case, range(20))):
+        got = answer([list(row) for row in reads], list(on_chip))
+        if got != expected:
+            raise Mistake(
+                tr(
+                    "with reads {reads} and on_chip {on_chip}: {expected}, got {got}",
+                    reads=reads,
+                    on_chip=on_chip,
+                    expected=expected,
+                    got=got,
+                ),
+                _copies_hint(reads, on_chip, got),
             )
-        elif got == direct:
-            hint = tr("A parent may be supported and still be on the CPU: ask where it landed.")
-        elif got == in_order:
-            hint = tr(
-                "Only what reads from that operator, directly or not, stays behind: another branch goes on."
-            )
-        else:
-            hint = ""
-        raise Mistake(
-            tr(
-                "with reads {reads} and supported {supported}: {expected}, got {got}",
-                reads=reads,
-                supported=supported,
-                expected=expected,
-                got=got,
-            ),
-            hint,
-        )
+
+
+def _copies_hint(reads: Sequence[Sequence[int]], on_chip: Sequence[bool], got: Any) -> str:
+    side, back = [*on_chip, False], on_chip[-1]
+    flows = [(one, own) for own, parents in enumerate(reads) for one in parents]
+    crossing = [one for one, own in flows if side[one] != on_chip[own]]
+    by_python = {one for one, own in flows if on_chip[one] != on_chip[own]}
+    changes = sum(before != after for before, after in itertools.pairwise([False, *on_chip, False]))
+    known = {
+        tr("A tensor is copied once, however many operators read it over there."): len(crossing) + back,
+        tr("The result lies on the chip, and the host wants it."): len(set(crossing)),
+        tr("The model's input (-1) lies at the host: the chip needs a copy of it."): len({*crossing} - {-1})
+        + back,
+        tr("To Python on_chip[-1] is the last operator: ask first whether a read is -1."): len(by_python)
+        + back,
+        tr("Ask what each operator reads, not which operator is before it in the list."): changes,
+    }
+    return next((text for text, value in known.items() if got == value), "")
 
 
 def written_gelu(x: Any, tanh: Callable[[Any], Any]) -> Any:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgelab.errors import EdgelabError, StorageError
+from edgelab.exercises import own_answers
 from edgelab.exercises.progress_file import STATES, record_try
 from edgelab.exercises.registry import Exercise, Mistake, find
 from edgelab.texts import tr
@@ -146,6 +147,17 @@ def passed(key: str) -> bool:
     return key in _latest and _latest[key].passed
 
 
+def own(key: str, given: Any) -> Any:
+    """What a later chapter goes on with: the student's function, where it was right and still is.
+
+    Args:
+        key: of an exercise of an earlier chapter, such as "04.2".
+        given: the course's own, for whoever has not solved it.
+    """
+    answer = own_answers.load(key)
+    return given if answer is None or _mistake_in(find(key), answer) else answer
+
+
 def _mistake_in(found: Exercise, answer: Any) -> Mistake | None:
     try:
         found.check(answer)
@@ -185,6 +197,8 @@ def _checked(found: Exercise, answer: Any, *, solution_given: bool) -> CheckResu
     tries, note = 0, ""
     try:
         tries = record_try(found.key, state)
+        if state == "solved":
+            own_answers.keep(found.key, answer)
     except StorageError as error:
         note = tr("Your progress was not saved.") + " " + error.what
     if mistake is None:

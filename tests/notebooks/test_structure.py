@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from lesson_table import counts_as_core
 
 from edgelab import display
 from edgelab.course import core_path, glossary
@@ -119,12 +120,6 @@ def test_set_up_follows_the_parameters(path, cells):
 def test_every_cell_has_a_slide_type(cells):
     without = [cell.source[:60] for cell in cells if slide_type(cell) not in SLIDE_TYPES]
     assert not without, f"cells without a slide type: {without}"
-
-
-def counts_as_core(cell):
-    """Neither beside the path, nor left out of the students' edition, nor what every chapter begins with."""
-    hidden = slide_type(cell) == "notes" or {"solution", "parameters"} & set(tags(cell))
-    return not (core_path.is_deeper(cell) or hidden or "display.header(" in cell.source)
 
 
 def test_the_core_path_takes_one_lesson(path, cells):
