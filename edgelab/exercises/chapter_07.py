@@ -1,4 +1,4 @@
-"""The checks of chapter 7: two ways to quantize a range, ranges and pairs by hand, refusals, throughput.
+"""The checks of chapter 7: a scale, the price of zero points, ranges and pairs by hand, refusals, throughput.
 
 `symmetric_scale`, `widen` and `with_pairs` are the course's own answers: later cells go on with them where
 those of a student do not pass yet.
@@ -117,61 +117,53 @@ def check_symmetric_scale(answer: Callable[[float, float], float]) -> None:
 
 @exercise(
     "07.2",
-    tr("The asymmetric pair"),
+    tr("What zero points cost"),
     hints=(
-        tr("256 codes have 255 steps between them. First make sure that the range contains 0."),
-        tr("The zero point is the code of real 0: so many steps above the lower end, rounded."),
-        tr(
-            "low, high = min(low, 0), max(high, 0); scale = (high - low) / 255; zero point = "
-            "round(-low / scale)"
-        ),
+        tr("Multiply out: (code - a) * (weight - b) has four terms, and the first is in products."),
+        tr("Summed over k: the weights' sum times a, the codes' sum times b, and a * b once for each k."),
+        tr("products - a * weights.sum(axis=1) - b * codes.sum() + codes.size * a * b"),
     ),
     read=tr("the section “Two number lines” of this chapter"),
 )
-def check_asymmetric(answer: Callable[[float, float], tuple[float, int]]) -> None:
-    """Scale and zero point for uint8."""
-    for low, high in (*_ranges_to_try(72), (-0.5, 4.6), (2.0, 6.0), (-6.0, -1.0), (0.5, 3.3)):
-        inner, outer = min(low, 0.0), max(high, 0.0)
-        scale = (outer - inner) / 255
-        exact = -inner / scale
-        got = answer(low, high)
-        if not isinstance(got, Sequence | np.ndarray) or isinstance(got, str) or len(got) != 2:
-            raise Mistake(tr("the answer is a pair (scale, zero_point), got {got!r}", got=got))
-        got_scale, got_point = float(got[0]), float(got[1])
-        if not math.isclose(got_scale, scale, rel_tol=1e-6):
-            known = {
-                (high - low) / 255: tr("This range does not contain 0: widen it first."),
-                (outer - inner) / 256: tr("256 codes have 255 steps between them."),
-            }
-            hint = next((text for value, text in known.items() if math.isclose(got_scale, value)), "")
+def check_corrected(answer: Callable[..., np.ndarray]) -> None:
+    """Sums of products of codes, corrected for both zero points."""
+    for seed, (inputs, outputs, a, b) in enumerate(
+        ((3, 2, 5, 7), (9, 4, -128, 3), (5, 5, 0, 2), (6, 1, 4, 0))
+    ):
+        rng = np.random.default_rng(seed)
+        codes = rng.integers(-128, 128, inputs)
+        weights = rng.integers(-127, 128, (outputs, inputs))
+        products = weights @ codes + 1000  # what the chip is said to have: no sum of these codes
+        expected = ((codes - a) * (weights - b)).sum(axis=1) + 1000
+        got = np.asarray(answer(products.copy(), codes.copy(), weights.copy(), a, b))
+        if got.shape != expected.shape:
             raise Mistake(
-                tr(
-                    "{low:g} to {high:g} has scale {scale:.6g}, got {got:.6g}",
-                    low=low,
-                    high=high,
-                    scale=scale,
-                    got=got_scale,
-                ),
-                hint,
+                tr("{count} outputs, and your answer has the shape {shape}", count=outputs, shape=got.shape),
+                tr("Each output has a row of weights: sum along axis=1."),
             )
-        # At a tie, such as 127.5, both neighbours are right.
-        if got_point.is_integer() and abs(got_point - exact) <= 0.5 + 1e-6:
+        if np.array_equal(got, expected):
             continue
-        if not got_point.is_integer():
-            hint = tr("A zero point is a code: round it to a whole number.")
-        elif abs(got_point + exact) <= 0.5 + 1e-6:
-            hint = tr("real = scale * (code - zero_point): at the lower end the code is 0. Mind the sign.")
-        elif abs(got_point - exact) < 1:
-            hint = tr("Cutting the fraction off is not rounding.")
-        else:
-            hint = tr("Which code gives real 0?")
+        of_both = inputs * a * b
+        known = {
+            tr("Begin with products: the chip has done that work."): expected - 1000,
+            tr("a * b was taken away twice: it comes back once for each k."): expected - of_both,
+            tr("a * b comes once for each k, not once."): expected - of_both + a * b,
+            tr("The weights have a zero point, too: b."): products - a * weights.sum(axis=1),
+            tr("a belongs to the codes, so it multiplies the sum of the weights."): products
+            - b * weights.sum(axis=1)
+            - a * codes.sum()
+            + of_both,
+            tr("Minus times minus is plus: the last term is added."): expected - 2 * of_both,
+        }
+        hint = next((text for text, value in known.items() if np.array_equal(got, value)), "")
         raise Mistake(
             tr(
-                "{low:g} to {high:g}: real 0 is {exact:.3f} steps above the lower end, got {got:g}",
-                low=low,
-                high=high,
-                exact=exact,
-                got=got_point,
+                "codes {codes} with a = {a}, b = {b}: {expected}, got {got}",
+                codes=codes,
+                a=a,
+                b=b,
+                expected=expected,
+                got=got,
             ),
             hint,
         )
