@@ -1,9 +1,11 @@
-"""The checks of chapter 21: the range of an input, shifted labels, a requirement with an interval."""
+"""The checks of chapter 21: the range of an input, shifted labels, a requirement with an interval, a gate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -174,3 +176,108 @@ def check_verdict(answer: Callable[..., str]) -> None:
             ),
             hint,
         )
+
+
+Fact = tuple[float | None, float | None, float | None]  # value, and both ends of its interval
+UNKNOWN: Fact = (None, None, None)
+
+
+def gate(
+    requirements: Sequence[tuple[str, float]], facts: Mapping[str, Fact], judge: Callable[..., str]
+) -> tuple[int, list[tuple[str, str]]]:
+    """Whether a model may be shipped: the exit code, and what is said of each requirement.
+
+    Args:
+        requirements: names and limits; each asks that the value is below.
+        facts: what is known, by name.
+        judge: as in exercise 21.3.
+    """
+    said = [(name, judge(*facts.get(name, UNKNOWN), limit)) for name, limit in requirements]
+    return (0 if {word for _, word in said} <= {"met"} else 1), said
+
+
+def _gate_case(seed: int) -> tuple[list[tuple[str, float]], dict[str, Fact]]:
+    """Requirements of which some are met, and facts of which some are missing."""
+    rng = random.Random(seed)
+    names = rng.sample(("size", "latency", "memory", "energy", "arena"), 2 + seed % 4)
+    facts: dict[str, Fact] = {}
+    for name in names:
+        middle = rng.uniform(5, 15)
+        if rng.random() < 0.8:
+            facts[name] = (middle, middle - 1, middle + 1)
+    return [(name, rng.choice((3.0, 10.0, 30.0, 30.0))) for name in names], facts
+
+
+# All met, one missed and one open, one of which nothing is known, nothing asked.
+GATE_CASES: tuple[tuple[list[tuple[str, float]], dict[str, Fact]], ...] = (
+    ([("size", 10.0), ("latency", 20.0)], {"latency": (15.0, 14.0, 16.0), "size": (8.0, 8.0, 8.0)}),
+    ([("size", 5.0), ("latency", 15.0)], {"latency": (15.0, 14.0, 16.0), "size": (8.0, 8.0, 8.0)}),
+    ([("size", 10.0), ("energy", 5.0)], {"size": (8.0, 8.0, 8.0)}),
+    ([("size", 10.0), ("latency", 15.0)], {"latency": (15.0, 14.0, 16.0), "size": (8.0, 8.0, 8.0)}),
+    ([], {"size": (8.0, 8.0, 8.0)}),
+)
+
+
+def _judge(value: float | None, low: float | None, high: float | None, limit: float) -> str:
+    """As exercise 21.3 wants it."""
+    if value is None or low is None or high is None or low < limit <= high:
+        return "open"
+    return "met" if high < limit else "missed"
+
+
+def _strict_judge(value: float | None, low: float | None, high: float | None, limit: float) -> str:
+    """Another one: it wants half of the limit."""
+    return _judge(value, low, high, limit / 2)
+
+
+@exercise(
+    "21.4",
+    tr("May it be shipped?"),
+    hints=(
+        tr("Go through the requirements in their order, and ask the judge for each of them."),
+        tr("facts.get(name, (None, None, None)) has three values also where nothing is known."),
+        tr("The code is 0 only where all the words are met: open and missed both give 1."),
+    ),
+    read=tr("the section “One command” of this chapter"),
+)
+def check_gate(answer: Callable[..., tuple[int, list[tuple[str, str]]]]) -> None:
+    """The exit code, and a word for every requirement."""
+    for judge in (_judge, _strict_judge):
+        for requirements, facts in (*GATE_CASES, *map(_gate_case, range(12))):
+            code, said = gate(requirements, facts, judge)
+            try:
+                got = answer(list(requirements), dict(facts), judge)
+            except KeyError as error:
+                raise Mistake(
+                    tr("nothing is known of {name}", name=error), tr("Ask the judge all the same, with None.")
+                ) from error
+            if not isinstance(got, (tuple, list)) or len(got) != 2:
+                raise Mistake(tr("the answer is a pair (code, lines), got {got!r}", got=got))
+            lines = [tuple(line) for line in got[1]]
+            if got[0] == code and lines == said:
+                continue
+            raise Mistake(
+                tr(
+                    "{requirements} with {facts}: expected {expected}, got {got}",
+                    requirements=requirements,
+                    facts=facts,
+                    expected=(code, said),
+                    got=got,
+                ),
+                _gate_hint(got[0], lines, said, judge),
+            )
+
+
+def _gate_hint(code: Any, lines: list[tuple], said: list[tuple[str, str]], judge: Callable[..., str]) -> str:
+    words = [word for _, word in said]
+    if lines == said and code == words.count("missed") + words.count("open"):
+        return tr("The exit code is 1, however many are not met.")
+    if lines == said and code == 0 and "missed" not in words:
+        return tr("An open requirement is not met: the code is 1.")
+    if len(lines) < len(said):
+        return tr("Tell of every requirement, also of those behind the first that fails.")
+    if sorted(lines) == sorted(said) and lines != said:
+        return tr("Keep the order in which the requirements are given.")
+    if judge is _strict_judge:
+        return tr("Leave the decision to the judge that is handed over: this one asks for more.")
+    return ""
