@@ -24,7 +24,7 @@ from xml.etree import ElementTree
 
 LONGEST_KEPT_S = 30 * 24 * 3600
 PASSED = "passed"
-OF_A_RUN = ("results", "progress.json")  # measured, and solved
+OF_A_RUN = ("results", "progress.json", "answers")  # measured, and solved
 REPLACED = (*OF_A_RUN, "executed")  # notes of the chapters in the second run's folder, which may be new
 
 

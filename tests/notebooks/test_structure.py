@@ -353,6 +353,11 @@ def test_cells_that_go_on_with_an_answer_ask_whether_it_passed(cells):
                 answers.pop(name, None)
 
 
+def test_what_comes_from_earlier_chapters_is_an_exercise_there(path, cells):
+    for key in [key for cell in cells for key in re.findall(r'exercises\.own\("([\d.]+)"', cell.source)]:
+        assert registry.find(key).key[:2] < path.stem[:2], f"{key} is not of an earlier chapter"
+
+
 def test_it_closes_with_claims_summary_next_and_reading(path, cells):
     expected = CLOSING_SECTIONS[1:] if path.stem.startswith("00") else CLOSING_SECTIONS
     assert headings(cells, 2)[-len(expected) :] == expected
