@@ -160,8 +160,17 @@ def test_two_yes_make_it_and_the_licence_is_shown_before_the_second(package, mon
     assert make.main([]) == 0 and "up to date" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("answer", ["no", "y", "", "yes please"])
+def test_only_a_yes_in_full_is_one(monkeypatch, answer):
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
+    with pytest.raises(make.NotHereError):
+        make.ask("Really?")
+    monkeypatch.setattr(sys, "stdin", Terminal(" Yes \n"))
+    make.ask("Really?")
+
+
 @on_linux
-@pytest.mark.parametrize("second", ["no\n", "y\n", "\n", ""])
+@pytest.mark.parametrize("second", ["y\n", ""])
 def test_without_the_second_yes_what_was_downloaded_goes(package, monkeypatch, capsys, second):
     package.mkdir(parents=True)
     (package / "notes.txt").write_text("mine")

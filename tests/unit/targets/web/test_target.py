@@ -24,11 +24,11 @@ def test_what_it_takes_follows_the_accelerator():
 
 
 def test_what_is_missing_is_a_report_and_no_error(monkeypatch, tmp_path):
-    monkeypatch.setenv(files.FOLDER_VARIABLE, str(tmp_path))
-    found = WebTarget().probe()
+    monkeypatch.setattr(engine, "_PAGES", {})  # a page that is open has its files, and needs no browser
+    with monkeypatch.context() as without_files:
+        without_files.setenv(files.FOLDER_VARIABLE, str(tmp_path))
+        found = WebTarget().probe()
     assert not found.can_run and "make web-files" in found.fix and found.why_it_matters
-    monkeypatch.undo()
-    monkeypatch.setattr(engine, "_PAGES", {})  # a page that is open needs no browser to be found
     monkeypatch.setenv(browsers.VARIABLE, "no-such-browser")
     found = WebTarget().probe()
     assert not found.can_run and found.fix
