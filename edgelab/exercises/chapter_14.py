@@ -1,4 +1,4 @@
-"""The checks of chapter 14: gradients averaged, the two halves of a ring, a cluster, a pruner, a pipeline."""
+"""The checks of chapter 14: gradients, the two halves of a ring, a cluster, a pruner, a pipeline, a cut."""
 
 from __future__ import annotations
 
@@ -92,6 +92,19 @@ def schedule(stages: int, micro: int) -> np.ndarray:
     """
     part = np.arange(micro + stages - 1) - np.arange(stages)[:, np.newaxis]
     return np.where((part >= 0) & (part < micro), part, -1)
+
+
+def best_cut(macs: Sequence[int]) -> int:
+    """Where to cut a network in two, so that the stage with more work has as little of it as it can.
+
+    Args:
+        macs: of each operator, in the order of execution.
+
+    Returns:
+        Operators of the first stage; of equally good cuts the first.
+    """
+    first = np.cumsum(macs)[:-1]
+    return 1 + int(np.maximum(first, sum(macs) - first).argmin())
 
 
 # Pictures of each worker, shapes of the weights.
@@ -397,3 +410,75 @@ def check_schedule(answer: Callable[[int, int], np.ndarray]) -> None:
         elif np.array_equal(got, expected[::-1]):
             hint = tr("The first stage is the first row.")
         raise Mistake(what + ": " + tr("got {got}", got=got.tolist()), hint)
+
+
+# MACs of networks: one that is a single large layer, ties, work at either end; then drawn ones.
+NETWORKS = (
+    (7, 0, 0),
+    (0, 5, 0, 5, 0),
+    (9, 1, 1, 1),
+    (1, 1, 1, 9),
+    (4, 4),
+    (2, 3, 4, 1),
+    (3, 5, 4),
+    *(
+        tuple((rng.integers(0, 500, size) * rng.integers(0, 3, size)).tolist())
+        for rng, size in ((np.random.default_rng(140 + size), size) for size in range(6, 14))
+    ),
+)
+
+
+@exercise(
+    "14.7",
+    tr("Where to cut your own network"),
+    hints=(
+        tr("Try every place: range(1, len(macs)). macs[:cut] is the first stage, macs[cut:] the second."),
+        tr("The longer stage of a cut has the larger of both sums; the best cut has the smallest of those."),
+        tr("min(range(1, len(macs)), key=…) takes the first of several that are equally good."),
+    ),
+    read=tr("the section “Stages” of this chapter"),
+)
+def check_cut(answer: Callable[[list[int]], int]) -> None:
+    """Operators of the first of two stages, for which the longer stage is shortest."""
+    got = []
+    for macs in NETWORKS:
+        cut = answer(list(macs))
+        if isinstance(cut, bool) or not isinstance(cut, int | np.integer):
+            raise Mistake(
+                tr("got {cut}", cut=repr(cut)[:40]),
+                tr("Return one whole number: how many operators the first stage has."),
+            )
+        got.append(int(cut))
+    for cut, macs in zip(got, NETWORKS, strict=True):
+        expected = best_cut(macs)
+        if cut == expected:
+            continue
+        raise Mistake(
+            tr("MACs {macs}: expected {expected}, got {cut}", macs=list(macs), expected=expected, cut=cut),
+            _cut_hint(got, macs, cut),
+        )
+
+
+def _cut_hint(got: list[int], macs: Sequence[int], cut: int) -> str:
+    def half(network: Sequence[int]) -> int:
+        return int(np.searchsorted(np.cumsum(network), sum(network) / 2))
+
+    rules: tuple[tuple[Callable[[Sequence[int]], int], str], ...] = (
+        (lambda network: best_cut(network) - 1, tr("Count from 1: operators, not the index of the last.")),
+        (lambda network: len(network) // 2, tr("Half of the operators is not half of the work.")),
+        (lambda network: len(network) - best_cut(network[::-1]), tr("Of equally good cuts take the first.")),
+        (half, tr("Do not stop at half of the work: the cut just after or before may be better.")),
+        (
+            lambda network: half(network) + 1,
+            tr("Do not stop at half of the work: the cut just after or before may be better."),
+        ),
+    )
+    for rule, hint in rules:
+        if [rule(network) for network in NETWORKS] == got:
+            return hint
+    if not 0 < cut < len(macs):
+        return tr("Each stage needs an operator at least.")
+    longer, least = (max(sum(macs[:at]), sum(macs[at:])) for at in (cut, best_cut(macs)))
+    return tr(
+        "With your cut the longer stage has {longer} MACs; {least} can be had.", longer=longer, least=least
+    )

@@ -1,4 +1,4 @@
-"""The checks of chapter 18: a vocabulary, numbers for words, a step of an LSTM, a sentence read by it."""
+"""The checks of chapter 18: a vocabulary, numbers for words, an LSTM's step and sentence, a table's size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgelab.exercises.registry import Mistake, exercise
+from edgelab.graph import Graph, Operator, Tensor
 from edgelab.language.tokenizer import PAD, UNKNOWN
 from edgelab.texts import tr
 
@@ -83,6 +84,21 @@ def read_sentence(
     for x in vectors:
         h, c = step(x, h, c)
     return h
+
+
+def lines_that_fit(found: Graph, budget_bytes: int) -> int:
+    """How many lines the vocabulary of a model's file may have, so that the file keeps within a budget.
+
+    Args:
+        found: a graph with one GATHER, which reads the table of the words' vectors.
+        budget_bytes: for the whole file.
+
+    Returns:
+        Rows of the table for which there is room beside the rest of the file; 0 where there is none.
+    """
+    table = next(found.tensors[one.inputs[0]] for one in found.operators if one.name == "GATHER")
+    free_bytes = budget_bytes - found.size_bytes + table.size_bytes
+    return max(0, free_bytes * table.shape[0] // table.size_bytes)
 
 
 WORDS = ("the", "film", "is", "not", "good", "plot", "cast", "dull", ",", ".")
@@ -321,3 +337,96 @@ def _about_reading(step: Callable, vectors: np.ndarray, units: int, got: np.ndar
     if len(vectors) > 1 and np.allclose(got, read_sentence(step, vectors[:-1], units)):
         return tr("The last word counts, too.")
     return tr("Begin every sentence with zeros: nothing of the sentence before may be left.")
+
+
+# Rows and width of the table, its type, bytes of one value, bytes of the rest of the file.
+TABLES = ((60, 24, "int8", 1, 9_000), (500, 16, "float32", 4, 20_300), (40, 8, "float16", 2, 70_001))
+
+
+def _tensor(index: int, shape: tuple[int, ...], dtype: str, value_bytes: int, is_constant: bool) -> Tensor:
+    size_bytes = value_bytes * int(np.prod(shape))
+    place = {"open_axes": (), "is_dynamic": False, "buffer_index": index, "is_variable": False}
+    return Tensor(
+        index, f"tensor_{index}", shape, dtype, (), (), 0, is_constant, size_bytes=size_bytes, **place
+    )
+
+
+def _language_model(rows: int, width: int, dtype: str, value_bytes: int, rest_bytes: int) -> Graph:
+    """A graph as `graph.read` gives it: a layer before the table is read, and a larger constant behind."""
+    tensors = (
+        _tensor(0, (1, 24), "int32", 4, False),
+        _tensor(1, (width, 9 * rows), dtype, value_bytes, True),
+        _tensor(2, (1, 24, width), dtype, value_bytes, False),
+        _tensor(3, (rows, width), dtype, value_bytes, True),
+        _tensor(4, (1, 24), "int32", 4, False),
+        _tensor(5, (1, 9 * rows), dtype, value_bytes, False),
+    )
+    steps = (("CAST", (0,), (4,)), ("GATHER", (3, 4), (2,)), ("FULLY_CONNECTED", (2, 1), (5,)))
+    operators = tuple(
+        Operator(number, name, 1, inputs, outputs, 0, {}, is_custom=False)
+        for number, (name, inputs, outputs) in enumerate(steps)
+    )
+    size_bytes = tensors[1].size_bytes + tensors[3].size_bytes + rest_bytes
+    return Graph(operators, tensors, (0,), (5,), "drawn for an exercise", size_bytes)
+
+
+@exercise(
+    "18.5",
+    tr("Room for words"),
+    hints=(
+        tr("The table is the first input of the GATHER: found.tensors[lookup.inputs[0]] of that operator."),
+        tr("A row has table.size_bytes // table.shape[0] bytes; the rest is the file without its table."),
+        tr("(budget_bytes - rest) // row_bytes lines, and never fewer than 0."),
+    ),
+    read=tr("the section “Where it runs” of this chapter"),
+)
+def check_lines(answer: Callable[[Graph, int], int]) -> None:
+    """The lines of a vocabulary that keep the file within a budget."""
+    rng = np.random.default_rng(200)
+    for facts in TABLES:
+        found = _language_model(*facts)
+        rows, width, _, value_bytes, _ = facts
+        rest_bytes = found.size_bytes - rows * width * value_bytes
+        for lines in (0, 1, rows, *rng.integers(rows + 1, 4_000, 2).tolist()):
+            for more in (0, -1, width * value_bytes - 1):
+                _check_lines(answer, found, rest_bytes + lines * width * value_bytes + more)
+        _check_lines(answer, found, rest_bytes // 3)
+
+
+def _check_lines(answer: Callable[[Graph, int], int], found: Graph, budget_bytes: int) -> None:
+    got, expected = answer(found, budget_bytes), lines_that_fit(found, budget_bytes)
+    is_whole = isinstance(got, int | np.integer) and not isinstance(got, bool)
+    if is_whole and got == expected:
+        return
+    table = found.tensors[3]
+    raise Mistake(
+        tr(
+            "a file of {size} bytes, table {shape} {dtype}, budget {budget}: expected {expected}, got {got}",
+            size=found.size_bytes,
+            shape=table.shape,
+            dtype=table.dtype,
+            budget=budget_bytes,
+            expected=expected,
+            got=repr(got)[:40],
+        ),
+        _lines_hint(found, budget_bytes, got)
+        if is_whole
+        else tr("Return one whole number: there are no half lines."),
+    )
+
+
+def _lines_hint(found: Graph, budget_bytes: int, got: int) -> str:
+    table = found.tensors[3]
+    row_bytes, values = table.size_bytes // table.shape[0], table.shape[1]
+    rest_bytes = found.size_bytes - table.size_bytes
+    if got < 0:
+        return tr("Where not even the rest has room the answer is 0.")
+    if got == budget_bytes // row_bytes:
+        return tr("The rest of the file needs its room, too.")
+    if got == max(0, (budget_bytes - found.size_bytes) // row_bytes):
+        return tr("The old table makes room for the new one: only the rest of the file stays.")
+    if got == max(0, budget_bytes - rest_bytes) // values:
+        return tr("A value of float32 has four bytes: take the bytes of a row, not its values.")
+    if got == -(-max(0, budget_bytes - rest_bytes) // row_bytes):
+        return tr("Round down: a line that fits only in part does not fit.")
+    return tr("The table is what GATHER reads, not the largest constant of the file.")

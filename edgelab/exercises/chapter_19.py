@@ -1,8 +1,8 @@
-"""The checks of chapter 19: overlap, hits, average precision, pairs, identities, hysteresis."""
+"""The checks of chapter 19: overlap, hits, average precision, pairs, identities, hysteresis, cameras."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 
 import numpy as np
 
@@ -93,6 +93,21 @@ def settled(was: bool, depth: float, margin: float) -> bool:
     if depth < -margin:
         return False
     return was
+
+
+def cameras(stage_ms: Mapping[str, float], on_chip: Set[str], rate: float, cores: int) -> int:
+    """How many cameras an accelerator and some cores serve, if nothing ever waits.
+
+    Args:
+        stage_ms: milliseconds of each stage of one frame.
+        on_chip: stages that take turns on the accelerator; all others share the cores.
+        rate: frames of a camera per second.
+        cores: of the processor.
+    """
+    busy_ms = [0.0, 0.0]  # of a core's and of the accelerator's second, that one camera takes
+    for name, stage in stage_ms.items():
+        busy_ms[name in on_chip] += rate * stage
+    return int(min(1000 * cores / busy_ms[0], 1000 / busy_ms[1]))
 
 
 def _boxes(seed: int, count: int) -> np.ndarray:
@@ -405,3 +420,70 @@ def check_settled(answer: Callable[[bool, float, float], bool]) -> None:
                 ),
                 hint,
             )
+
+
+# Milliseconds of each stage of one frame, those on the chip, frames per second, cores. The first two are so
+# near a whole number of cameras that a second of 1001 ms would give one more.
+LOADS = (
+    ({"detect": 6.005, "decode": 1.0, "name": 4.0}, {"detect", "name"}, 25, 4),
+    ({"decode": 12.01, "detect": 1.0, "draw": 8.0}, {"detect"}, 25, 2),
+    ({"decode": 3.1, "detect": 2.3, "name": 1.7, "draw": 0.9}, {"detect", "name"}, 30, 1),
+    ({"decode": 3.1, "detect": 22.3, "name": 18.7, "draw": 0.9}, {"detect", "name"}, 30, 8),
+    ({"decode": 0.7, "detect": 13.0, "track": 0.4}, {"detect"}, 12.5, 2),
+    ({"decode": 41.0, "detect": 3.0}, {"detect"}, 30, 1),
+    ({"decode": 2.9, "detect": 2.9, "draw": 2.9}, {"detect"}, 10, 3),
+)
+
+
+@exercise(
+    "19.7",
+    tr("How many cameras?"),
+    hints=(
+        tr("One camera asks the chip for rate * chip_ms milliseconds in each second, which has 1000."),
+        tr("All stages that are not on the chip share the cores, which have cores * 1000 milliseconds."),
+        tr("int(min(1000 / (rate * chip_ms), cores * 1000 / (rate * cpu_ms)))"),
+    ),
+    read=tr("the section “At how many frames per second?” of this chapter"),
+)
+def check_cameras(answer: Callable[[Mapping[str, float], Set[str], float, int], int]) -> None:
+    """The cameras that one chip and some cores serve, at best."""
+    for stage_ms, on_chip, rate, cores in LOADS:
+        expected = cameras(stage_ms, on_chip, rate, cores)
+        got = answer(dict(stage_ms), set(on_chip), rate, cores)
+        is_whole = isinstance(got, int | np.integer) and not isinstance(got, bool)
+        if is_whole and got == expected:
+            continue
+        hint = tr("Return one whole number: half a camera is not served.")
+        raise Mistake(
+            tr(
+                "{stages} (ms), on the chip {chip}, {rate} frames per second, {cores} cores: "
+                "expected {expected}, got {got}",
+                stages=stage_ms,
+                chip=sorted(on_chip),
+                rate=rate,
+                cores=cores,
+                expected=expected,
+                got=repr(got)[:40],
+            ),
+            _cameras_hint(got, stage_ms, on_chip, rate, cores) if is_whole else hint,
+        )
+
+
+def _cameras_hint(got: int, stage_ms: Mapping[str, float], on_chip: Set[str], rate: float, cores: int) -> str:
+    on_cores = set(stage_ms) - on_chip
+    chip_ms, cpu_ms = (sum(stage_ms[name] for name in names) for names in (on_chip, on_cores))
+    second_ms = 1000 / rate
+    by_chip, by_cores = second_ms / chip_ms, cores * second_ms / cpu_ms
+    if got == int(min(by_chip, by_cores)) + 1:
+        return tr("Round down: the last camera would be served only in part.")
+    if got == int(by_chip):
+        return tr("The other stages need time, too: the cores may be full before the chip is.")
+    if got == int(by_cores):
+        return tr("The chip may be full before the cores are.")
+    if got == int(second_ms / (chip_ms + cpu_ms)):
+        return tr("Chip and cores work at the same time, on different frames: do not add them up.")
+    if got == int(min(by_chip, second_ms / cpu_ms)):
+        return tr("Each core has 1000 milliseconds in a second.")
+    if got == int(second_ms / max(stage_ms.values())):
+        return tr("Stages on the same chip take turns: add their times.")
+    return tr("Each camera gives rate frames in a second, and each frame passes all stages.")

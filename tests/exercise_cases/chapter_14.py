@@ -51,6 +51,13 @@ def schedule(stages, micro):
     return table
 
 
+def best_cut(macs):
+    def longer_stage(place):
+        return max(sum(macs[:place]), sum(macs[place:]))
+
+    return min(range(1, len(macs)), key=longer_stage)
+
+
 SOLUTIONS = {
     "14.1": mean_gradient,
     "14.2": reduce_scatter,
@@ -58,6 +65,7 @@ SOLUTIONS = {
     "14.4": cluster_settings,
     "14.5": should_stop,
     "14.6": schedule,
+    "14.7": best_cut,
 }
 
 
@@ -189,6 +197,41 @@ def rolled(stages, micro):
     return [np.roll(first, stage).tolist() for stage in range(stages)]
 
 
+def cut_by_loop(macs):
+    best, least, done = 0, float("inf"), 0
+    for number, work in enumerate(macs[:-1], 1):
+        done += work
+        if max(done, sum(macs) - done) < least:
+            best, least = number, max(done, sum(macs) - done)
+    return best
+
+
+def cut_by_arrays(macs):
+    first = np.cumsum(macs)
+    return np.argmin(np.maximum(first, first[-1] - first)[:-1]) + 1
+
+
+def cut_by_sorting(macs):
+    return sorted((abs(sum(macs[:place]) - sum(macs[place:])), place) for place in range(1, len(macs)))[0][1]
+
+
+def cut_last_of_equals(macs):
+    return min(range(len(macs) - 1, 0, -1), key=lambda place: max(sum(macs[:place]), sum(macs[place:])))
+
+
+def cut_at_half_of_the_work(macs):
+    done = 0
+    for number, work in enumerate(macs, 1):
+        done += work
+        if 2 * done >= sum(macs):
+            return number
+    return len(macs)
+
+
+def cut_before_the_largest(macs):
+    return max(1, max(range(len(macs)), key=macs.__getitem__))
+
+
 def rule(compare, least=4):
     def answer(values, others):
         there = [other[len(values) - 1] for other in others if len(other) >= len(values)]
@@ -223,6 +266,9 @@ ALSO_RIGHT = (
     ("14.6", by_subtraction),
     ("14.6", tick_by_tick),
     ("14.6", rolled),
+    ("14.7", cut_by_loop),
+    ("14.7", cut_by_arrays),
+    ("14.7", cut_by_sorting),
 )
 
 WRONG = (
@@ -273,6 +319,16 @@ WRONG = (
         lambda stages, micro: schedule(1, micro + stages - 1) + np.zeros((stages, 1), int),
         "one tick after",
     ),
+    ("14.7", lambda macs: len(macs) // 2, "not half of the work"),
+    ("14.7", lambda macs: best_cut(macs) - 1, "Count from 1"),
+    ("14.7", cut_last_of_equals, "take the first"),
+    ("14.7", cut_at_half_of_the_work, "Do not stop at half"),
+    ("14.7", lambda macs: cut_at_half_of_the_work(macs) - 1, "Do not stop at half"),
+    ("14.7", cut_before_the_largest, "can be had"),
+    ("14.7", lambda macs: 1, "can be had"),
+    ("14.7", lambda macs: len(macs), "Each stage needs an operator"),
+    ("14.7", lambda macs: (best_cut(macs), sum(macs)), "one whole number"),
+    ("14.7", lambda macs: best_cut(macs) / len(macs), "one whole number"),
 )
 
 SURVIVORS = (("14.3", "for number in range(workers + 1):", "more rounds copy what is there already"),)

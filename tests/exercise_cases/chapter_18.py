@@ -37,7 +37,20 @@ def read_sentence(step, vectors, units):
     return h
 
 
-SOLUTIONS = {"18.1": vocabulary, "18.2": encode, "18.3": lstm_step, "18.4": read_sentence}
+def lines_that_fit(found, budget_bytes):
+    lookup = next(operator for operator in found.operators if operator.name == "GATHER")
+    words = found.tensors[lookup.inputs[0]]
+    row_bytes = words.size_bytes // words.shape[0]
+    return max(0, (budget_bytes - found.size_bytes + words.size_bytes) // row_bytes)
+
+
+SOLUTIONS = {
+    "18.1": vocabulary,
+    "18.2": encode,
+    "18.3": lstm_step,
+    "18.4": read_sentence,
+    "18.5": lines_that_fit,
+}
 
 
 def by_two_sorts(texts, size):
@@ -131,6 +144,49 @@ def by_recursion(step, vectors, units):
     return state_after(len(vectors))[0]
 
 
+def table_of(found):
+    (lookup,) = [operator for operator in found.operators if operator.name == "GATHER"]
+    return found.tensors[lookup.inputs[0]]
+
+
+def lines_by_counting(found, budget_bytes):
+    words, lines = table_of(found), 0
+    size = found.size_bytes - words.size_bytes
+    while size + words.size_bytes // len(range(words.shape[0])) <= budget_bytes:
+        size, lines = size + words.size_bytes // words.shape[0], lines + 1
+    return lines
+
+
+def lines_more_than_now(found, budget_bytes):
+    words = table_of(found)
+    more = np.floor((budget_bytes - found.size_bytes) / (words.size_bytes / words.shape[0]))
+    return np.int64(max(words.shape[0] + more, 0))
+
+
+def lines_by_type(found, budget_bytes):
+    words = table_of(found)
+    row_bytes = words.shape[1] * {"int8": 1, "float16": 2, "float32": 4}[words.dtype]
+    room = budget_bytes - (found.size_bytes - words.shape[0] * row_bytes)
+    return room // row_bytes if room > 0 else 0
+
+
+def lines_with(change):
+    """A wrong rule of room for the table, bytes of a row, the table and the whole file."""
+
+    def answer(found, budget_bytes):
+        words = table_of(found)
+        room = budget_bytes - found.size_bytes + words.size_bytes
+        return change(room, words.size_bytes // words.shape[0], words, found)
+
+    return answer
+
+
+def lines_of_the_largest(found, budget_bytes):
+    words = max((one for one in found.tensors if one.is_constant), key=lambda one: one.size_bytes)
+    row_bytes = words.size_bytes // words.shape[0]
+    return max(0, (budget_bytes - found.size_bytes + words.size_bytes) // row_bytes)
+
+
 def with_gates(change):
     def step(x, h, c, kernel, recurrent, bias):
         i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4)
@@ -201,6 +257,9 @@ ALSO_RIGHT = (
     ("18.4", by_while),
     ("18.4", by_reduce),
     ("18.4", by_recursion),
+    ("18.5", lines_by_counting),
+    ("18.5", lines_more_than_now),
+    ("18.5", lines_by_type),
 )
 
 WRONG = (
@@ -255,6 +314,22 @@ WRONG = (
     ("18.4", lambda step, vectors, units: read_sentence(step, vectors[::-1], units), "first to the last"),
     ("18.4", lambda step, vectors, units: read_sentence(step, vectors[:-1], units), "last word counts"),
     ("18.4", all_returned, "one value a unit"),
+    (
+        "18.5",
+        lambda found, budget: budget // (table_of(found).size_bytes // table_of(found).shape[0]),
+        "the rest",
+    ),
+    (
+        "18.5",
+        lines_with(lambda room, row, words, _: max(0, (room - words.size_bytes) // row)),
+        "old table makes room",
+    ),
+    ("18.5", lines_with(lambda room, row, words, _: max(0, room // words.shape[1])), "not its values"),
+    ("18.5", lines_with(lambda room, row, *_: room // row), "the answer is 0"),
+    ("18.5", lines_with(lambda room, row, *_: max(0, -(-room // row))), "Round down"),
+    ("18.5", lines_with(lambda room, row, *_: max(0, room / row)), "no half lines"),
+    ("18.5", lines_of_the_largest, "not the largest constant"),
+    ("18.5", lambda found, budget: 60, "not the largest constant"),
 )
 
 SURVIVORS = ()
