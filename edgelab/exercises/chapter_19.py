@@ -426,7 +426,7 @@ def check_settled(answer: Callable[[bool, float, float], bool]) -> None:
 # near a whole number of cameras that a second of 1001 ms would give one more.
 LOADS = (
     ({"detect": 6.005, "decode": 1.0, "name": 4.0}, {"detect", "name"}, 25, 4),
-    ({"decode": 12.01, "detect": 1.0, "draw": 8.0}, {"detect"}, 25, 2),
+    ({"decode": 5.004, "detect": 3.0, "draw": 3.0}, {"detect"}, 25, 2),
     ({"decode": 3.1, "detect": 2.3, "name": 1.7, "draw": 0.9}, {"detect", "name"}, 30, 1),
     ({"decode": 3.1, "detect": 22.3, "name": 18.7, "draw": 0.9}, {"detect", "name"}, 30, 8),
     ({"decode": 0.7, "detect": 13.0, "track": 0.4}, {"detect"}, 12.5, 2),
@@ -447,13 +447,13 @@ LOADS = (
 )
 def check_cameras(answer: Callable[[Mapping[str, float], Set[str], float, int], int]) -> None:
     """The cameras that one chip and some cores serve, at best."""
-    for stage_ms, on_chip, rate, cores in LOADS:
-        expected = cameras(stage_ms, on_chip, rate, cores)
-        got = answer(dict(stage_ms), set(on_chip), rate, cores)
-        is_whole = isinstance(got, int | np.integer) and not isinstance(got, bool)
-        if is_whole and got == expected:
+    got = [answer(dict(stage_ms), set(on_chip), *rest) for stage_ms, on_chip, *rest in LOADS]
+    for count, load in zip(got, LOADS, strict=True):
+        expected = cameras(*load)
+        is_whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+        if is_whole and count == expected:
             continue
-        hint = tr("Return one whole number: half a camera is not served.")
+        stage_ms, on_chip, rate, cores = load
         raise Mistake(
             tr(
                 "{stages} (ms), on the chip {chip}, {rate} frames per second, {cores} cores: "
@@ -463,27 +463,28 @@ def check_cameras(answer: Callable[[Mapping[str, float], Set[str], float, int], 
                 rate=rate,
                 cores=cores,
                 expected=expected,
-                got=repr(got)[:40],
+                got=repr(count)[:40],
             ),
-            _cameras_hint(got, stage_ms, on_chip, rate, cores) if is_whole else hint,
+            _cameras_hint(got) if is_whole else tr("Return one whole number: half a camera is not served."),
         )
 
 
-def _cameras_hint(got: int, stage_ms: Mapping[str, float], on_chip: Set[str], rate: float, cores: int) -> str:
-    on_cores = set(stage_ms) - on_chip
-    chip_ms, cpu_ms = (sum(stage_ms[name] for name in names) for names in (on_chip, on_cores))
-    second_ms = 1000 / rate
-    by_chip, by_cores = second_ms / chip_ms, cores * second_ms / cpu_ms
-    if got == int(min(by_chip, by_cores)) + 1:
-        return tr("Round down: the last camera would be served only in part.")
-    if got == int(by_chip):
-        return tr("The other stages need time, too: the cores may be full before the chip is.")
-    if got == int(by_cores):
-        return tr("The chip may be full before the cores are.")
-    if got == int(second_ms / (chip_ms + cpu_ms)):
-        return tr("Chip and cores work at the same time, on different frames: do not add them up.")
-    if got == int(min(by_chip, second_ms / cpu_ms)):
-        return tr("Each core has 1000 milliseconds in a second.")
-    if got == int(second_ms / max(stage_ms.values())):
-        return tr("Stages on the same chip take turns: add their times.")
+def _cameras_hint(got: list[int]) -> str:
+    # Of the milliseconds on chip and cores, those from frame to frame, the cores, and the longest stage.
+    rules: tuple[tuple[Callable[..., float], str], ...] = (
+        (lambda chip, cpu, t, n, _: min(t / chip, n * t / cpu) + 1, tr("Round down: half of one is none.")),
+        (lambda chip, cpu, t, n, _: t / chip, tr("The cores may be full before the chip is.")),
+        (lambda chip, cpu, t, n, _: n * t / cpu, tr("The chip may be full before the cores are.")),
+        (lambda chip, cpu, t, n, _: t / (chip + cpu), tr("Chip and cores work at once: do not add them up.")),
+        (lambda chip, cpu, t, n, _: min(t / chip, t / cpu), tr("Each core has its own 1000 ms a second.")),
+        (lambda chip, cpu, t, n, longest: t / longest, tr("Stages on one chip take turns: add their times.")),
+    )  # fmt: skip
+    for rule, hint in rules:
+        found = []
+        for stage_ms, on_chip, rate, cores in LOADS:
+            chip_ms = sum(stage_ms[name] for name in on_chip)
+            cpu_ms = sum(stage_ms.values()) - chip_ms
+            found.append(int(rule(chip_ms, cpu_ms, 1000 / rate, cores, max(stage_ms.values()))))
+        if found == got:
+            return hint
     return tr("Each camera gives rate frames in a second, and each frame passes all stages.")

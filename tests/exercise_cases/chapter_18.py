@@ -317,7 +317,7 @@ WRONG = (
     (
         "18.5",
         lambda found, budget: budget // (table_of(found).size_bytes // table_of(found).shape[0]),
-        "the rest",
+        "needs its room",
     ),
     (
         "18.5",

@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from edgelab.exercises.chapter_19 import PATIENCE, average_precision, follow, hits, iou, pairs, settled
+from edgelab.exercises.chapter_19 import (
+    PATIENCE,
+    average_precision,
+    cameras,
+    follow,
+    hits,
+    iou,
+    pairs,
+    settled,
+)
 
 SOLUTIONS = {
     "19.1": iou,
@@ -11,6 +20,7 @@ SOLUTIONS = {
     "19.4": pairs,
     "19.5": follow,
     "19.6": settled,
+    "19.7": cameras,
 }
 
 
@@ -263,6 +273,37 @@ def settled_by_threshold(was, depth, margin):
     return np.bool_(depth >= -margin if was else depth > margin)
 
 
+def cameras_by_counting(stage_ms, on_chip, rate, cores):
+    per_second_ms = {name: rate * ms for name, ms in stage_ms.items()}
+    chip = sum(ms for name, ms in per_second_ms.items() if name in on_chip)
+    rest, count = sum(per_second_ms.values()) - chip, 0
+    while (count + 1) * chip <= 1000 and (count + 1) * rest <= 1000 * cores:
+        count += 1
+    return count
+
+
+def cameras_by_frames(stage_ms, on_chip, rate, cores):
+    times = np.array(list(stage_ms.values())) / 1e3
+    chip = np.array([name in on_chip for name in stage_ms])
+    return np.int64(min(1 / times[chip].sum() // rate, cores / times[~chip].sum() // rate))
+
+
+def cameras_by_use(stage_ms, on_chip, rate, cores):
+    chip = rate * sum(stage_ms[name] for name in sorted(on_chip)) / 1000
+    cpu = rate * sum(stage_ms[name] for name in stage_ms.keys() - on_chip) / 1000 / cores
+    return int(1 // max(chip, cpu))
+
+
+def cameras_with(change):
+    """A wrong rule of the milliseconds on the chip and on cores, those between two frames, and the cores."""
+
+    def answer(stage_ms, on_chip, rate, cores):
+        chip = sum(stage_ms[name] for name in on_chip)
+        return change(chip, sum(stage_ms.values()) - chip, 1000 / rate, cores)
+
+    return answer
+
+
 ALSO_RIGHT = (
     ("19.1", iou_by_loops),
     ("19.1", iou_by_split),
@@ -282,6 +323,9 @@ ALSO_RIGHT = (
     ("19.6", settled_by_abs),
     ("19.6", settled_by_either),
     ("19.6", settled_by_threshold),
+    ("19.7", cameras_by_counting),
+    ("19.7", cameras_by_frames),
+    ("19.7", cameras_by_use),
 )
 
 WRONG = (
@@ -314,6 +358,23 @@ WRONG = (
     ("19.6", lambda was, depth, margin: was or depth > margin, "below -margin"),
     ("19.6", lambda was, depth, margin: depth > margin if not was else False, "inside, wherever"),
     ("19.6", lambda was, depth, margin: 1 if settled(was, depth, margin) else 0, "True or False"),
+    ("19.7", cameras_with(lambda chip, cpu, frame, cores: int(frame / chip)), "The cores may be full"),
+    ("19.7", cameras_with(lambda chip, cpu, frame, cores: int(cores * frame / cpu)), "The chip may be full"),
+    ("19.7", cameras_with(lambda chip, cpu, frame, cores: int(frame / (chip + cpu))), "do not add them up"),
+    (
+        "19.7",
+        cameras_with(lambda chip, cpu, frame, cores: int(min(frame / chip, frame / cpu))),
+        "Each core has its own",
+    ),
+    ("19.7", lambda stage_ms, chip, rate, cores: int(1000 / rate / max(stage_ms.values())), "take turns"),
+    ("19.7", lambda *given: cameras(*given) + 1, "Round down"),
+    (
+        "19.7",
+        cameras_with(lambda chip, cpu, frame, cores: min(frame / chip, cores * frame / cpu)),
+        "half a camera",
+    ),
+    ("19.7", lambda stage_ms, chip, rate, cores: cameras(stage_ms, chip, 1, cores), "each frame passes"),
+    ("19.7", lambda *given: 3, "each frame passes"),
 )
 
 SURVIVORS = ()
