@@ -367,7 +367,7 @@ def _language_model(rows: int, width: int, dtype: str, value_bytes: int, rest_by
         for number, (name, inputs, outputs) in enumerate(steps)
     )
     size_bytes = tensors[1].size_bytes + tensors[3].size_bytes + rest_bytes
-    return Graph(operators, tensors, (0,), (5,), "drawn for an exercise", size_bytes)
+    return Graph(operators, tensors, (0,), (5,), "drawn", size_bytes)
 
 
 @exercise(
