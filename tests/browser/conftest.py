@@ -58,3 +58,10 @@ def build(request) -> Path:
     """A build folder with executed chapters: EDGELAB_TEST_BUILD, or that of the course's second run."""
     folder = os.environ.get("EDGELAB_TEST_BUILD", "")
     return Path(folder) if folder else request.getfixturevalue("second_run").build
+
+
+@pytest.fixture(scope="session")
+def stand_still():
+    """Ends what moves on a page: colours and fragments fade in, and what is half faded has no contrast yet."""
+    style = "*, *::before, *::after { transition: none !important; animation: none !important; }"
+    return lambda page: page.add_style_tag(content=style)

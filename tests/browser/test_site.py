@@ -132,10 +132,10 @@ def test_the_keyboard_reaches_content_and_theme(show, names):
     [("light", accessibility.findings), ("dark", accessibility.contrast_findings)],
     ids=["light", "dark"],
 )
-def test_axe_finds_nothing(show, names, site, mode, judge):
+def test_axe_finds_nothing(show, stand_still, names, site, mode, judge):
     def found_in(name):
         page = show(name)
-        page.wait_for_timeout(500)  # colours fade in
+        stand_still(page)
         return judge(page)
 
     findings = []

@@ -110,8 +110,9 @@ def test_which_code_only_shows(source, expected):
     assert slides.only_shows(source) is expected
 
 
-def test_axe_finds_nothing(deck):
+def test_axe_finds_nothing(deck, stand_still):
     findings = []
+    stand_still(deck)
     for share in (0, 0.2, 0.4, 0.8):
         deck.evaluate(
             """share => {
@@ -121,6 +122,6 @@ def test_axe_finds_nothing(deck):
             }""",
             share,
         )
-        deck.wait_for_timeout(200)  # fragments fade in
+        deck.wait_for_timeout(200)
         findings += accessibility.findings(deck)
     assert not findings
