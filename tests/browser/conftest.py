@@ -62,6 +62,6 @@ def build(request) -> Path:
 
 @pytest.fixture(scope="session")
 def stand_still():
-    """Ends what moves on a page: colours and fragments fade in, and what is half faded has no contrast yet."""
+    """Ends what moves on a page: while colours and fragments fade in, contrast is not what it will be."""
     style = "*, *::before, *::after { transition: none !important; animation: none !important; }"
     return lambda page: page.add_style_tag(content=style)
