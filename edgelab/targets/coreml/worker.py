@@ -46,27 +46,26 @@ class Tools:
         import coremltools as ct
 
         [spec] = function.inputs
+        # By itself it would take and give float16, which apps have no type for.
+        wanted = {
+            "inputs": [ct.TensorType(name=INPUT, shape=tuple(spec.shape), dtype=np.float32)],
+            "outputs": [ct.TensorType(dtype=np.float32) for _ in function.outputs],
+            "minimum_deployment_target": ct.target[DEPLOYMENT],
+        }
         try:
             made = ct.convert(
-                [function],
-                source="tensorflow",
-                convert_to="mlprogram",
-                # By itself it would take and give float16, which apps have no type for.
-                inputs=[ct.TensorType(name=INPUT, shape=tuple(spec.shape), dtype=np.float32)],
-                outputs=[ct.TensorType(dtype=np.float32) for _ in function.outputs],
-                minimum_deployment_target=ct.target[DEPLOYMENT],
-                skip_model_load=True,
+                [function], source="tensorflow", convert_to="mlprogram", skip_model_load=True, **wanted
             )
-            made = _compressed(made, precision)
-            made.save(out)
         except OSError:
             raise
-        except Exception as error:  # coremltools raises many kinds: ValueError, NotImplementedError, its own
+        # The converter alone is asked here; it raises many kinds: ValueError, NotImplementedError, its own.
+        except Exception as error:
             raise ModelError(
                 tr("coremltools cannot convert {model}.", model=Path(model).name),
                 why=tracing.first_line(error),
                 fix=tr("replace the layer that it names; chapter 12 shows layers that most converters take"),
             ) from error
+        _compressed(made, precision).save(out)
         return {}
 
     def load(self, package: str) -> dict[str, Any]:
