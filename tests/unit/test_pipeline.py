@@ -135,6 +135,7 @@ def test_the_kept_files_belong_to_the_chain_of_today():
     assert len(sizes) == len(card["files"]) == len(quantization.MODES) and max(sizes) < 2e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", quantization.MODES)
 def test_without_tensorflow_the_chain_takes_the_kept_file_and_says_so(mode, without_tensorflow):
     card = json.loads(KEPT_CARD.read_text(encoding="utf-8"))

@@ -87,12 +87,14 @@ def test_the_kept_weights_are_those_of_the_best_epoch(shapes):
     assert result.history["val_accuracy"][result.best_epoch - 1] == max(result.history["val_accuracy"])
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_a_run_that_no_longer_improves(shapes):
     result = training.fit(small_network(), shapes, epochs=50, patience=2, learning_rate=0.05)
     assert result.epochs < 50
     assert result.epochs == result.best_epoch + 2
 
 
+@pytest.mark.slow
 def test_the_same_call_reuses_the_model_and_a_changed_one_does_not(shapes):
     first, result = training.train(small_network, shapes, name="cached", epochs=1)
     written = first.stat().st_mtime_ns

@@ -34,6 +34,7 @@ def start(tmp_path):
         one.kill()
 
 
+@pytest.mark.slow
 def test_a_kill_loses_no_alarm_that_was_seen_and_the_next_start_delivers(start, tmp_path):
     port = free_port()
     configuration = tmp_path / "app.toml"
@@ -67,6 +68,7 @@ def test_a_kill_loses_no_alarm_that_was_seen_and_the_next_start_delivers(start, 
     receiver.close()
 
 
+@pytest.mark.slow
 def test_the_second_instance_and_a_taken_port_are_told(start):
     first = start().until_ready()
     second = start()

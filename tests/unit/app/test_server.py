@@ -191,6 +191,7 @@ def test_what_is_no_place_is_refused_with_a_reason(app, body):
     assert answer.status == 400 and answer.json()["error"]
 
 
+@pytest.mark.slow
 def test_alarms_reach_page_history_and_log(app):
     ask(app.port, "/api/places", "POST", LINE, app.token)
     alarms = wait_for(lambda: ask(app.port, "/api/alarms?most=5", token=app.token).json()["alarms"], 60)
@@ -259,6 +260,7 @@ def test_there_is_a_limit_of_viewers(own_app):
         wait_for(lambda: app.hub.viewers == 0)
 
 
+@pytest.mark.slow
 def test_the_rate_of_each_viewer_has_a_limit(own_app):
     with own_app(view={"fps": 5.0}) as app:
         viewer = Viewer(app.port, app.token)

@@ -112,6 +112,7 @@ def test_what_holds_a_board_back_is_told():
     assert earlier == ("under-voltage since the start",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [facts.SCRIPT, facts.STATE_SCRIPT])
 def test_the_scripts_run_in_a_plain_shell_and_never_fail(script):
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120)

@@ -163,6 +163,7 @@ def test_what_a_chapters_imports_load_is_among_it(name):
     assert set(json.loads(process.stdout.splitlines()[-1])) <= known
 
 
+@pytest.mark.slow
 def test_rooms_that_make_the_course_are_behind_no_chapter():
     """So that work on them executes nothing again; only the map in chapter 0 comes from there."""
     found = {file for name in CHAPTERS for file in dependencies.files_behind(execution.NOTEBOOKS_DIR / name)}

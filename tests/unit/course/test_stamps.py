@@ -29,6 +29,7 @@ def stamp(chapters, **settings):
     return stamps.path(chapters[1], {**SETTINGS, **settings}, earlier=[chapters[0]])
 
 
+@pytest.mark.slow
 def test_nothing_changed(chapters):
     assert stamp(chapters) == stamp(chapters)
 

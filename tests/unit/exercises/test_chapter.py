@@ -103,6 +103,7 @@ def survives(key, source):
 needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no alarm clock")
 
 
+@pytest.mark.slow
 @needs_alarm
 @pytest.mark.parametrize("key", KEYS)
 def test_a_check_notices_every_operator_and_every_constant(key):
@@ -138,6 +139,7 @@ def test_chapter_1_counts_the_fewest_sectors_as_a_kernel_does():
         assert counts.sectors == chapter_01.fewest_sectors(*shape)
 
 
+@pytest.mark.slow
 def test_an_answer_that_runs_for_ever_is_ended():
     counted = deque([0], maxlen=1)
 

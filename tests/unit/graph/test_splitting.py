@@ -21,6 +21,7 @@ def files(small_model, patterns):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["float32", "int8"])
 def test_both_parts_in_a_row_give_the_same_bits(files, mode, patterns, tmp_path):
     model = files[mode].read_bytes()

@@ -135,6 +135,7 @@ artifacts.cached("models", "net", ".bin", {"a": 1}, build)
     assert kept == {made.name, ".deadbeef-net.bin"}
 
 
+@pytest.mark.slow
 def test_importing_edgelab_does_not_load_tensorflow():
     script = (
         "import sys, pkgutil, importlib, edgelab\n"

@@ -49,6 +49,7 @@ def test_a_missing_program_is_named(tmp_path):
         child.run(["no_such_program"], folder=tmp_path, time_limit_s=5)
 
 
+@pytest.mark.slow
 def test_what_hangs_is_killed_with_all_it_started(tmp_path):
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {FOREVER!r}]); {FOREVER}"
     with pytest.raises(TargetError, match="within 2 s"):

@@ -20,6 +20,7 @@ def test_a_library_that_is_no_library_is_missing_with_the_reason(tmp_path, monke
     assert finding.status == MISSING and "not installed" in finding.detail
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 @pytest.mark.parametrize(

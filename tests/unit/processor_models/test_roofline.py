@@ -30,6 +30,7 @@ def known():
     )
 
 
+@pytest.mark.slow
 def test_measured_values_are_positive_and_ordered(measured):
     assert measured.peak_gflops >= measured.peak_gflops_one_thread > 0
     assert measured.bandwidth_gb_s >= measured.bandwidth_gb_s_one_thread > 0

@@ -50,6 +50,7 @@ def test_a_full_disk_and_names_that_lead_nowhere_are_noticed(make, tmp_path, mon
     assert make["version_of"](sys.executable) == ".".join(map(str, sys.version_info[:2]))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is refused before")
 def test_no_network_leaves_an_environment_that_is_not_used(tmp_path):
     venv = tmp_path / "venv"

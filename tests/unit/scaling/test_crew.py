@@ -35,6 +35,7 @@ def _server_has_loaded():
     crew.run_all(count_to, (1,), time_limit_s=300)
 
 
+@pytest.mark.slow
 def test_each_worker_tells_in_order_and_then_that_it_ended():
     with crew.Crew() as team:
         assert [team.start(count_to, 2), team.start(count_to, 3)] == [0, 1]
@@ -83,6 +84,7 @@ def test_an_exception_in_the_block_ends_all():
     assert gone(process)
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_ended_and_said():
     with crew.Crew() as team:
         team.start(sleep)

@@ -33,6 +33,7 @@ def test_right_says_which_pictures_are_right(task):
     )
 
 
+@pytest.mark.slow
 def test_the_first_trial_has_the_settings_as_they_were(tmp_path):
     study = search.open_study(tmp_path / "study.db")
     assert search.suggested(study.ask()) == search.DEFAULTS

@@ -129,6 +129,7 @@ def test_what_does_not_fit_is_named(outputs, labels, names, error, text):
     assert text in str(caught.value) and caught.value.fix
 
 
+@pytest.mark.slow
 def test_compare_sessions(files, patterns):
     images, labels = patterns.test_images, patterns.test_labels
     with targets.get("keras").open(files / "model.keras") as reference:

@@ -92,6 +92,7 @@ def int8_session(small_model, shapes):
         yield session
 
 
+@pytest.mark.slow
 def test_classifier_agrees_with_predict(int8_session, shapes):
     """Pictures of the model's own size pass through unchanged, so the answers must be the same."""
     from edgelab.runtime import predict

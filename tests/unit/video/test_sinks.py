@@ -58,6 +58,7 @@ def test_killed_run_leaves_nothing_under_the_final_name(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a POSIX matter")
 @pytest.mark.parametrize("suffix", sorted(sinks.CODECS))
 def test_full_disk_is_a_clear_error(tmp_path, suffix):

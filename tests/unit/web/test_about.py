@@ -1,5 +1,7 @@
 """What a browser offers, told in rows: a real one, none, and one without a GPU."""
 
+import pytest
+
 from edgelab.machine import browsers
 from edgelab.targets.web import engine
 from edgelab.web import about
@@ -9,6 +11,7 @@ def by_name(rows):
     return {row["what"]: row for row in rows}
 
 
+@pytest.mark.slow
 def test_a_real_page_tells_its_gpu_and_features(page):
     found = by_name(about.described(page))
     assert found["browser"]["here"] == page.browser

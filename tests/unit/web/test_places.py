@@ -16,6 +16,7 @@ def with_page(page, monkeypatch):
     monkeypatch.setattr(engine, "_PAGES", {("headless", True): page, ("headless", False): page})
 
 
+@pytest.mark.slow
 def test_what_is_right_is_timed_in_turns_and_a_software_gpu_is_not(with_page, page, web_files):
     found = places.compare({"small": web_files["float32"]}, max_seconds=0.3)
     assert [one.place for one in found.found] == ["cpu", "web/wasm", "web/webgpu"]
