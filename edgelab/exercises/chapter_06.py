@@ -1,14 +1,17 @@
 """The checks of chapter 6: what runs on the NPU, the least time, a calibration set, more cores.
 
-`coverage`, `choose` and `channels_first` are the course's own answers: later cells go on with them where
+`coverage`, `choose` and `calibration_files` are the course's own answers: later cells go on with them where
 those of a student do not pass yet.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import random
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from edgelab.exercises.registry import Mistake, exercise
 from edgelab.texts import tr
 
 Score = Callable[[list[int]], float]
+LISTED = "calibration.txt"
 
 
 def coverage(ranges: np.ndarray, chosen: Sequence[int]) -> float:
@@ -46,9 +50,23 @@ def choose(total: int, count: int, score: Score) -> list[int]:
     return chosen
 
 
-def channels_first(images: np.ndarray) -> np.ndarray:
-    """uint8 `[N, H, W, 3]` as float32 `[N, 3, H, W]`, raw pixels."""
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+def calibration_files(images: np.ndarray, folder: Path) -> Path:
+    """The dataset of Rockchip's `build`: a file for each picture, and a list with the name of each in a line.
+
+    Args:
+        images: uint8 `[N, H, W, 3]`, raw pixels.
+        folder: gets `0.npy`, `1.npy` and so on, each float32 `[1, 3, H, W]`, and `calibration.txt`.
+
+    Returns:
+        The path of the list.
+    """
+    names = []
+    for number, image in enumerate(images):
+        names.append(f"{number}.npy")
+        np.save(folder / names[-1], image.transpose(2, 0, 1)[np.newaxis].astype(np.float32))
+    listed = folder / LISTED
+    listed.write_text("\n".join(names), encoding="utf-8")
+    return listed
 
 
 # (operator, unit) of each row of a table, and what is to be found.
@@ -319,37 +337,70 @@ def _greedy_hint(chosen: list[int], total: int, count: int, score: Score) -> str
 
 @exercise(
     "06.5",
-    tr("Calibration images for an NCHW model"),
+    tr("Calibration files for an NCHW model"),
     hints=(
-        tr("The axes change places: image, row, column, colour becomes image, colour, row, column."),
+        tr("The axes of an image change places: row, column, colour becomes colour, row, column."),
         tr(
-            "images.transpose(0, 3, 1, 2) takes axis 3, the colour, to the second place. reshape "
-            "moves no axis."
+            "image.transpose(2, 0, 1) takes axis 2, the colour, to the first place; reshape moves no axis. "
+            "[np.newaxis] in front makes [1, 3, H, W] of it."
         ),
-        tr("np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)"),
+        tr(
+            'for number, image in enumerate(images): np.save(folder / f"{{number}}.npy", …); then '
+            "write the names, a line each, into the list and return its path"
+        ),
     ),
     read=tr("the section “Calibration” of this chapter"),
 )
-def check_layout(answer: Callable[[np.ndarray], np.ndarray]) -> None:
-    """uint8 `[N, H, W, 3]` to float32 `[N, 3, H, W]`, raw pixels."""
+def check_files(answer: Callable[[np.ndarray, Path], Path]) -> None:
+    """uint8 `[N, H, W, 3]` as N files of float32 `[1, 3, H, W]`, raw pixels, and a list of their names."""
     generator = np.random.default_rng(6)
     for shape in ((2, 4, 5, 3), (1, 6, 6, 3), (3, 7, 2, 3)):
-        _check_layout(answer, generator.integers(0, 256, shape).astype(np.uint8))
+        images = generator.integers(0, 256, shape).astype(np.uint8)
+        with tempfile.TemporaryDirectory() as folder:
+            _check_layout(_listed(answer(images.copy(), Path(folder)), Path(folder), len(images)), images)
 
 
-def _check_layout(answer: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> None:
-    expected, (count, height, width, _) = channels_first(images), images.shape
-    got = answer(images.copy())
-    if not isinstance(got, np.ndarray) or got.dtype != np.float32:
-        kind = got.dtype if isinstance(got, np.ndarray) else type(got).__name__
-        raise Mistake(tr("float32 is asked for, got {kind}", kind=kind), tr("End with .astype(np.float32)."))
-    if got.shape != expected.shape:
-        swapped = got.shape == (count, 3, width, height)
-        hint = (
-            tr("Rows and columns have changed places, too: .T or a wrong order of axes.") if swapped else ""
-        )
+def _listed(got: object, folder: Path, count: int) -> np.ndarray:
+    """What the files of a list hold, one after the other."""
+    if not isinstance(got, str | os.PathLike) or (path := folder / got).name != LISTED:
+        raise Mistake(tr("the path of {name} is asked for, got {got!r}", name=LISTED, got=got))
+    if not path.is_file():
+        raise Mistake(tr("there is no file {name} in the folder", name=LISTED))
+    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(set(names)) != count or len(names) != count:
         raise Mistake(
-            tr("expected the shape {expected}, got {got}", expected=expected.shape, got=got.shape), hint
+            tr("{count} images need {count} names, got {names}", count=count, names=names),
+            tr("One image is one file, and its name is one line of the list."),
+        )
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise Mistake(
+            tr("listed and not there: {missing}", missing=missing),
+            tr("The compiler looks beside the list: write each name with its .npy."),
+        )
+    arrays = [np.load(folder / name) for name in names]
+    if wrong := [array.shape for array in arrays if array.ndim != 4 or len(array) != 1]:
+        raise Mistake(
+            tr("each file holds [1, 3, H, W], got {shape}", shape=wrong[0]),
+            tr("The model takes a batch of one image: planes[np.newaxis]."),
+        )
+    return np.concatenate(arrays)
+
+
+def _check_layout(got: np.ndarray, images: np.ndarray) -> None:
+    expected, (_, height, width, _) = images.transpose(0, 3, 1, 2).astype(np.float32), images.shape
+    if got.dtype != np.float32:
+        raise Mistake(
+            tr("float32 is asked for, got {kind}", kind=got.dtype), tr("End with .astype(np.float32).")
+        )
+    one, wanted = got.shape[1:], expected.shape[1:]
+    if one != wanted:
+        known = {
+            (3, width, height): tr("Rows and columns have changed places, too: .T or a wrong order of axes."),
+            (height, width, 3): tr("The colour is still the last axis: it comes before rows and columns."),
+        }
+        hint = known.get(one, "")
+        raise Mistake(
+            tr("expected the shape {expected}, got {got}", expected=(1, *wanted), got=(1, *one)), hint
         )
     if np.array_equal(got, expected):
         return

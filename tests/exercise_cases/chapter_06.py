@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from edgelab.exercises.chapter_06 import channels_first as layout
-from edgelab.exercises.chapter_06 import choose, coverage
+from edgelab.exercises.chapter_06 import calibration_files, choose, coverage
 
 ENDS = ("InputOperator", "OutputOperator")
 
@@ -28,7 +27,7 @@ SOLUTIONS = {
     "06.2": least_time,
     "06.3": coverage,
     "06.4": choose,
-    "06.5": layout,
+    "06.5": calibration_files,
     "06.6": waiting,
 }
 
@@ -112,8 +111,41 @@ def choose_in_a_loop(total, count, score):
     return found
 
 
-def layout_by_planes(images):
-    return np.stack([images[..., channel] for channel in range(3)], axis=1).astype(np.float32)
+def files_of(planes, listed="\n".join):
+    """An answer to 6.5 that writes what `planes` makes of an image, and the names as `listed` joins them."""
+
+    def answer(images, folder):
+        names = [f"picture{number:03}.npy" for number in range(len(images))]
+        for name, image in zip(names, images, strict=True):
+            np.save(folder / name, planes(image))
+        (folder / "calibration.txt").write_text(listed(names), encoding="utf-8")
+        return folder / "calibration.txt"
+
+    return answer
+
+
+def files_by_planes(images, folder):
+    with (folder / "calibration.txt").open("w", encoding="utf-8") as listed:
+        for number, image in enumerate(np.moveaxis(images, -1, 1).astype("float32")):
+            path = folder / f"image{number}.npy"
+            np.save(path, np.expand_dims(image, 0))
+            listed.write(f"{path}\n")
+    return str(folder / "calibration.txt")
+
+
+def stacked(image):
+    return np.stack([image[..., colour] for colour in range(3)]).astype(np.float32)[np.newaxis]
+
+
+def in_one_file(images, folder):
+    np.save(folder / "all.npy", images.transpose(0, 3, 1, 2).astype(np.float32))
+    (folder / "calibration.txt").write_text("all.npy", encoding="utf-8")
+    return folder / "calibration.txt"
+
+
+def unlisted(images, folder):
+    files_of(stacked)(images, folder).unlink()
+    return folder / "calibration.txt"
 
 
 def waiting_by_queue(count, cores, inference_ms):
@@ -137,9 +169,9 @@ ALSO_RIGHT = (
     ("06.4", choose_from_behind),
     ("06.4", choose_by_arrays),
     ("06.4", choose_in_a_loop),
-    ("06.5", layout_by_planes),
-    ("06.5", lambda images: np.moveaxis(images, -1, 1).astype("float32")),
-    ("06.5", lambda images: np.einsum("nhwc->nchw", images.astype(np.float32))),
+    ("06.5", files_by_planes),
+    ("06.5", files_of(stacked)),
+    ("06.5", files_of(lambda image: np.einsum("hwc->chw", image.astype(np.float32))[None])),
     ("06.6", waiting_by_queue),
     ("06.6", lambda count, cores, inference_ms: [inference_ms, math.ceil(count / cores) * inference_ms]),
     ("06.6", lambda n, cores, ms: (np.float64(ms), np.ceil(n / cores) * ms)),
@@ -188,12 +220,20 @@ WRONG = (
     ("06.1", not_cpu, "there is a GPU"),
     ("06.1", lambda rows: placement(rows)[::-1], "The order is"),
     ("06.1", lambda rows: placement(rows)[0], "return on_npu, total"),
-    ("06.5", lambda x: x.reshape(len(x), 3, *x.shape[1:3]).astype(np.float32), "reshape moves no axis"),
-    ("06.5", lambda x: x.transpose(0, 3, 1, 2), "astype(np.float32)"),
-    ("06.5", lambda x: layout(x) / np.float32(255), "raw pixels"),
-    ("06.5", lambda x: layout(x) / np.float32(127.5) - np.float32(1), "raw pixels"),
-    ("06.5", lambda x: x.transpose(0, 3, 2, 1).astype(np.float32), "Rows and columns"),
-    ("06.5", lambda x: layout(x[..., ::-1]), "Red and blue"),
+    ("06.5", files_of(lambda x: x.reshape(1, 3, *x.shape[:2]).astype(np.float32)), "reshape moves no axis"),
+    ("06.5", files_of(lambda x: x.transpose(2, 0, 1)[None]), "astype(np.float32)"),
+    ("06.5", files_of(lambda x: stacked(x) / np.float32(255)), "raw pixels"),
+    ("06.5", files_of(lambda x: stacked(x) / np.float32(127.5) - np.float32(1)), "raw pixels"),
+    ("06.5", files_of(lambda x: x.transpose(2, 1, 0)[None].astype(np.float32)), "Rows and columns"),
+    ("06.5", files_of(lambda x: stacked(x[..., ::-1])), "Red and blue"),
+    ("06.5", files_of(lambda x: stacked(x)[0]), "batch of one"),
+    ("06.5", files_of(lambda x: x[None].astype(np.float32)), "still the last axis"),
+    ("06.5", files_of(stacked, " ".join), "one line of the list"),
+    ("06.5", files_of(stacked, lambda names: names[0]), "one line of the list"),
+    ("06.5", files_of(stacked, lambda names: "\n".join(name[:-4] for name in names)), "beside the list"),
+    ("06.5", in_one_file, "one line of the list"),
+    ("06.5", unlisted, "no file calibration.txt"),
+    ("06.5", lambda images, folder: files_of(stacked)(images, folder) and None, "the path of"),
     ("06.1", lambda rows: (2, 3), "got (2, 3)"),
     ("06.3", average_width, "cover together"),
     ("06.3", sums_divided, "tensor by tensor"),
