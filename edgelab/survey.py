@@ -11,17 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from edgelab import benchmark, estimate, results, targets
+from edgelab import benchmark, display, estimate, results, targets
 from edgelab.errors import EdgelabError, InputError
 from edgelab.pipeline import Pipeline
 from edgelab.runtime import Session, predict
 from edgelab.targets.base import Compiled, Target
 from edgelab.texts import tr
 from edgelab.verification import THRESHOLD_POINTS, Comparison, compare_outputs, divergence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 IMAGE_COUNT = 200
 SECONDS_EACH = 0.5  # of timing, per target
@@ -411,3 +416,63 @@ def _with_estimate(chain: Pipeline, entry: Entry) -> Entry:
     entry = replace(entry, placement=entry.placement or str(found.placement))
     latency = replace(found.result(**_identity(chain, entry)), placement=entry.placement)
     return replace(entry, latency=latency)
+
+
+def plot(found: Survey) -> tuple[Figure, str]:
+    """What each target changes of the accuracy, and how long it takes, a row each.
+
+    Bars through a point are its 95 % interval; the marker says where the number comes from. The shaded part
+    is within three points of the CPU. Where there is no point, nothing ran or nobody knows.
+
+    Returns:
+        The figure, which the caller shows and closes, and its alt text.
+    """
+    from matplotlib import pyplot as plt
+
+    names = [f"{entry.target} {entry.precision}" for entry in found.entries]
+    size_inches = (10, 1.2 + 0.34 * len(names))
+    fig, (left, right) = plt.subplots(1, 2, sharey=True, figsize=size_inches, layout="constrained")
+    left.axvspan(-THRESHOLD_POINTS, THRESHOLD_POINTS, color="#E4F1E7", zorder=0)
+    left.axvline(0, color="0.5", lw=1)
+    left.margins(x=0.12)
+    for row, entry in enumerate(found.entries):
+        if (compared := entry.comparison) is not None:
+            low, high = (0.0 - end for end in reversed(compared.interval_points))
+            _point(left, row, 0.0 - compared.loss_points, (low, high), entry.run_provenance)
+        if (record := entry.latency) is not None:
+            ends = (record.samples.low, record.samples.high) if record.samples else None
+            _point(right, row, record.value, ends, record.provenance)
+    left.set(xlabel="accuracy beside the CPU's (points)", yticks=range(len(names)), yticklabels=names)
+    left.set_ylim(len(names) - 0.5, -0.5)
+    right.set(xlabel="latency (ms, log scale)", xscale="log")
+    results.plain_log_axis(right.xaxis)
+    latencies = [entry.latency.provenance for entry in found.entries if entry.latency]
+    known = {*latencies, *(entry.run_provenance for entry in found.entries if entry.comparison)}
+    for provenance, marker in results.PROVENANCE_MARKERS.items():
+        if provenance in known:
+            right.plot([], [], marker, color=_colour(provenance), label=provenance)
+    display.legend(right)
+    return fig, _in_words(found)
+
+
+def _point(axes: Axes, row: int, value: float, ends: tuple[float, float] | None, provenance: str) -> None:
+    if ends is not None:
+        axes.plot(ends, (row, row), "-", color="0.35", lw=1.5)
+    axes.plot(value, row, results.PROVENANCE_MARKERS[provenance], color=_colour(provenance))
+
+
+def _colour(provenance: str) -> str:
+    return display.PALETTE[list(results.PROVENANCE_MARKERS).index(provenance)]
+
+
+def _in_words(found: Survey) -> str:
+    lines = []
+    for entry in found.entries:
+        facts = []
+        if entry.comparison is not None:
+            wrong = tr(", a wrong result") if entry.is_wrong else ""
+            facts.append(tr("{points:+.1f} points", points=0.0 - entry.comparison.loss_points) + wrong)
+        if (record := entry.latency) is not None:
+            facts.append(f"{results.format_value(record.value, 'ms')} {record.provenance}")
+        lines.append(f"{entry.target} {entry.precision}: {', '.join(facts) or tr('nothing ran')}")
+    return tr("Accuracy beside the CPU's, and latency. {rows}.", rows="; ".join(lines))

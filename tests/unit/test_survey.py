@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cached_property
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -179,6 +180,33 @@ def test_a_placement_that_nobody_can_tell_is_left_open(found):
     placed = entry(found, "ondevice")
     assert (placed.precision, placed.placement) == ("float16", "")
     assert placed.comparison.agreement > 0.9 and "decided on the device" in placed.note
+
+
+def test_the_picture_shows_what_the_table_says(found):
+    fig, alt = survey.plot(found)
+    left, right = fig.axes
+    names = [label.get_text() for label in left.get_yticklabels()]
+    assert names == [f"{it.target} {it.precision}" for it in found.entries]
+    low, high = sorted(left.get_ylim())
+    assert low < 0 < len(names) - 1 < high
+
+    def drawn(axes):
+        points = [line for line in axes.lines if line.get_marker() not in ("", "None", None)]
+        return {line.get_ydata()[0]: line.get_xdata()[0] for line in points if len(line.get_xdata()) == 1}
+
+    compared = {row: -it.comparison.loss_points for row, it in enumerate(found.entries) if it.comparison}
+    assert drawn(left) == pytest.approx(compared)
+    assert drawn(right) == pytest.approx(
+        {row: it.latency.value for row, it in enumerate(found.entries) if it.latency}
+    )
+    told = dict(part.split(": ") for part in alt.split(". ", 1)[1].removesuffix(".").split("; "))
+    assert list(told) == names
+    assert told["missing int8"] == "nothing ran"
+    assert "a wrong result" in told["faulty int8"]
+    assert told["simulated int8"].endswith("1.25 ms simulated")
+    shown = {text.get_text() for text in right.get_legend().get_texts()}
+    assert shown == {"measured", "simulated"}
+    plt.close(fig)
 
 
 def test_records_say_where_they_come_from_and_leave_wrong_results_out(found):
