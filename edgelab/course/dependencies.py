@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -58,10 +58,16 @@ class _Uses:
 
 def code_of(notebook: Path) -> str:
     """The code of all cells, as Python: magics and shell lines as IPython turns them into calls."""
+    return _code(notebook.read_text(encoding="utf-8"))
+
+
+# A chapter's code counts for each that follows.
+@cache
+def _code(content: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
     transform = TransformerManager().transform_cell
-    cells = nbformat.read(notebook, as_version=4).cells
+    cells = nbformat.reads(content, as_version=4).cells
     return "\n".join(transform(cell.source) for cell in cells if cell.cell_type == "code")
 
 
@@ -75,7 +81,7 @@ def files_behind(notebook: Path) -> tuple[Path, ...]:
         None of them where a cell is no Python: such a chapter fails, and is executed again anyway.
     """
     try:
-        cells = _uses(ast.parse(code_of(notebook)))
+        cells = _uses_of_code(code_of(notebook))
     except SyntaxError:
         return ()
     checks = CHECKS_DIR / f"chapter_{notebook.name[:2]}.py"
@@ -98,7 +104,7 @@ def packages_behind(notebook: Path) -> dict[str, str]:
     Those that run any notebook are among them, and what each needs, as its metadata says.
     """
     modules = frozenset().union(*(uses.modules for uses in _all_uses(notebook)))
-    of_modules = metadata.packages_distributions()
+    of_modules = _packages_of_modules()
     waiting = {*RUNS_ANY_NOTEBOOK, *(name for module in modules for name in of_modules.get(module, ()))}
     found: dict[str, str] = {}
     while waiting:
@@ -107,6 +113,11 @@ def packages_behind(notebook: Path) -> dict[str, str]:
             found[name] = version
             waiting.update(_needs(name))
     return dict(sorted(found.items()))
+
+
+@cache
+def _packages_of_modules() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 @cache
@@ -128,7 +139,7 @@ def _needs(package: str) -> frozenset[str]:
 def _all_uses(notebook: Path) -> list[_Uses]:
     """Of a chapter's cells, and of every file behind them; nothing where a cell is no Python."""
     try:
-        cells = _uses(ast.parse(code_of(notebook)))
+        cells = _uses_of_code(code_of(notebook))
     except SyntaxError:
         return []
     return [cells, *map(_uses_of, files_behind(notebook))]
@@ -161,6 +172,11 @@ def _uses_of(path: Path) -> _Uses:
     return _uses(ast.parse(path.read_text(encoding="utf-8")), path.parent)
 
 
+@cache
+def _uses_of_code(code: str) -> _Uses:
+    return _uses(ast.parse(code))
+
+
 def _uses(tree: ast.AST, folder: Path | None = None) -> _Uses:
     files: set[Path] = set()
     modules: set[str] = set()
@@ -191,12 +207,13 @@ def _uses(tree: ast.AST, folder: Path | None = None) -> _Uses:
 
 
 def _running_code(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those that only a type checker reads."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from _running_code(node)
+    """Every node but those that only a type checker reads, in any order."""
+    waiting = [tree]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+                yield node
+                waiting.append(node)
 
 
 def _named(text: str, folder: Path | None) -> tuple[Path, ...]:
