@@ -208,7 +208,7 @@ def paths() -> list[dict[str, Any]]:
 
 
 def minutes_text(notebook: str) -> str:
-    """How long a chapter took in the last recorded run, and on what machine; generated, never typed."""
+    """How long a chapter took in the last recorded run of the fast profile, and on what machine."""
     if not MINUTES_FILE.exists():
         return "not timed yet"
     record = json.loads(MINUTES_FILE.read_text(encoding="utf-8"))
@@ -216,7 +216,7 @@ def minutes_text(notebook: str) -> str:
     if seconds is None:
         return "not timed yet"
     duration = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
-    return f"{duration} to run, recorded {record['date']} on {record['machine']}"
+    return f"{duration} to run in the fast profile, recorded {record['date']} on {record['machine']}"
 
 
 def working_minutes(notebook: str) -> tuple[int, int]:

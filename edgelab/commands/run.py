@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 from edgelab import results
 from edgelab.course import execution
+from edgelab.errors import InputError
+from edgelab.texts import tr
 
 GROUP = "learn"
 
@@ -33,7 +35,17 @@ def _cell_count(chapters: list[dict[str, str]]) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Execute them, a line per chapter; 1 when any of them failed."""
+    """Execute them, a line per chapter; 1 when any of them failed.
+
+    Raises:
+        InputError: minutes of another profile than the fast one are to be kept.
+    """
+    if options.record_minutes and options.profile != "fast":
+        raise InputError(
+            tr("Minutes of the {profile} profile are not kept.", profile=options.profile),
+            why=tr("a chapter's header tells how long the fast one takes"),
+            fix=tr("leave --profile or --record-minutes out"),
+        )
     chapters = execution.select(options.only.split(",") if options.only else [])
     with tqdm(total=_cell_count(chapters), unit="cell", disable=None, leave=False) as bar:
 

@@ -290,6 +290,9 @@ def write_records(run: CourseRun, build_dir: Path = BUILD_DIR) -> None:
 def record_minutes(run: CourseRun) -> None:
     """Keep each passed chapter's duration in `data/minutes.json`, which the chapters' headers show.
 
+    Args:
+        run: of the fast profile: it is what the headers tell of.
+
     Raises:
         StorageError: the file cannot be written.
     """

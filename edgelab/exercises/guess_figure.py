@@ -72,9 +72,10 @@ def _outcome(row: dict[str, Any]) -> str:
 def _draw(rows: list[dict[str, Any]]) -> Figure:
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(figsize=(5, 0.5 * len(rows) + 0.4))
+    fig, axes = plt.subplots(figsize=(5, 0.62 * len(rows) + 0.4))
     for height, row in enumerate(rows):
-        question = "\n".join(textwrap.wrap(row["question"], LABEL_WIDTH)[:2])
+        wrapped = textwrap.wrap(row["question"], LABEL_WIDTH, max_lines=3, placeholder=" …")
+        question = "\n".join(wrapped)
         text = {"va": "center", "parse_math": False, "fontsize": 9}
         axes.text(-0.04, height, question, ha="right", **text)
         if not number_line.fits(row):

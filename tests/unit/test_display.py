@@ -135,7 +135,7 @@ def test_header_shows_the_chapter_and_its_recorded_minutes(shown, tmp_path, monk
     record = {"date": "2030-01-02", "machine": "4 cores", "seconds": {"04_quantize.ipynb": 126.0}}
     display.MINUTES_FILE.write_text(json.dumps(record))
     (data,) = shown(display.header, "04_quantize.ipynb")
-    assert "2.1 min to run, recorded 2030-01-02 on 4 cores" in data["text/html"]
+    assert "2.1 min to run in the fast profile, recorded 2030-01-02 on 4 cores" in data["text/html"]
     assert "made here first" in data["text/html"]  # that time began with chapter 3's model
     (data,) = shown(display.header, "00_start_here")
     assert "made here first" not in data["text/html"]

@@ -124,8 +124,16 @@ def test_minutes_are_recorded_for_passed_chapters_and_shown_in_headers(folders):
     assert command_line.main(["run", "--record-minutes", "--build", str(build)]) == 1
     record = json.loads(display.MINUTES_FILE.read_text())
     assert set(record["seconds"]) == {"01_lesson.ipynb"} and record["seconds"]["01_lesson.ipynb"] >= 0.2
-    assert "to run, recorded" in display.minutes_text("01_lesson.ipynb")
+    assert "to run in the fast profile, recorded" in display.minutes_text("01_lesson.ipynb")
     assert display.minutes_text("02_lesson.ipynb") == "not timed yet"
+
+
+def test_minutes_of_another_profile_are_refused_before_anything_runs(folders, capsys):
+    _, build = folders
+    add_chapter(folders, "01", "1")
+    assert command_line.main(["run", "--profile", "full", "--record-minutes", "--build", str(build)]) != 0
+    assert "are not kept" in capsys.readouterr().err
+    assert not build.exists() and not display.MINUTES_FILE.exists()
 
 
 def test_a_chapter_is_executed_again_only_when_something_changed(folders, capsys):
