@@ -17,6 +17,32 @@ UV_LOCK = ROOT / "requirements" / "uv.lock"
 BETWEEN_LINES_S = 10.0  # where the output is a file or a log, in which nothing can be drawn over
 
 
+class NotHereError(Exception):
+    """Something cannot be made on this machine, or is not wanted; the text says why and what to do."""
+
+
+def check_space(folder: Path, needed_bytes: int, needs: str, setting: str) -> None:
+    """Stop before the disk is full rather than after.
+
+    Args:
+        folder: that will be made, with those above it.
+        needed_bytes: while it is made.
+        needs: says so in words, such as "The compiler needs 1 GB while it is installed".
+        setting: the variable that names another folder.
+
+    Raises:
+        NotHereError: there is less.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise NotHereError(
+            f"{needs}; {folder} has {free / 1e9:.1f} GB free.\n"
+            f"Free some space, or set {setting} to a folder on a larger disk."
+        )
+
+
 def find_uv(python: Path) -> str | None:
     """uv from PATH, or beside `python`; else installed there by pip, from PyPI or the index that pip knows.
 

@@ -14,14 +14,11 @@ import sys
 from pathlib import Path
 
 import installer
+from installer import NotHereError
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "coreml.lock"
 ALTERNATIVE = "Chapter 15 runs without it, and shows what was recorded."
-
-
-class NotHereError(Exception):
-    """It cannot be installed on this machine; the text says why and what to do."""
 
 
 def check_system(system: str, machine: str) -> None:

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 import installer
+from installer import NotHereError
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(os.environ.get("EDGELAB_QUALCOMM_FILES") or ROOT / ".qualcomm").absolute()
@@ -34,11 +35,8 @@ LIBRARY = Path("onnxruntime_qnn", "libQnnHtp.so")
 FOR_PYTHON = "3.13"
 LIBC = (2, 35)
 NEEDED_BYTES = 500_000_000  # 0.25 GB unpacked, and the package while it is
+NEEDS = "Qualcomm's libraries need 0.5 GB while they are unpacked"
 ALTERNATIVE = "Chapter 15 runs without it, and shows what was recorded."
-
-
-class NotHereError(Exception):
-    """It cannot be made, or is not wanted; the text says why and what to do."""
 
 
 def check_system(system: str, machine: str, libc: str) -> None:
@@ -54,19 +52,6 @@ def check_system(system: str, machine: str, libc: str) -> None:
         raise NotHereError(
             f"Qualcomm's libraries need glibc {LIBC[0]}.{LIBC[1]}; here is {libc or 'another C library'}.\n"
             f"Use a newer system, such as Debian 12 or Ubuntu 22.04, or Docker.\n{ALTERNATIVE}"
-        )
-
-
-def check_space(folder: Path) -> None:
-    """Stop before the disk is full rather than after."""
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < NEEDED_BYTES:
-        raise NotHereError(
-            f"Qualcomm's libraries need 0.5 GB while they are unpacked; {folder} has "
-            f"{free / 1e9:.1f} GB free.\n"
-            f"Free some space, or set EDGELAB_QUALCOMM_FILES to a folder on a larger disk."
         )
 
 
@@ -181,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_system(platform.system(), platform.machine(), platform.libc_ver()[1])
         check_anybody_answers(is_accepted)
-        check_space(FOLDER)
+        installer.check_space(FOLDER, NEEDED_BYTES, NEEDS, "EDGELAB_QUALCOMM_FILES")
         make(is_accepted)
     except NotHereError as reason:
         print(reason, file=sys.stderr)

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import installer
+from installer import NotHereError
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("EDGELAB_RKNN_VENV") or ROOT / ".venv-rknn").absolute()
@@ -24,11 +25,8 @@ STAMP = VENV / "edgelab.stamp"  # written last: an environment without it is hal
 LOCK = ROOT / "requirements" / "rknn.lock"
 SUPPORTED = ("3.12", "3.11", "3.10")
 NEEDED_BYTES = 1_000_000_000  # 0.6 GB installed, and the packages while they are unpacked
+NEEDS = "Rockchip's compiler needs 1 GB while it is installed"
 ALTERNATIVE = "Chapter 6 runs without it, and says what it would have shown."
-
-
-class NotHereError(Exception):
-    """The environment cannot be made on this machine; the text says why and what to do."""
 
 
 def check_system(system: str, machine: str) -> None:
@@ -77,18 +75,6 @@ def find_python(uv: str | None) -> str:
     )
 
 
-def check_space(folder: Path) -> None:
-    """Stop before the disk is full rather than after."""
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < NEEDED_BYTES:
-        raise NotHereError(
-            f"Rockchip's compiler needs 1 GB while it is installed; {folder} has {free / 1e9:.1f} GB free.\n"
-            f"Free some space, or set EDGELAB_RKNN_VENV to a folder on a larger disk."
-        )
-
-
 def fingerprint() -> str:
     """Hash of all that decides what the environment holds, and where it lies."""
     return hashlib.sha256(LOCK.read_bytes() + str(VENV).encode()).hexdigest()
@@ -122,7 +108,7 @@ def main() -> int:
     try:
         check_system(platform.system(), platform.machine())
         python = find_python(uv)
-        check_space(VENV)
+        installer.check_space(VENV, NEEDED_BYTES, NEEDS, "EDGELAB_RKNN_VENV")
         print(f"Setting up {VENV.name} (0.6 GB, once) ...", flush=True)
         make(uv, python)
     except NotHereError as reason:

@@ -74,3 +74,18 @@ def test_no_uv_to_be_had_is_none_and_no_error(tmp_path, monkeypatch):
     assert installer.find_uv(Path(program(tmp_path / "python", "raise SystemExit(1)"))) is None
     beside = program(tmp_path / "uv", "")
     assert installer.find_uv(tmp_path / "python") == beside
+
+
+def test_a_disk_too_small_is_noticed_before_it_is_full(tmp_path, monkeypatch):
+    asked = []
+
+    def disk_usage(folder):
+        asked.append(folder)
+        return installer.shutil._ntuple_diskusage(9_000_000_000, 8_300_000_000, 700_000_000)
+
+    monkeypatch.setattr(installer.shutil, "disk_usage", disk_usage)
+    wanted = tmp_path / "not" / "there"
+    installer.check_space(wanted, 700_000_000, "It needs 0.7 GB", "SOME_FOLDER")
+    with pytest.raises(installer.NotHereError, match=r"It needs 1 GB; .* has 0.7 GB free.\n.*SOME_FOLDER"):
+        installer.check_space(wanted, 1_000_000_000, "It needs 1 GB", "SOME_FOLDER")
+    assert asked == [tmp_path, tmp_path]

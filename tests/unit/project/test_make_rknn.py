@@ -40,12 +40,7 @@ def test_every_locked_package_has_a_hash_and_no_address():
         assert "==" in entry and "--hash=sha256:" in entry
 
 
-def test_a_full_disk_and_names_that_lead_nowhere_are_noticed(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        make["shutil"], "disk_usage", lambda folder: make["shutil"]._ntuple_diskusage(9, 8, 1)
-    )
-    with pytest.raises(make["NotHereError"], match="EDGELAB_RKNN_VENV"):
-        make["check_space"](tmp_path / "not" / "there")
+def test_a_name_that_leads_nowhere_is_noticed(make, tmp_path):
     assert make["version_of"](str(tmp_path / "python")) == ""
     assert make["version_of"](sys.executable) == ".".join(map(str, sys.version_info[:2]))
 
