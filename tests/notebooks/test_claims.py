@@ -37,7 +37,6 @@ REVIEWED = {
         ("2b45d1c3", "A run that loses its processor waits"),
         ("d5b35f07", "A zero looks like a measurement, and"),
         ("ad52daa1", "An estimate is as good as the figures"),
-        ("e422ba50", "The model is as good as the framing:"),
         ("dc59995d", "An accelerator that makes inference"),
         ("6b9c3114", "Dropping does not make the model"),
         ("36085cc6", "the frame rate looks fine, and the"),
