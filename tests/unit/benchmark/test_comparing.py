@@ -6,6 +6,7 @@ import pytest
 from timed_sessions import MatmulSession
 
 from edgelab import benchmark
+from edgelab.benchmark.statistics import BETWEEN_OPENINGS
 from edgelab.errors import InputError
 
 
@@ -18,6 +19,8 @@ def test_compare_ranks_clear_differences_and_names_ties():
     assert ranking.speed_ups["same"].low > 2
     assert ranking.speed_ups["same"].low <= ranking.speed_ups["same"].ratio <= ranking.speed_ups["same"].high
     assert "slow" not in ranking.speed_ups
+    for found in ranking.speed_ups.values():  # each was opened once
+        assert found.high / found.low >= (1 + BETWEEN_OPENINGS) ** 2
     assert ranking.rounds >= 5
     for name in sessions:
         assert len(ranking.measurements[name].samples_ms) >= ranking.rounds

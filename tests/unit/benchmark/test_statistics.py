@@ -123,3 +123,13 @@ def test_quantiles_of_student_join_the_normal_ones():
     # Tables give 2.080 for 21 degrees of freedom, and 2.021 for 40.
     assert statistics.t_quantile(22) == pytest.approx(2.080, abs=0.01)
     assert statistics.t_quantile(41) == pytest.approx(2.021, abs=0.01)
+
+
+def test_another_opening_of_either_may_change_a_speed_up():
+    once = statistics.SpeedUp(1.02, 1.018, 1.022)
+    assert once.difference == "faster"  # these two sessions surely differ
+    found = statistics.of_one_opening(once)
+    assert found.ratio == 1.02
+    assert (found.low, found.high) == pytest.approx((1.018 / 1.035, 1.022 * 1.035))
+    assert found.difference == "no difference shown"
+    assert statistics.of_one_opening(statistics.SpeedUp(1.1, 1.09, 1.11)).difference == "faster"
