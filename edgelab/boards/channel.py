@@ -22,6 +22,7 @@ from edgelab.texts import tr
 ANSWER_S = 30.0
 BEAT_S = 2.0  # we are heard at least so often
 STALLED_S = 60.0  # a copy that does not move for so long has failed
+END_S = 3.0  # it has to end by itself
 PIECE = 1 << 16
 
 
@@ -63,8 +64,10 @@ class Channel:
                 self._write(keeper.HEADER.pack(keeper.BEAT, 0))
 
     def _receive(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while data := self._process.stdout.read(PIECE):
+        # Whoever reads it closes it. Closed by another thread, its number may be the next channel's by the
+        # time that this one begins to read: it would take what is not its own.
+        with self._process.stdout as output, contextlib.suppress(OSError):
+            while data := output.read(PIECE):
                 self._chunks.put(data)
         self._chunks.put(None)
 
@@ -205,14 +208,15 @@ class Channel:
     def close(self) -> None:
         """End it; the keeper there ends what it runs."""
         self._over.set()
-        with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.close()
+        if self._writing.acquire(timeout=END_S):  # else nothing is taken any more; the writer ends with it
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._writing.release()
         try:
-            self._process.wait(3.0 if self._process.poll() is None else 0)
+            self._process.wait(END_S if self._process.poll() is None else 0)
         except subprocess.TimeoutExpired:
-            child.kill_tree(self._process)
-        with contextlib.suppress(OSError, ValueError):
-            self._process.stdout.close()
+            self._process.kill()
+            self._process.wait()
         self._stderr.close()
 
 

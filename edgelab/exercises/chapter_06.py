@@ -7,11 +7,8 @@ those of a student do not pass yet.
 from __future__ import annotations
 
 import math
-import os
 import random
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -50,23 +47,19 @@ def choose(total: int, count: int, score: Score) -> list[int]:
     return chosen
 
 
-def calibration_files(images: np.ndarray, folder: Path) -> Path:
+def calibration_files(images: np.ndarray) -> dict[str, np.ndarray | str]:
     """The dataset of Rockchip's `build`: a file for each picture, and a list with the name of each in a line.
 
     Args:
         images: uint8 `[N, H, W, 3]`, raw pixels.
-        folder: gets `0.npy`, `1.npy` and so on, each float32 `[1, 3, H, W]`, and `calibration.txt`.
 
     Returns:
-        The path of the list.
+        What is in each file, by its name: `0.npy`, `1.npy` and so on, each float32 `[1, 3, H, W]`, and the
+        text of `calibration.txt`.
     """
-    names = []
-    for number, image in enumerate(images):
-        names.append(f"{number}.npy")
-        np.save(folder / names[-1], image.transpose(2, 0, 1)[np.newaxis].astype(np.float32))
-    listed = folder / LISTED
-    listed.write_text("\n".join(names), encoding="utf-8")
-    return listed
+    planes = images.transpose(0, 3, 1, 2).astype(np.float32)
+    files = {f"{number}.npy": planes[number : number + 1] for number in range(len(images))}
+    return {**files, LISTED: "\n".join(files)}
 
 
 # (operator, unit) of each row of a table, and what is to be found.
@@ -345,39 +338,39 @@ def _greedy_hint(chosen: list[int], total: int, count: int, score: Score) -> str
             "[np.newaxis] in front makes [1, 3, H, W] of it."
         ),
         tr(
-            'for number, image in enumerate(images): np.save(folder / f"{{number}}.npy", …); then '
-            "write the names, a line each, into the list and return its path"
+            'for number, image in enumerate(images): files[f"{{number}}.npy"] = …; then the names, '
+            "a line each, are the text of the list"
         ),
     ),
     read=tr("the section “Calibration” of this chapter"),
 )
-def check_files(answer: Callable[[np.ndarray, Path], Path]) -> None:
+def check_files(answer: Callable[[np.ndarray], dict[str, np.ndarray | str]]) -> None:
     """uint8 `[N, H, W, 3]` as N files of float32 `[1, 3, H, W]`, raw pixels, and a list of their names."""
     generator = np.random.default_rng(6)
     for shape in ((2, 4, 5, 3), (1, 6, 6, 3), (3, 7, 2, 3)):
         images = generator.integers(0, 256, shape).astype(np.uint8)
-        with tempfile.TemporaryDirectory() as folder:
-            _check_layout(_listed(answer(images.copy(), Path(folder)), Path(folder), len(images)), images)
+        _check_layout(_listed(answer(images.copy()), len(images)), images)
 
 
-def _listed(got: object, folder: Path, count: int) -> np.ndarray:
+def _listed(files: object, count: int) -> np.ndarray:
     """What the files of a list hold, one after the other."""
-    if not isinstance(got, str | os.PathLike) or (path := folder / got).name != LISTED:
-        raise Mistake(tr("the path of {name} is asked for, got {got!r}", name=LISTED, got=got))
-    if not path.is_file():
-        raise Mistake(tr("there is no file {name} in the folder", name=LISTED))
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not isinstance(files, Mapping) or not isinstance(files.get(LISTED), str):
+        got = sorted(map(str, files)) if isinstance(files, Mapping) else type(files).__name__
+        raise Mistake(
+            tr("a dict with the text of {name} is asked for, got {got}", name=repr(LISTED), got=got)
+        )
+    names = [line.strip() for line in files[LISTED].splitlines() if line.strip()]
     if len(set(names)) != count or len(names) != count:
         raise Mistake(
             tr("{count} images need {count} names, got {names}", count=count, names=names),
             tr("One image is one file, and its name is one line of the list."),
         )
-    if missing := [name for name in names if not (folder / name).is_file()]:
+    if missing := [name for name in names if name not in files]:
         raise Mistake(
             tr("listed and not there: {missing}", missing=missing),
-            tr("The compiler looks beside the list: write each name with its .npy."),
+            tr("The compiler looks for the name as it is in the list: write each with its .npy."),
         )
-    arrays = [np.load(folder / name) for name in names]
+    arrays = [np.asarray(files[name]) for name in names]
     if wrong := [array.shape for array in arrays if array.ndim != 4 or len(array) != 1]:
         raise Mistake(
             tr("each file holds [1, 3, H, W], got {shape}", shape=wrong[0]),

@@ -112,40 +112,34 @@ def choose_in_a_loop(total, count, score):
 
 
 def files_of(planes, listed="\n".join):
-    """An answer to 6.5 that writes what `planes` makes of an image, and the names as `listed` joins them."""
+    """An answer to 6.5: what `planes` makes of an image, and the names as `listed` joins them."""
 
-    def answer(images, folder):
-        names = [f"picture{number:03}.npy" for number in range(len(images))]
-        for name, image in zip(names, images, strict=True):
-            np.save(folder / name, planes(image))
-        (folder / "calibration.txt").write_text(listed(names), encoding="utf-8")
-        return folder / "calibration.txt"
+    def answer(images):
+        files = {f"picture{number:03}.npy": planes(image) for number, image in enumerate(images)}
+        return {"calibration.txt": listed(files), **files}
 
     return answer
 
 
-def files_by_planes(images, folder):
-    with (folder / "calibration.txt").open("w", encoding="utf-8") as listed:
-        for number, image in enumerate(np.moveaxis(images, -1, 1).astype("float32")):
-            path = folder / f"image{number}.npy"
-            np.save(path, np.expand_dims(image, 0))
-            listed.write(f"{path}\n")
-    return str(folder / "calibration.txt")
+def files_by_planes(images):
+    planes = np.moveaxis(images, -1, 1).astype("float32")
+    files = {"calibration.txt": ""}
+    for number, image in enumerate(planes):
+        files[f"image {number}.npy"] = np.expand_dims(image, 0)
+        files["calibration.txt"] += f"image {number}.npy\n"
+    return files
 
 
 def stacked(image):
     return np.stack([image[..., colour] for colour in range(3)]).astype(np.float32)[np.newaxis]
 
 
-def in_one_file(images, folder):
-    np.save(folder / "all.npy", images.transpose(0, 3, 1, 2).astype(np.float32))
-    (folder / "calibration.txt").write_text("all.npy", encoding="utf-8")
-    return folder / "calibration.txt"
+def in_one_file(images):
+    return {"all.npy": images.transpose(0, 3, 1, 2).astype(np.float32), "calibration.txt": "all.npy"}
 
 
-def unlisted(images, folder):
-    files_of(stacked)(images, folder).unlink()
-    return folder / "calibration.txt"
+def unlisted(images):
+    return {f"{number}.npy": stacked(image) for number, image in enumerate(images)}
 
 
 def waiting_by_queue(count, cores, inference_ms):
@@ -229,11 +223,11 @@ WRONG = (
     ("06.5", files_of(lambda x: stacked(x)[0]), "batch of one"),
     ("06.5", files_of(lambda x: x[None].astype(np.float32)), "still the last axis"),
     ("06.5", files_of(stacked, " ".join), "one line of the list"),
-    ("06.5", files_of(stacked, lambda names: names[0]), "one line of the list"),
-    ("06.5", files_of(stacked, lambda names: "\n".join(name[:-4] for name in names)), "beside the list"),
+    ("06.5", files_of(stacked, lambda names: next(iter(names))), "one line of the list"),
+    ("06.5", files_of(stacked, lambda names: "\n".join(name[:-4] for name in names)), "as it is in the list"),
     ("06.5", in_one_file, "one line of the list"),
-    ("06.5", unlisted, "no file calibration.txt"),
-    ("06.5", lambda images, folder: files_of(stacked)(images, folder) and None, "the path of"),
+    ("06.5", unlisted, "got ['0.npy'"),
+    ("06.5", lambda images: list(files_of(stacked)(images).values()), "got list"),
     ("06.1", lambda rows: (2, 3), "got (2, 3)"),
     ("06.3", average_width, "cover together"),
     ("06.3", sums_divided, "tensor by tensor"),
