@@ -474,5 +474,6 @@ def _in_words(found: Survey) -> str:
             facts.append(tr("{points:+.1f} points", points=0.0 - entry.comparison.loss_points) + wrong)
         if (record := entry.latency) is not None:
             facts.append(f"{results.format_value(record.value, 'ms')} {record.provenance}")
-        lines.append(f"{entry.target} {entry.precision}: {', '.join(facts) or tr('nothing ran')}")
+        told = ", ".join(facts) or tr("nothing ran")
+        lines.append(f"{entry.target} {entry.precision}: {told}")
     return tr("Accuracy beside the CPU's, and latency. {rows}.", rows="; ".join(lines))
