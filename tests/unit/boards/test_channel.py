@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="the commands are those 
 BOARD = Board("pi", "pi@nowhere")
 
 
-def opened(script, **options):
-    return channel.Channel(BOARD, ["sh", "-c", script], beats=False, **options)
+def opened(script):
+    return channel.Channel(BOARD, ["sh", "-c", script], beats=False)
 
 
 class Late:
