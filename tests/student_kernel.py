@@ -14,6 +14,8 @@ import psutil
 from jupyter_client import KernelManager
 
 INTERRUPTED = "KeyboardInterrupt"
+DIED = "DeadKernel"
+SWEPT_AWAY = {"status": "aborted"}
 Moment = Callable[[int], bool]  # whether it has come, asked with the index of the running cell
 
 
@@ -71,13 +73,13 @@ class StudentKernel:
         Args:
             when: asked again and again while a cell runs.
             how: "interrupt" is the stop button; "kill" is kill -9, "close" is what JupyterLab does when it is
-                closed, and after both there is a new kernel.
+                closed, and after both there is a new kernel. So there is after one that ends by itself.
             longest_s: after that it is an error.
 
         Raises:
             TimeoutError: it neither ended nor could be stopped.
         """
-        started, stopped = time.monotonic(), False
+        started, stopped, after = time.monotonic(), False, ""
         for index, source in enumerate(self.sources):
             request = self.client.execute(source) if source else None
             while request:
@@ -89,7 +91,11 @@ class StudentKernel:
                         self._lose_it(kill=how == "kill")
                         return Run(index, INTERRUPTED)
                     self.manager.interrupt_kernel()
-                reply = self._reply_to(request)
+                    after = self.client.kernel_info()
+                reply = self._reply_to(request, after)
+                if reply is None and not self.manager.is_alive():
+                    self._lose_it(kill=True)
+                    return Run(index, INTERRUPTED if stopped else f"{DIED}: in {source[:80]}")
                 if reply is None:
                     continue
                 if reply["status"] == "aborted" and not stopped:  # still busy with an interrupt before
@@ -101,15 +107,19 @@ class StudentKernel:
                     return Run(index, error or INTERRUPTED)
         return Run(len(self.sources) - 1, "")
 
-    def _reply_to(self, request: str) -> dict | None:
+    def _reply_to(self, request: str, after: str) -> dict | None:
+        """The kernel's answer to `request`, never given where a stop meets a cell that has not begun:
+        the kernel then goes on with what was asked `after` it, or ends.
+        """
         try:
             reply = self.client.get_shell_msg(timeout=0.05)
         except queue.Empty:
             return None
-        return reply["content"] if reply["parent_header"].get("msg_id") == request else None
+        answered = reply["parent_header"].get("msg_id")
+        return {request: reply["content"], after: SWEPT_AWAY}.get(answered)
 
     def _lose_it(self, kill: bool) -> None:
-        if kill:
+        if kill and self.manager.is_alive():
             self.process.kill()
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=kill)
