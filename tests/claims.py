@@ -16,7 +16,7 @@ import copy
 import io
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from types import FunctionType
@@ -278,15 +278,18 @@ def stays(source: str, names: dict[str, Any]) -> list[str]:
         base = _evaluated(code, names)
         if base is None or time.perf_counter() - began > LONGEST_S:
             continue
-        results = {name: names[name] for name in _names_read(text, names)}
-        others = []
-        for change in PERTURBATIONS:
-            for chosen in (list(results), *([name] for name in results)):
-                others.append(
-                    _evaluated(code, names, {name: perturbed(results[name], change) for name in chosen})
-                )
-        found += _unmoved(base, [other for other in others if other is not None])
+        found += _unmoved(base, _from_other_results(code, text, names))
     return found
+
+
+def _from_other_results(code: Any, text: ast.expr, names: dict[str, Any]) -> Iterator[str]:
+    """The text from results that are changed all together, then one by one, each in every way."""
+    results = {name: names[name] for name in _names_read(text, names)}
+    for change in PERTURBATIONS:
+        for chosen in (list(results), *([name] for name in results)):
+            changed = {name: perturbed(results[name], change) for name in chosen}
+            if (other := _evaluated(code, names, changed)) is not None:
+                yield other
 
 
 def _with_choices(text: ast.expr, made: Mapping[str, ast.expr], names: dict[str, Any]) -> ast.expr:
@@ -302,15 +305,22 @@ def _with_choices(text: ast.expr, made: Mapping[str, ast.expr], names: dict[str,
     return Choice().visit(copy.deepcopy(text))
 
 
-def _unmoved(base: str, others: list[str]) -> Iterator[str]:
-    seen = [{part: NUMBER.sub("#", part) for part in _sentences(other)} for other in others]
-    for sentence in _sentences(base):
-        if not NUMBER.search(sentence) or not _states(sentence, DIRECTION_IN_CODE):
-            continue
-        words = NUMBER.sub("#", sentence)
-        moved = [parts for parts in seen if sentence not in parts]
-        if moved and all(words in parts.values() for parts in moved):
-            yield sentence
+def _unmoved(base: str, others: Iterable[str]) -> list[str]:
+    """Suspect sentences whose numbers move while their words stay; no text is asked for once none is left."""
+    suspects = {
+        sentence: False
+        for sentence in _sentences(base)
+        if NUMBER.search(sentence) and _states(sentence, DIRECTION_IN_CODE)
+    }
+    waiting = iter(others)
+    while suspects and (other := next(waiting, None)) is not None:
+        seen = {part: NUMBER.sub("#", part) for part in _sentences(other)}
+        for sentence in [one for one in suspects if one not in seen]:
+            if NUMBER.sub("#", sentence) in seen.values():
+                suspects[sentence] = True
+            else:
+                del suspects[sentence]
+    return [sentence for sentence, has_moved in suspects.items() if has_moved]
 
 
 def _sentences(text: str) -> list[str]:

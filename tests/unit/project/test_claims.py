@@ -1,5 +1,7 @@
 """The judge of sentences finds those that stay whatever is measured, and lets those pass that follow."""
 
+import io
+
 import claims
 import numpy as np
 import pytest
@@ -107,3 +109,22 @@ def test_ranks_are_turned_round_and_flags_and_texts_stay():
     assert claims.perturbed(right, swapped).tolist() in ([False, True, False], [False, False, True])
     kept = {"name": "int8", "right": True, "rows": []}
     assert claims.perturbed(kept, swapped) == kept
+
+
+def test_no_more_texts_are_made_than_it_takes_to_free_a_sentence():
+    """A text may cost a bootstrap: one that follows its result is made twice, one without a claim once."""
+    names = {"gain": 2.0, "asked": io.StringIO(), "Markdown": print}
+    code = """
+def speed_text():
+    asked.write("speed ")
+    return f"int8 is {'faster' if gain > 1 else 'slower'}, {gain:.1f} times"
+
+def size_text():
+    asked.write("size ")
+    return f"int8 has {gain:.1f} kB"
+"""
+    exec(code, names)
+    for name in ("speed_text", "size_text"):
+        names[name].__module__ = "__main__"
+    assert claims.stays("Markdown(speed_text())\nMarkdown(size_text())", names) == []
+    assert names["asked"].getvalue().split() == ["speed", "speed", "size"]
