@@ -56,7 +56,17 @@ class Channel:
         with self._writing:
             view = memoryview(data)
             while view:
-                view = view[self._process.stdin.write(view) :]
+                view = view[self._write_some(view) :]
+
+    def _write_some(self, data: memoryview) -> int:
+        """How many bytes were taken. Where none are for too long, ssh is ended, and the write with it."""
+        stalled = threading.Timer(STALLED_S, self._process.kill)
+        stalled.daemon = True
+        stalled.start()
+        try:
+            return self._process.stdin.write(data[:PIECE])
+        finally:
+            stalled.cancel()
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_S):
@@ -75,7 +85,7 @@ class Channel:
         """Data for the program there, in messages; `told` is called with the bytes of each.
 
         Raises:
-            LinkError: the link broke.
+            LinkError: the link broke, or nothing is taken any more.
         """
         try:
             for start in range(0, len(data), PIECE):

@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import json
 import os
+import queue
 import select
 import shutil
 import signal
@@ -153,17 +154,24 @@ def run(line, folder, *command):
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(_end(process)))
 
+    waiting = queue.Queue()
+
     def forward():
+        with contextlib.suppress(OSError):  # it ended: its exit code tells
+            while True:
+                process.stdin.write(waiting.get())
+                process.stdin.flush()
+
+    def listen():
+        """Never waits for the program, which may take nothing: else the link's end would go unheard."""
         try:
             while True:
-                data = line.message()
-                with contextlib.suppress(OSError):  # it ended: its exit code tells
-                    process.stdin.write(data)
-                    process.stdin.flush()
+                waiting.put(line.message())
         except LinkEndedError:
             os._exit(_end(process))
 
-    threading.Thread(target=forward, daemon=True).start()
+    for work in (forward, listen):
+        threading.Thread(target=work, daemon=True).start()
     code = process.wait()
     with contextlib.suppress(OSError):  # what it left running
         os.killpg(process.pid, signal.SIGKILL)

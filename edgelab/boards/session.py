@@ -162,8 +162,12 @@ class BoardSession(ClosesAtEnd):
             **{f"input{place:03d}": array for place, array in enumerate(arrays)},
         )
         content = b"N" + buffer.getvalue()
-        self._channel.send(LENGTH.pack(len(content)) + content)
-        kind, answer = self._answer(RUN_S)
+        try:
+            self._channel.send(LENGTH.pack(len(content)) + content)
+            kind, answer = self._answer(RUN_S)
+        except BaseException:  # an answer that nobody waits for would be taken for the next one
+            self.close()
+            raise
         if kind == b"J":
             raise ModelError(
                 tr("The model fails on {device}.", device=self.device),
@@ -181,7 +185,7 @@ class BoardSession(ClosesAtEnd):
 
         Raises:
             InputError: they do not fit.
-            LinkError: the link broke.
+            LinkError: the link broke. The session is closed then, as after a stop while it waited.
         """
         found = self._ask(inputs, 0)
         self.last_ms = None if self.facts.emulated else float(found["times_ns"][0]) / 1e6

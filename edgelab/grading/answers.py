@@ -147,9 +147,8 @@ class Sandbox:
             self._folder.cleanup()
 
     def _read(self) -> None:
-        stream = self._process.stdout
-        with contextlib.suppress(ValueError, OSError):  # closed under us
-            while line := stream.readline(wire.LONGEST_MESSAGE_BYTES + 1):
+        with self._process.stdout as output, contextlib.suppress(OSError):
+            while line := output.readline(wire.LONGEST_MESSAGE_BYTES + 1):
                 self._lines.put(line)
         self._lines.put(b"")
 

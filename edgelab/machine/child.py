@@ -92,6 +92,9 @@ def run(
         ) from None
     finally:
         kill_tree(process)
+        if os.name != "nt":  # there, threads of `communicate` close what they read
+            process.stdout.close()
+            process.stderr.close()
     return Finished(process.returncode, stdout, stderr, time.perf_counter() - started)
 
 
@@ -118,7 +121,11 @@ def _start(
 
 
 def kill_tree(process: subprocess.Popen) -> None:
-    """End a process and everything it started; a process that has ended already is no error."""
+    """End a process and everything it started; a process that has ended already is no error.
+
+    Its input is closed; what it prints is closed by whoever reads it. Where something that it started lives
+    on and holds its output, a thread may wait there for the next line; closing would wait for that thread.
+    """
     victims = []
     if process.poll() is None:  # else its number may be another's by now
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -128,10 +135,9 @@ def kill_tree(process: subprocess.Popen) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
     process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream:
-            with contextlib.suppress(OSError):
-                stream.close()
+    if process.stdin:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
 
 
 class Worker:
@@ -246,8 +252,8 @@ class Worker:
 
 
 def _read_answers(process: subprocess.Popen, answers: queue.Queue[str | None]) -> None:
-    with contextlib.suppress(ValueError, OSError):  # closed under us
-        for line in process.stdout:
+    with process.stdout as output, contextlib.suppress(OSError):
+        for line in output:
             text = line[len(ANSWER_MARK) :].strip() if line.startswith(ANSWER_MARK) else ""
             with contextlib.suppress(ValueError):
                 if isinstance(json.loads(text), dict):

@@ -77,6 +77,24 @@ def test_one_that_takes_nothing_is_ended_and_its_sender_with_it():
     assert not sending.is_alive() and not busy.is_open
 
 
+def test_one_that_takes_nothing_fails_by_itself_in_the_end(monkeypatch):
+    monkeypatch.setattr(channel, "STALLED_S", 0.3)
+    busy, told = opened("exec sleep 600"), []
+
+    def send():
+        try:
+            busy.send(bytes(1 << 20))
+        except TargetError as error:
+            told.append(str(error))
+
+    sending = threading.Thread(target=send, daemon=True)
+    sending.start()
+    sending.join(60)
+    ended = not sending.is_alive()
+    busy.close()
+    assert ended and "pi" in told[0]
+
+
 def test_how_it_ended_is_told():
     ended = opened("echo first; echo why >&2; exit 3")
     assert ended.line(30) == "first"

@@ -9,6 +9,7 @@ import sys
 import threading
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -201,6 +202,19 @@ def test_a_session_there_gives_what_one_here_gives_and_reads_the_clock_there(boa
             BoardSession(board, board_files["int8"])
     with pytest.raises(InputError, match="closed"):
         there.run(*arrays)
+
+
+def test_after_a_stop_no_answer_is_taken_for_that_of_another_question(board, board_files, monkeypatch):
+    model = board_files["two inputs"]
+    with BoardSession(board, model) as there, targets.get("cpu").open(model) as here:
+        first, second = ([np.full(spec.shape, value, spec.dtype) for spec in here.inputs] for value in (1, 2))
+        there.run(*first)
+        with monkeypatch.context() as stop:
+            stop.setattr(there._channel, "exactly", mock.Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                there.run(*first)
+        with pytest.raises(InputError, match="closed"):  # else it would answer the question before
+            there.run(*second)
 
 
 def test_several_inputs_and_outputs_keep_their_order(board, board_files):

@@ -1,6 +1,8 @@
 """Foreign programs that crash, hang, print rubbish and start others."""
 
+import os
 import sys
+import threading
 import time
 
 import psutil
@@ -88,6 +90,32 @@ def test_a_worker_that_hangs_is_killed(worker):
     with pytest.raises(TargetError, match=r"within 0\.5 s"):
         worker.ask({"n": 0, "code": FOREVER}, 0.5)
     assert process.poll() is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the program forks")
+def test_a_program_that_leaves_a_child_with_its_output_does_not_hold_us_up(tmp_path):
+    leaves_a_child = """
+import os, pathlib, sys, time
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    pathlib.Path("child").write_text(str(child))
+    os._exit(1)
+"""
+    left, told = child.Worker([sys.executable, "-c", leaves_a_child], folder=tmp_path, name="Forking"), []
+
+    def ask():
+        try:
+            left.ask({}, 1)
+        except TargetError as error:
+            told.append(str(error))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(60)
+    psutil.Process(int((tmp_path / "child").read_text())).kill()
+    assert not asking.is_alive() and "Forking gave no answer" in told[0]
 
 
 def test_a_worker_ends_when_forgotten(tmp_path):
