@@ -1,6 +1,7 @@
 import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -51,11 +52,23 @@ class Plug:
         return one
 
 
-def loop_of(open_, infer=lambda frame: None, **more):
+class Loop(looping.SourceLoop):
+    """Keeps its state of each opening: that of the wait before, if there was one."""
+
+    def __init__(self, open_, *arguments, **more):
+        self.at_opening = []
+
+        def opened():
+            self.at_opening.append(self.state())
+            return open_()
+
+        super().__init__(opened, *arguments, **more)
+
+
+def loop_of(open_, infer=lambda frame: None, *, backoff=None, **more):
     shown = []
-    loop = looping.SourceLoop(
-        open_, infer, lambda frame, found: shown.append(frame.index), backoff=Backoff(0.05, 0.2), **more
-    )
+    backoff = backoff or Backoff(0.05, 0.2)
+    loop = Loop(open_, infer, lambda frame, found: shown.append(frame.index), backoff=backoff, **more)
     return loop, shown
 
 
@@ -64,19 +77,37 @@ def test_a_source_that_is_lost_comes_back():
         Camera(20), TargetError("no camera 0", why="unplugged"), TargetError("no camera 0"), Camera(20)
     )
     loop, _ = loop_of(plug)
-    seen = []
     loop.start()
-    wait_for(lambda: seen.append(loop.state()) or len(plug.opened) == 3)
-    wait_for(lambda: loop.state().status == "running" and loop.state().frames > 50)
+    wait_for(lambda: (now := loop.state()).opened == 3 and now.frames > 50 and now.fps > 0, 60)
     state = loop.state()
     loop.close()
-    waited = [one for one in seen if one.status == "waiting"]
-    assert any("no camera 0" in one.error for one in waited)
-    assert any("stopped delivering" in one.error for one in waited)
-    assert any(one.next_try_s > 0 for one in waited)
-    assert state.error == "" and state.opened == 3 and state.fps > 5
+    assert [one.status for one in loop.at_opening] == ["starting", *["waiting"] * 4]
+    assert [one.error for one in loop.at_opening] == [
+        "",
+        "camera stopped delivering",
+        "no camera 0 unplugged",
+        "no camera 0",
+        "camera stopped delivering",
+    ]
+    assert state.status == "running" and state.error == ""
     assert loop.state().status == "stopped"
     assert all(camera.is_released for camera in plug.opened)
+
+
+def test_a_wait_tells_how_long_it_is(monkeypatch):
+    now = [1000.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=lambda: now[0])
+    monkeypatch.setattr(looping, "time", clock)
+    loop, _ = loop_of(Plug(TargetError("away")), backoff=Backoff(500, 500))
+    loop.start()
+    wait_for(lambda: loop.state().status == "waiting", 60)
+    left_s = loop.state().next_try_s
+    assert 250 <= left_s <= 500
+    now[0] += 200
+    assert loop.state().next_try_s == pytest.approx(left_s - 200)
+    now[0] += 1000
+    assert loop.state().next_try_s == 0
+    loop.close()
 
 
 def test_waits_grow_while_it_is_away():
@@ -104,12 +135,11 @@ def test_a_model_that_fails_is_a_loss_that_mends():
             raise RuntimeError("the accelerator was unplugged")
 
     loop, _ = loop_of(Plug(), infer)
-    seen = []
     loop.start()
-    wait_for(lambda: seen.append(loop.state()) or any(one.status == "waiting" for one in seen))
-    wait_for(lambda: loop.state().status == "running" and loop.state().frames > 20)
+    wait_for(lambda: (now := loop.state()).opened == 2 and now.status == "running" and now.frames > 20, 60)
     loop.close()
-    assert any("unplugged" in one.error for one in seen)
+    lost = loop.at_opening[1]
+    assert lost.status == "waiting" and "unplugged" in lost.error
 
 
 def test_what_cannot_be_shown_is_told_too():
