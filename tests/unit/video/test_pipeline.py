@@ -204,15 +204,27 @@ def test_interrupt_returns_what_there_is_and_frees_everything(run):
     assert (source.releases, sink.ended) == (1, "closed")
 
 
-def test_interrupt_while_waiting_for_a_slow_camera():
+def test_interrupt_while_waiting_for_a_slow_camera(monkeypatch):
+    """The camera hangs until three frames are counted, interrupts, and hangs until the run has ended."""
+    counted, ended = threading.Event(), threading.Event()
+    finish, abort = pipeline._Recorder.finish, pipeline._Channel.abort
+
+    def finish_and_tell(recorder, job, dropped):
+        finish(recorder, job, dropped)
+        if job.frame.index == 2:
+            counted.set()
+
+    monkeypatch.setattr(pipeline._Recorder, "finish", finish_and_tell)
+    monkeypatch.setattr(pipeline._Channel, "abort", lambda channel: (abort(channel), ended.set()))
+
     class Hanging(Numbered):
         def _read(self):
             if self._index == 3:
-                timer.start()
-                time.sleep(0.5)
+                assert counted.wait(60)
+                (_thread.interrupt_main if os.name == "nt" else _interrupt_process)()
+                assert ended.wait(60), "the run goes on"
             return super()._read()
 
-    timer = threading.Timer(0.1, _thread.interrupt_main if os.name == "nt" else _interrupt_process)
     source = Hanging(10**9)
     stats = video.run(source, lambda index: index, Collecting(), preprocess=index_of, draw=plain)
     assert stats.frames == 3
