@@ -94,10 +94,20 @@ def test_a_source_that_is_lost_comes_back():
     assert all(camera.is_released for camera in plug.opened)
 
 
-def test_a_wait_tells_how_long_it_is(monkeypatch):
+@pytest.fixture
+def now(monkeypatch):
+    """The loop's time in seconds, in a list: it passes where the loop sleeps, or where a test says so."""
     now = [1000.0]
-    clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=lambda: now[0])
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=lambda: now[0], sleep=sleep)
     monkeypatch.setattr(looping, "time", clock)
+    return now
+
+
+def test_a_wait_tells_how_long_it_is(now):
     loop, _ = loop_of(Plug(TargetError("away")), backoff=Backoff(500, 500))
     loop.start()
     wait_for(lambda: loop.state().status == "waiting", 60)
@@ -177,21 +187,32 @@ def test_a_clip_begins_again_without_a_wait(clip):
     assert loop.state().error == ""
 
 
-def test_what_cannot_keep_its_pace_plays_slower_and_does_not_lag():
-    class Heavy(Camera):
-        def _read(self):
-            time.sleep(0.02)
-            return super()._read()
+class Reading(Camera):
+    """Takes one time after the other for its frames, on the loop's clock."""
 
-    with looping.Paced(Heavy(40), fps=500.0) as source:
-        lags = [time.perf_counter() - frame.captured_s for frame in source]
-    assert len(lags) == 40 and np.median(lags) < 2 * looping.MOST_LAG_S
+    def __init__(self, now, times_s):
+        super().__init__(len(times_s))
+        self.now, self.times_s = now, iter(times_s)
+
+    def _read(self):
+        self.now[0] += next(self.times_s, 0.0)
+        return super()._read()
 
 
-def test_what_keeps_its_pace_is_as_even_as_a_camera():
-    with looping.Paced(Camera(20), fps=20.0) as source:
-        captured = [frame.captured_s for frame in source]
-    assert np.allclose(np.diff(captured)[2:], 0.05, atol=0.03)
+def test_what_cannot_keep_its_pace_plays_slower_and_does_not_lag(now):
+    with looping.Paced(Reading(now, [0.02] * 40), fps=500.0) as source:
+        lags = [now[0] - frame.captured_s for frame in source]
+    assert len(lags) == 40 and max(lags) == pytest.approx(looping.MOST_LAG_S)
+    assert now[0] == pytest.approx(1000.0 + 40 * 0.02), "it waits for nothing"
+
+
+def test_what_keeps_its_pace_is_as_even_as_a_camera(now):
+    with looping.Paced(Reading(now, [0.0, 0.04, 0.03, 0.09, 0.0] * 4), fps=20.0) as source:
+        moments = [(frame.captured_s, now[0]) for frame in source]
+    due, handed_out = np.transpose(moments)
+    assert np.allclose(np.diff(due), 0.05)
+    assert np.all(handed_out >= due - 1e-9), "no frame comes before it is due"
+    assert np.allclose(handed_out[[0, 1, 2, 4]], due[[0, 1, 2, 4]]), "it waits until then"
 
 
 def test_a_clip_may_end(clip):
@@ -214,13 +235,24 @@ def test_a_clip_that_is_missing_is_waited_for(tmp_path, clip):
 
 
 def test_a_slow_model_drops_frames_and_latency_stays():
-    loop, _ = loop_of(Plug(), lambda frame: time.sleep(0.05))
+    shown_before, ahead = {}, []
+
+    class Noting(Camera):
+        def _read(self):
+            frame = super()._read()
+            shown_before[frame.index] = len(ahead)
+            return frame
+
+    def show(frame, found):
+        ahead.append(len(ahead) - shown_before[frame.index])
+
+    loop = looping.SourceLoop(Plug(Noting(10**6)), lambda frame: time.sleep(0.02), show)
     loop.start()
-    wait_for(lambda: loop.state().frames > 10)
+    wait_for(lambda: (now := loop.state()).frames > 30 and now.dropped > 10, 60)
     state = loop.state()
     loop.close()
-    assert state.dropped > 10
-    assert state.latency_ms < 1000 and state.inference_ms >= 50
+    assert max(ahead) <= 9, "three queues of two, and three stages that hold one"
+    assert state.inference_ms >= 20
 
 
 def test_no_thread_is_left():
