@@ -46,7 +46,7 @@ def test_a_kill_loses_no_alarm_that_was_seen_and_the_next_start_delivers(start, 
         assert app.ask("/api/places", "POST", place).status == 201
     wait_for(lambda: app.ask("/api/alarms").json()["alarms"], 60)
     seen = app.ask("/api/alarms").json()["alarms"]
-    waiting = app.state()["receivers"]["webhook"]
+    waiting = wait_for(lambda: (now := app.state()["receivers"]["webhook"])["error"] and now, 60)
     assert waiting["waiting"] >= 1 and "does not answer" in waiting["error"]
     app.kill()
 

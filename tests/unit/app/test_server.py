@@ -207,7 +207,7 @@ def test_alarms_reach_page_history_and_log(app):
     state = ask(app.port, "/api/state", token=app.token).json()
     assert state["latest_alarms"] and state["alarms"] >= 1
     log = app.settings.folder / "alarms.jsonl"
-    wait_for(log.exists)
+    wait_for(lambda: log.exists() and log.read_text().endswith("\n"), 60)
     assert json.loads(log.read_text().splitlines()[0])["place"] == "middle"
 
 
