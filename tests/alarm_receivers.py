@@ -16,7 +16,7 @@ import pytest
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=60.0):
     """What the condition gives as soon as it is true; fails when it never is."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -44,7 +44,7 @@ def running(settings):
     app.start()
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(60)
         yield app
     finally:
         ends["loop"].call_soon_threadsafe(ends["stop"].set)
@@ -63,7 +63,7 @@ class Answer:
 
 def ask(port, path, method="GET", body=None, token=None, **headers):
     """One request as a program makes it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -81,7 +81,7 @@ class Viewer:
 
     def __init__(self, port, token, pause_s=0.0):
         self.pictures, self.bytes, self.last = 0, 0, b""
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._connection.request("GET", "/stream.mjpg", headers={"Authorization": f"Bearer {token}"})
         self.response = self._connection.getresponse()
         self._pause_s, self._stop = pause_s, threading.Event()
@@ -160,6 +160,6 @@ class Process:
         """As systemd ends it; the exit code."""
         if self._process.poll() is None:
             self._process.terminate()
-        code = self._process.wait(30)
+        code = self._process.wait(60)
         self._reader.join(10)
         return code

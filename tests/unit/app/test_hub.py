@@ -1,5 +1,6 @@
 import threading
-import time
+
+from alarm_receivers import wait_for
 
 from edgelab.app.hub import Hub
 
@@ -26,32 +27,30 @@ def test_nothing_needs_to_be_drawn_when_nobody_looks():
 
 
 def test_a_slow_viewer_delays_nobody():
-    hub, seen = Hub(), {"slow": 0, "fast": 0}
-    stop = threading.Event()
+    hub, seen = Hub(), {"slow": [], "fast": []}
+    released, stop = threading.Event(), threading.Event()
 
-    def view(name, pause_s):
-        last = 0
+    def view(name, pause):
         while not stop.is_set():
-            picture = hub.next(last, 0.1)
+            picture = hub.next(seen[name][-1] if seen[name] else 0, 0.1)
             if picture:
-                last = picture.number
-                seen[name] += 1
-            time.sleep(pause_s)
+                seen[name].append(picture.number)
+                pause()
 
-    threads = [threading.Thread(target=view, args=args) for args in (("slow", 0.5), ("fast", 0.0))]
+    pauses = {"slow": lambda: released.wait(60), "fast": lambda: None}
+    threads = [threading.Thread(target=view, args=pair, daemon=True) for pair in pauses.items()]
     for thread in threads:
         thread.start()
-    longest_s = 0.0
-    for number in range(60):
-        start_s = time.perf_counter()
-        hub.publish(b"%d" % number, 0.0)
-        longest_s = max(longest_s, time.perf_counter() - start_s)
-        time.sleep(0.01)
+    wait_for(lambda: hub.publish(b"", 0.0) and seen["slow"], 60)
+    had = len(seen["fast"])
+    wait_for(lambda: hub.publish(b"", 0.0) and len(seen["fast"]) >= had + 10, 60)
+    assert len(seen["slow"]) == 1, "publishing waits for no viewer"
+    released.set()
+    wait_for(lambda: len(seen["slow"]) == 2, 60)
     stop.set()
     for thread in threads:
         thread.join()
-    assert seen["slow"] < seen["fast"] and seen["fast"] > 10
-    assert longest_s < 0.4, "publishing waits for no viewer"
+    assert seen["slow"][1] == hub.latest.number, "it skips the rest"
 
 
 def test_closing_ends_everybodys_wait():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from timed_sessions import MatmulSession
 
 from edgelab import benchmark
+from edgelab.benchmark import measuring
 from edgelab.errors import InputError
 from edgelab.runtime import TensorSpec
 
@@ -33,30 +35,36 @@ def test_measure_reports_what_it_timed():
     assert "<table>" in measured._repr_html_()
 
 
-def test_slow_session_stops_in_time_with_few_samples():
-    class Sleeper(MatmulSession):
-        def run(self, matrix):
-            time.sleep(0.05)
-            return (matrix,)
+class Lasting(MatmulSession):
+    """Runs that last as long as they are told to, on a clock that nothing else moves."""
 
-    started = time.perf_counter()
-    measured = benchmark.measure(Sleeper(), max_seconds=0.3)
-    assert 5 <= len(measured.samples_ms) < 100
-    assert time.perf_counter() - started < 5  # a hang, not a timing, is what this would catch
+    def __init__(self, seconds_of, monkeypatch):
+        super().__init__()
+        self.seconds_of, self.now_s = seconds_of, 0.0
+        clock = SimpleNamespace(
+            perf_counter=lambda: self.now_s, perf_counter_ns=lambda: round(1e9 * self.now_s)
+        )
+        monkeypatch.setattr(measuring, "time", clock)
+
+    def run(self, matrix):
+        self.runs += 1
+        self.now_s += self.seconds_of(self.runs)
+        return (matrix,)
 
 
-def test_warm_up_throws_the_slow_first_runs_away():
-    class Cold(MatmulSession):
-        def run(self, matrix):
-            self.runs += 1
-            time.sleep(0.02 if self.runs <= 15 else 0.001)
-            return (matrix,)
+def test_slow_session_stops_in_time_with_few_samples(monkeypatch):
+    session = Lasting(lambda run: 0.05, monkeypatch)
+    measured = benchmark.measure(session, max_seconds=0.3)
+    assert 5 <= len(measured.samples_ms) <= 7
+    assert session.now_s <= 0.3 + 0.3 / 3 + 2 * 0.05, "limits of timing and warm-up, and a run beyond each"
 
-    measured = benchmark.measure(Cold(), min_samples=20, max_seconds=3)
+
+def test_warm_up_throws_the_slow_first_runs_away(monkeypatch):
+    session = Lasting(lambda run: 0.02 if run <= 15 else 0.001, monkeypatch)
+    measured = benchmark.measure(session, min_samples=20, max_seconds=3)
     assert measured.warm_up_runs > 15
-    assert (
-        measured.warm_up_ms[:15].min() >= 20
-    )  # a sleep lasts no shorter; the other runs may, on a busy machine
+    np.testing.assert_allclose(measured.warm_up_ms[:15], 20)
+    np.testing.assert_allclose(measured.samples_ms, 1)
 
 
 def test_warm_up_runs_can_be_fixed():

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from alarm_receivers import wait_for
 
 from edgelab import benchmark, graph
 from edgelab.errors import InputError, ModelError, TargetError
@@ -110,15 +111,33 @@ def test_the_pages_clock_times_batches_that_it_can_tell(page, web_files):
         assert "LiteRT.js" in found.runtime_version
 
 
-def test_a_coarse_clock_gets_larger_batches(page, web_files):
+def test_a_coarse_clock_gets_larger_batches(page, web_files, monkeypatch):
     coarse = Page(
         "headless", page._host, {**page.found, "clock_ms": 0.1}
     )  # as in a page that is not isolated
+    asked, ask = [], coarse.ask
+
+    def noted(kind, *arguments, **fields):
+        asked.append((kind, fields))
+        return ask(kind, *arguments, **fields)
+
+    monkeypatch.setattr(coarse, "ask", noted)
     with opened(web_files["float32"], coarse) as session:
-        session.time_runs(next(sample_inputs(session.inputs)), 1)
+        row = next(sample_inputs(session.inputs))
+        session.time_runs(row, 1)
         batch = session.runs_per_sample
-        session.time_runs(next(sample_inputs(session.inputs)), 1)
-        assert batch > 1 and session.runs_per_sample == batch
+        session.time_runs(row, 1)
+        assert session.runs_per_sample == batch >= 1
+        first, second = (fields for kind, fields in asked if kind == "time")
+        assert (first["batch"], second["batch"]) == (0, batch)
+        assert first["least_ms"] == second["least_ms"] == pytest.approx(50 * 0.1)
+
+        def batched():  # one inference that is held up may last as long as a whole batch, but not each time
+            session.runs_per_sample = 0
+            session.time_runs(row, 1)
+            return session.runs_per_sample > 1
+
+        wait_for(batched, 60)
 
 
 def test_outputs_of_many_megabytes_come_back(page, tmp_path):
