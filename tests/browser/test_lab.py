@@ -19,7 +19,7 @@ from edgelab.commands.lab import settings as lab_settings
 from edgelab.machine.child import kill_tree
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S, RUN_S = 90, 300
+START_S, RUN_S = 180, 600
 
 
 class Lab:
@@ -108,7 +108,7 @@ def open_chapter(lab, browser_page):
     def opened(name):
         page = browser_page
         page.goto(f"{lab.address}/lab/tree/notebooks/{name}?reset&token={lab.token}")
-        page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell", timeout=START_S * 1000)
+        page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell")
         wait_until_idle(page)
         return page
 
@@ -178,7 +178,7 @@ def test_log_in_by_the_form(lab, browser_page):
     browser_page.goto(f"{lab.address}/lab")
     browser_page.fill("input[name=password]", lab.token)
     browser_page.keyboard.press("Enter")
-    browser_page.wait_for_selector("#jp-main-dock-panel", timeout=START_S * 1000)
+    browser_page.wait_for_selector("#jp-main-dock-panel")
 
 
 def test_a_chapter_that_was_run_and_saved_is_stripped_to_what_it_was(open_chapter, lab):
@@ -215,16 +215,14 @@ def test_the_map_opens_a_chapter_by_keyboard(open_chapter):
     run_all_to_the_end(page)
     page.locator("nav[aria-label='Map of the course'] a", has_text="02 Environment check").focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector(
-        ".lm-TabBar-tab.lm-mod-current >> text=02_environment_check.ipynb", timeout=START_S * 1000
-    )
+    page.wait_for_selector(".lm-TabBar-tab.lm-mod-current >> text=02_environment_check.ipynb")
 
 
 def test_a_word_opens_its_explanation(open_chapter):
     page = open_chapter("04_quantize.ipynb")
     page.locator("a[href*='glossary.md']", has_text="zero point").first.click()
     heading = page.locator(".jp-MarkdownViewer h3", has_text="zero point")
-    heading.wait_for(timeout=START_S * 1000)
+    heading.wait_for()
     page.wait_for_function(
         "heading => heading.getBoundingClientRect().bottom < innerHeight", arg=heading.element_handle()
     )

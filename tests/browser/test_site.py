@@ -123,7 +123,7 @@ def test_the_keyboard_reaches_content_and_theme(show, names):
         if page.evaluate("document.activeElement.dataset.mode") == "dark":
             page.keyboard.press("Enter")
             break
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'", timeout=5000)
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
 
 
 # Colours are all that the dark page has of its own.

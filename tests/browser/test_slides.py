@@ -44,7 +44,7 @@ def deck(request, written, page):
     if not path.exists():
         pytest.skip(f"{request.param} has not been executed")
     page.goto(path.as_uri())
-    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    page.wait_for_selector("body[data-ready]")
     return page
 
 

@@ -17,7 +17,7 @@ from edgelab.commands.lab import settings as lab_settings
 from edgelab.machine.child import kill_tree
 from edgelab.targets.web import files
 
-START_S, RUN_S = 90, 240
+START_S, RUN_S = 180, 600
 
 SHOW = "from edgelab.targets.web import widget\nwidget.show()"
 # One cell, which blocks from a model's opening to the number: no message of the widget reaches it meanwhile.
@@ -127,8 +127,8 @@ def run_all(lab, browser, notebook, result):
         "request", lambda r: None if r.url.startswith((address, "blob:", "data:")) else outside.append(r.url)
     )
     page.goto(f"{address}/lab/tree/notes%20%C3%BC/{notebook}?reset&token={token}")
-    page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell", timeout=START_S * 1000)
-    page.wait_for_selector("#jp-bottom-panel >> text=/\\| Idle/", timeout=START_S * 1000)
+    page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell")
+    page.wait_for_selector("#jp-bottom-panel >> text=/\\| Idle/")
     page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
     page.locator(".lm-Menu-item:visible", has_text=re.compile("^Run All Cells$")).click()
     deadline = time.monotonic() + RUN_S
