@@ -1,5 +1,6 @@
 """The course as a student meets it: JupyterLab with its own security, in a real browser."""
 
+import contextlib
 import json
 import os
 import re
@@ -136,25 +137,41 @@ def run_all_to_the_end(page):
     assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
 
 
+# No cell runs or waits: there is no "[*]:".
+NONE_RUNS = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
+  .every(prompt => !prompt.innerText.includes('*'))"""
+
+
 def stop_the_rest(page):
     """The stop button: what runs is interrupted, what waits does not begin."""
     page.locator(".jp-NotebookPanel-toolbar [data-command='notebook:interrupt-kernel']").first.click()
-    wait_until_idle(page)
+    page.wait_for_function(NONE_RUNS, timeout=RUN_S * 1000)
+
+
+RAN_ANEW = "([prompt, before]) => /\\d/.test(prompt.innerText) && prompt.innerText !== before"
+
+
+@contextlib.contextmanager
+def runs_anew(page, cell):
+    """Around what runs a cell again; at the end it has, with all that it shows: its number is another."""
+    prompt = cell.locator(".jp-InputArea-prompt")
+    before = prompt.inner_text()
+    yield
+    page.wait_for_function(RAN_ANEW, arg=[prompt.element_handle(), before], timeout=RUN_S * 1000)
 
 
 def cell_with(page, text):
     return page.locator(".jp-CodeCell", has=page.locator(".cm-content", has_text=text)).first
 
 
-def rewrite(page, cell, text):
-    """Replace a cell's source as a student types it, and run it with the two cells that follow."""
+def rewrite(page, cell, text, last):
+    """Replace a cell's source as a student types it, and run it with the two cells to `last`."""
     cell.locator(".cm-content").click()
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type(text)
-    for _ in range(3):
-        page.keyboard.press("Shift+Enter")
-    page.wait_for_timeout(500)
-    wait_until_idle(page)
+    with runs_anew(page, last):
+        for _ in range(3):
+            page.keyboard.press("Shift+Enter")
 
 
 def test_a_refused_token_and_a_foreign_origin_stay_out(lab, browser_page):
@@ -201,13 +218,12 @@ def test_run_all_then_an_exercise_wrong_then_right(open_chapter):
     stub = cell_with(page, "layer_macs = ...")
     check = cell_with(page, 'exercises.check("00.1", layer_macs)')
     assert "passes" in check.inner_text() or "done" in check.inner_text().lower()
-    rewrite(page, stub, "layer_macs = 32 * 32 * 16")
+    rewrite(page, stub, "layer_macs = 32 * 32 * 16", check)
     wrong = check.locator(".jp-OutputArea").inner_text()
-    assert "hint" in wrong.lower()
-    rewrite(page, cell_with(page, "layer_macs = 32 * 32 * 16"), "layer_macs = 32 * 32 * 27 * 16")
+    assert "Not yet right" in wrong and "hint" in wrong.lower()
+    rewrite(page, cell_with(page, "layer_macs = 32 * 32 * 16"), "layer_macs = 32 * 32 * 27 * 16", check)
     right = check.locator(".jp-OutputArea").inner_text()
-    assert right != wrong
-    assert "hint" not in right.lower()
+    assert "Solved" in right and "hint" not in right.lower()
 
 
 def test_the_map_opens_a_chapter_by_keyboard(open_chapter):
@@ -256,10 +272,9 @@ def test_a_guess_is_taken_from_its_slider_and_compared(open_chapter):
     page.wait_for_function(moved, arg=[slider.element_handle(), before])
     compared = cell_with(page, "guess.reveal(macs / 1000)")
     assert page.locator(".live-note").count() == 0, "the message of the still picture beside a live control"
-    compared.locator(".cm-content").click()
-    page.keyboard.press("Shift+Enter")
-    page.wait_for_timeout(500)
-    wait_until_idle(page)
+    with runs_anew(page, compared):
+        compared.locator(".cm-content").click()
+        page.keyboard.press("Shift+Enter")
     assert "You guessed " in compared.locator(".jp-OutputArea").inner_text()
 
 
