@@ -19,7 +19,8 @@ from edgelab.targets.web import files
 
 START_S, RUN_S = 180, 600
 
-SHOW = "from edgelab.targets.web import widget\nwidget.show()"
+# Beside other work JupyterLab takes longer to load the widget than a student would like to wait.
+SHOW = f"from edgelab.targets.web import engine, widget\nengine.HELLO_S = {START_S}\nwidget.show()"
 # One cell, which blocks from a model's opening to the number: no message of the widget reaches it meanwhile.
 RUN = """
 import json, pathlib
@@ -54,6 +55,7 @@ from edgelab.targets.web.target import WebTarget
 from edgelab.web import camera
 
 record = {}
+camera.FRAME_S = 180.0
 with camera.open_camera("browser:0", frame_count=12) as eye:
     frames, ages_ms = [], []
     for frame in eye:
