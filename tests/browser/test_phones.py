@@ -106,6 +106,8 @@ def test_twenty_phones_are_on_one_board(lesson, launch, chromium, page):
     page.context.set_offline(False)
     page.goto(wall)
     board = page.frame_locator("iframe")
+    # The wall loads the board anew as often as it has changed: wait for the last phone's row.
+    board.locator("tr", has_text="simulated").first.wait_for()
     # The row of the whole class names the fastest phone, which may be this one.
     own_row = board.get_by_role("row", name=re.compile(r"^phone \d\d phone-07"))
     own_row.wait_for()

@@ -131,6 +131,12 @@ def lab(tmp_path_factory):
         kill_tree(process)
 
 
+# Both cells have their number, so the result is written to its end; or one tells of an error.
+ENDED = """() => document.querySelector('[data-mime-type="application/vnd.jupyter.error"]') ||
+  [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
+    .every(prompt => /\\d/.test(prompt.innerText))"""
+
+
 def run_all(lab, browser, notebook, result):
     """What a notebook writes when all its cells are run, its page, and requests to other places."""
     address, token, folder = lab
@@ -144,19 +150,15 @@ def run_all(lab, browser, notebook, result):
     page.wait_for_selector("#jp-bottom-panel >> text=/\\| Idle/")
     page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
     page.locator(".lm-Menu-item:visible", has_text=re.compile("^Run All Cells$")).click()
-    deadline = time.monotonic() + RUN_S
+    page.wait_for_function(ENDED, timeout=RUN_S * 1000)
     errors = page.locator("[data-mime-type='application/vnd.jupyter.error']")
-    while not (folder / result).exists():
-        assert errors.count() == 0, errors.first.inner_text()
-        assert time.monotonic() < deadline, page.locator(".jp-OutputArea").all_inner_texts()
-        page.wait_for_timeout(300)
-    page.wait_for_timeout(500)
+    assert errors.count() == 0, errors.first.inner_text()
     return json.loads((folder / result).read_text()), page, outside
 
 
 def test_the_browser_that_shows_a_notebook_runs_its_models(lab, chromium):
     record, page, outside = run_all(lab, chromium, "web.ipynb", "result.json")
-    assert "Keep it in view" in page.locator("[role=status]").first.inner_text()
+    page.locator("[role=status]", has_text="Keep it in view").first.wait_for()
     assert outside == []
     for name in ("float32 wasm", "int8 wasm"):
         found = record[name]
