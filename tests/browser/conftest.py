@@ -13,7 +13,22 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+# How long a page is waited for. Beside other work a machine takes several times as long as alone.
+WAIT_MS = 180_000
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+
+
+def patient(browser):
+    """The browser; every page of every context waits as long as `WAIT_MS`."""
+    begin = browser.new_context
+
+    def new_context(**options):
+        context = begin(**options)
+        context.set_default_timeout(WAIT_MS)
+        return context
+
+    browser.new_context = new_context
+    return browser
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +42,9 @@ def launch():
 
         def launched(*flags, gpu=False):
             own = [flag for flag in ARGUMENTS if not (gpu and flag == "--disable-gpu")]
-            return started.chromium.launch(executable_path=path, args=[*own, *flags])
+            return patient(
+                started.chromium.launch(executable_path=path, args=[*own, *flags], timeout=WAIT_MS)
+            )
 
         yield launched
 

@@ -66,7 +66,7 @@ def test_first_uses_lead_to_the_glossary(show, names):
     page = show(names[1])
     link = page.locator("a[href^='glossary.html#']").first
     link.click()
-    assert "glossary.html#" in page.url
+    page.wait_for_url(re.compile(r"/glossary\.html#"))
 
 
 def test_every_control_has_a_picture_that_says_where_the_live_one_is(show, names):
@@ -93,8 +93,8 @@ def test_solutions_fold_and_code_can_be_copied(show, names):
     ).first
     assert folded.get_attribute("open") is None
     folded.locator("summary").click()
-    assert folded.locator("pre").first.is_visible()
-    assert page.locator("button.copybtn").count() > 5
+    folded.locator("pre").first.wait_for()
+    page.locator("button.copybtn").nth(5).wait_for(state="attached")
 
 
 def test_what_goes_deeper_folds_and_opens_by_a_link(show, names, build):
@@ -109,7 +109,7 @@ def test_what_goes_deeper_folds_and_opens_by_a_link(show, names, build):
     inside = page.locator("details.deeper section").last.get_attribute("id")
     assert not page.locator(f"#{inside} > :is(h2, h3, h4)").first.is_visible()
     page = show(name, f"#{inside}")
-    assert page.locator(f"#{inside} > :is(h2, h3, h4)").first.is_visible()
+    page.locator(f"#{inside} > :is(h2, h3, h4)").first.wait_for()
 
 
 def test_the_keyboard_reaches_content_and_theme(show, names):
@@ -123,7 +123,7 @@ def test_the_keyboard_reaches_content_and_theme(show, names):
         if page.evaluate("document.activeElement.dataset.mode") == "dark":
             page.keyboard.press("Enter")
             break
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'", timeout=5000)
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
 
 
 # Colours are all that the dark page has of its own.

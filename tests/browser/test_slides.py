@@ -44,7 +44,7 @@ def deck(request, written, page):
     if not path.exists():
         pytest.skip(f"{request.param} has not been executed")
     page.goto(path.as_uri())
-    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    page.wait_for_selector("body[data-ready]")
     return page
 
 
@@ -115,13 +115,13 @@ def test_axe_finds_nothing(deck, stand_still):
     stand_still(deck)
     for share in (0, 0.2, 0.4, 0.8):
         deck.evaluate(
-            """share => {
+            """async share => {
               const slides = Reveal.getSlides();
               const at = Reveal.getIndices(slides[Math.floor(share * slides.length)]);
               Reveal.slide(at.h, at.v, 99);
+              for (let i = 0; i < 2; i += 1) await new Promise(requestAnimationFrame);  // it is drawn
             }""",
             share,
         )
-        deck.wait_for_timeout(200)
         findings += accessibility.findings(deck)
     assert not findings
