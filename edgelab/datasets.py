@@ -10,10 +10,8 @@ import hashlib
 import html
 import os
 import re
-import socket
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from edgelab.data_sources import archives, own_pictures, shapes
 from edgelab.data_sources.scenes import Box, scenes, write_scene_video
 from edgelab.data_sources.shapes import SHAPE_CLASSES, draw_shapes
 from edgelab.errors import DataError, InputError
-from edgelab.machine import artifacts, quiet
+from edgelab.machine import artifacts, downloads, quiet
 from edgelab.texts import tr
 
 __all__ = ["SHAPE_CLASSES", "Box", "Dataset", "draw_shapes", "load", "scenes", "write_scene_video"]
@@ -32,7 +30,6 @@ __all__ = ["SHAPE_CLASSES", "Box", "Dataset", "draw_shapes", "load", "scenes", "
 SHAPES_TRAIN_COUNT, SHAPES_TEST_COUNT = 6000, 2000
 IMAGE_SIZE = 32
 BUILT_IN = ("shapes", "cifar10")
-DOWNLOAD_TIMEOUT_S = 20.0
 CIFAR10_CLASSES = (
     "airplane",
     "automobile",
@@ -378,7 +375,7 @@ def _load_cifar10(seed: int, image_size: int) -> Dataset:
 
 def _keras_cifar10() -> dict[str, Any]:
     try:
-        with _connection_timeout(DOWNLOAD_TIMEOUT_S):
+        with downloads.connection_timeout(downloads.TIMEOUT_S):
             quiet.import_tensorflow()
             from keras.datasets import cifar10
 
@@ -395,14 +392,3 @@ def _keras_cifar10() -> dict[str, Any]:
         ) from error
     labels = (part.ravel().astype(np.int64) for part in (train_labels, test_labels))
     return _arrays(train_images, next(labels), test_images, next(labels), CIFAR10_CLASSES)
-
-
-@contextmanager
-def _connection_timeout(seconds: float) -> Iterator[None]:
-    """New sockets give up after this time: a network that swallows packets must not hang the lesson."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

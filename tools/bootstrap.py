@@ -30,6 +30,7 @@ WITH_TENSORFLOW = (3, 13)  # the newest Python that it has a wheel for; the lock
 OLDEST_LIBC_ON_ARM = (2, 35)  # of OpenVINO's wheel
 
 
+NVIDIA_PATIENCE_S = 30.0  # a driver that is broken may let its own tool wait for ever
 JETSON = (Path("/etc/nv_tegra_release"), Path("/proc/device-tree/compatible"))
 
 
@@ -61,7 +62,11 @@ def has_nvidia_gpu() -> bool:
     """Whether an NVIDIA driver answers."""
     if not shutil.which("nvidia-smi"):
         return False
-    return subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=30).returncode == 0
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=NVIDIA_PATIENCE_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listed.returncode == 0
 
 
 def plan(

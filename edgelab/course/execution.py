@@ -137,9 +137,11 @@ def _lines_within(process: subprocess.Popen, limit_s: float) -> Iterator[str]:
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
-        for line in process.stdout:
-            lines.put(line)
-        lines.put(None)
+        try:
+            for line in process.stdout:
+                lines.put(line)
+        finally:  # whatever ends the reading, nobody waits for lines that cannot come
+            lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
     deadline = time.monotonic() + limit_s
@@ -163,7 +165,10 @@ def _run_process(
     log = out.with_suffix(".log")
     cell, failed, remark = 0, None, ""
     with log.open("w", encoding="utf-8") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
+        # Native code of a chapter's libraries may print bytes that are no text in any encoding.
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", errors="replace", env=env
+        )
         try:
             for line in _lines_within(process, notebook_limit_s):
                 message = json.loads(line) if line.startswith("{") else {}

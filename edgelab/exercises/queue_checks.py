@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import random
 import threading
 import types
@@ -12,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgelab.exercises.registry import Mistake
+from edgelab.machine import threads
 from edgelab.texts import tr
 
 PATIENCE_S = 5.0  # a right answer takes milliseconds, also on a busy machine
@@ -34,17 +34,11 @@ def _within_patience(function: Callable[..., Any], *arguments: Any) -> Any:
     thread.start()
     try:
         thread.join(PATIENCE_S)
-    finally:
-        _end(thread)
+    finally:  # or an answer that runs for ever goes on to fill the memory; one that sleeps does no harm
+        threads.end(thread)
     if errors:
         raise errors[0]
     return results[0] if results else NEVER
-
-
-def _end(thread: threading.Thread) -> None:
-    """Stop an answer that runs for ever, or it goes on to fill the memory; one that sleeps does no harm."""
-    if thread.ident is not None and thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
 
 
 def _put_all(put: Callable[[Any], int], frames: Sequence[Any]) -> list[int]:
@@ -119,14 +113,14 @@ def _check_waiting(answer: Callable[[int], Sequence[Callable[..., Any]]]) -> Non
         with contextlib.suppress(SystemExit):
             results.append(get())
 
-    threads = [threading.Thread(target=wait, daemon=True) for _ in range(3)]
-    for thread in threads:
+    waiting = [threading.Thread(target=wait, daemon=True) for _ in range(3)]
+    for thread in waiting:
         thread.start()
     try:
         _check_woken(put, close, results)
     finally:
-        for thread in threads:
-            _end(thread)
+        for thread in waiting:
+            threads.end(thread)
 
 
 def _check_woken(put: Callable[[Any], int], close: Callable[[], None], results: list[Any]) -> None:

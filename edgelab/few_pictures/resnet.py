@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgelab.errors import DataError, InputError
+from edgelab.machine import downloads
 from edgelab.texts import tr
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def download() -> None:
     """Let Keras load the weights of ImageNet, if its server answers soon; an offline class does not wait.
 
     Raises:
-        DataError: the server does not answer, or the download breaks off.
+        DataError: the server does not answer, or the download stalls or breaks off.
     """
     answered = threading.Event()
 
@@ -73,7 +74,8 @@ def download() -> None:
     import keras
 
     try:
-        keras.applications.ResNet50(weights="imagenet", include_top=False, input_shape=(32, 32, 3))
+        with downloads.connection_timeout(downloads.TIMEOUT_S):  # Keras sets none
+            keras.applications.ResNet50(weights="imagenet", include_top=False, input_shape=(32, 32, 3))
     except Exception as error:  # Keras raises plain Exception, and whatever the connection does
         raise _no_download(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 

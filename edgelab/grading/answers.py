@@ -124,7 +124,9 @@ class Sandbox:
             stderr=subprocess.DEVNULL,
         )
         self._lines: queue.Queue[bytes] = queue.Queue(maxsize=4)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._messages: queue.Queue[bytes] = queue.Queue(maxsize=4)
+        for work in (self._read, self._write):
+            threading.Thread(target=work, daemon=True).start()
         readable, listable = readable_files()
         self._task = {
             "source": source,
@@ -143,6 +145,7 @@ class Sandbox:
 
     def __exit__(self, *error: object) -> None:
         child.kill_tree(self._process)
+        self._messages.put(b"")  # with the process gone, what waits before it is dropped at once
         with contextlib.suppress(OSError):
             self._folder.cleanup()
 
@@ -152,15 +155,27 @@ class Sandbox:
                 self._lines.put(line)
         self._lines.put(b"")
 
+    def _write(self) -> None:
+        """In a thread of its own: a process that does not read must hold up nobody but this."""
+        while message := self._messages.get():
+            with contextlib.suppress(ValueError, OSError):  # it died: the end of its output tells
+                self._process.stdin.write(message)
+                self._process.stdin.flush()
+
     def _end(self, reason: str) -> AnswerError:
         self.fault = self.fault or reason
         child.kill_tree(self._process)
         return AnswerError(self.fault, ended=True)
 
     def _send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # it died: the end of its output tells
-            self._process.stdin.write(wire.to_line(message))
-            self._process.stdin.flush()
+        line, left_s = wire.to_line(message), self._deadline - time.monotonic()
+        try:
+            self._messages.put(line, timeout=max(0.0, left_s))
+        except queue.Full:
+            raise self._end(self._too_late()) from None
+
+    def _too_late(self) -> str:
+        return f"gave no answer within {self._limits.wall_s:g} s"
 
     def _next_line(self) -> bytes:
         while (left_s := self._deadline - time.monotonic()) > 0:
@@ -169,7 +184,7 @@ class Sandbox:
             with contextlib.suppress(psutil.Error):  # it has ended; the next look finds the end of its output
                 if psutil.Process(self._process.pid).num_threads() > MOST_THREADS:
                     raise self._end(f"started more than {MOST_THREADS} threads")
-        raise self._end(f"gave no answer within {self._limits.wall_s:g} s")
+        raise self._end(self._too_late())
 
     def _receive(self) -> dict[str, Any]:
         if self.fault:
@@ -226,8 +241,8 @@ class Sandbox:
             AnswerError: the process ended, or sent what cannot be read.
             BaseException: what the cell raised.
         """
-        self._send(self._task)
         self._deadline = time.monotonic() + self._limits.wall_s
+        self._send(self._task)
         return self._value(self._receive())
 
     def call(

@@ -11,6 +11,7 @@ import numpy as np
 from edgelab.errors import TargetError
 from edgelab.grading import submissions
 from edgelab.machine import artifacts, child
+from edgelab.texts import tr
 
 
 class Judges(Protocol):
@@ -30,11 +31,11 @@ class Judges(Protocol):
             time_limit_s: for the judge, who may have to be started first.
 
         Raises:
-            TargetError: the judge died, or took too long; others are not concerned.
+            TargetError: the judge died, or took too long; others are not concerned. Or all have been closed.
         """
 
     def close(self) -> None:
-        """End them; whoever waits for an answer gets an error."""
+        """End them for good; whoever waits for an answer, or asks later, gets an error."""
 
 
 class LocalJudges:
@@ -44,18 +45,13 @@ class LocalJudges:
         self.jobs = jobs
         self._own = threading.local()
         self._all: list[child.Worker] = []
+        self._lock, self._closed = threading.Lock(), False
 
     def ask(self, request: dict[str, Any], time_limit_s: float) -> dict[str, Any]:
         """As `Judges` says."""
         judge = getattr(self._own, "judge", None)
         if judge is None:
-            command = [sys.executable, "-m", "edgelab.grading.judge"]
-            environment = {"NUMBA_ENABLE_CUDASIM": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-            judge = child.Worker(
-                command, folder=artifacts.PROJECT_ROOT, name="the judge", environment=environment
-            )
-            self._own.judge = judge
-            self._all.append(judge)
+            judge = self._own.judge = self._started()
         try:
             return judge.ask(request, time_limit_s)
         except TargetError:
@@ -63,8 +59,25 @@ class LocalJudges:
             self._own.judge = None
             raise
 
+    def _started(self) -> child.Worker:
+        """A new judge: one that is being started while the others are closed is among them, or is refused."""
+        command = [sys.executable, "-m", "edgelab.grading.judge"]
+        environment = {"NUMBA_ENABLE_CUDASIM": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+        with self._lock:
+            if self._closed:
+                raise TargetError(
+                    tr("The judges have been closed."), why=tr("grading was ended or interrupted")
+                )
+            judge = child.Worker(
+                command, folder=artifacts.PROJECT_ROOT, name="the judge", environment=environment
+            )
+            self._all.append(judge)
+            return judge
+
     def close(self) -> None:
         """As `Judges` says."""
+        with self._lock:
+            self._closed = True
         for judge in self._all:
             judge.close()
 

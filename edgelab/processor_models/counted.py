@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import queue
 import sys
 import threading
 from collections import Counter
@@ -19,10 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgelab.machine import threads as machine_threads
 from edgelab.processor_models import simt
 from edgelab.texts import tr
 
 SECTOR_BYTES = 32  # what global memory delivers at once
+WAKE_UP_S = 0.1  # waiting in slices lets an interrupt through on every platform
 
 
 @dataclass(frozen=True)
@@ -113,26 +116,30 @@ class _Stopped(BaseException):
 
 
 class _Thread(threading.Thread):
-    """One GPU thread: it runs only while it holds the turn."""
+    """One GPU thread: it runs only while it holds the turn.
+
+    Turns are handed on by `SimpleQueue`, whose C code no interrupt leaves with a lock held.
+    """
 
     def __init__(self, launch: _Launch, place: Dim3, work: Callable[[], None]) -> None:
         super().__init__(daemon=True)
         self.work = work
         self.place, self._times = place, Counter()
         self.waiting, self.failure, self.stopped = False, None, None
-        self._launch, self._turn = launch, threading.Semaphore(0)
+        self.has_turn = False
+        self._launch, self._turn = launch, queue.SimpleQueue()
         number = place.x + launch.block_size.x * (place.y + launch.block_size.y * place.z)
         self.warp = number // simt.WARP_SIZE
 
     def run(self) -> None:
-        self._turn.acquire()
+        self._turn.get()
         try:
             if self.stopped is None:
                 self.work()
         except BaseException as error:
             self.failure = error
         self.waiting = False
-        self._launch.turn_over.release()
+        self._launch.turn_over.put(None)
 
     def times_at(self, place: Any) -> int:
         """How often this thread was at a place of the program before."""
@@ -140,9 +147,19 @@ class _Thread(threading.Thread):
         return self._times[place] - 1
 
     def take_turn(self) -> None:
-        self._launch.current = self
-        self._turn.release()
-        self._launch.turn_over.acquire()
+        self._launch.current, self.has_turn = self, True
+        self._turn.put(None)
+        while self.has_turn:
+            with contextlib.suppress(queue.Empty):
+                self._launch.turn_over.get(timeout=WAKE_UP_S)
+                self.has_turn = False
+
+    def end(self) -> None:
+        """Whatever it does: it waits for a turn, or was interrupted in one that may never be over."""
+        self.stopped = _Stopped()
+        self._turn.put(None)
+        if self.has_turn:
+            machine_threads.end(self)
 
     def wait(self) -> None:
         """At a barrier: hand the turn on."""
@@ -151,8 +168,8 @@ class _Thread(threading.Thread):
                 tr("call cuda.syncthreads in the kernel itself, not in a function that it calls")
             )
         self.waiting = True
-        self._launch.turn_over.release()
-        self._turn.acquire()
+        self._launch.turn_over.put(None)
+        self._turn.get()
         self.waiting = False
         if self.stopped is not None:
             raise self.stopped
@@ -166,7 +183,7 @@ class _Launch:
         self.loads = self.stores = 0
         self.sectors: dict[Any, set[int]] = {}
         self.current: _Thread | None = None
-        self.turn_over = threading.Semaphore(0)
+        self.turn_over: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.cuda = _Cuda(self)
 
     def run_block(self, function: Callable, arguments: list[Any], block: Dim3) -> None:
@@ -174,7 +191,12 @@ class _Launch:
         self.cuda.begin_block()
         threads = [_Thread(self, place, lambda: function(*arguments)) for place in _places(self.block_size)]
         if "syncthreads" in function.__code__.co_names:
-            self._run_in_turns(threads)
+            try:
+                self._run_in_turns(threads)
+            except BaseException:  # the Stop button, too: nobody else will give them a turn
+                for thread in threads:
+                    thread.end()
+                raise
             return
         for self.current in threads:  # nobody waits for another, so that no real threads are needed
             self.current.work()

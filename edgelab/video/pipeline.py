@@ -392,12 +392,13 @@ def run(
 
     Raises:
         EdgelabError: a stage failed; says which, and on which frame. The original error is its cause.
+        BaseException: what a stage raised that is no `Exception`, such as `SystemExit`, as it is.
         InputError: `queue_size` below 1.
     """
     infer = _infer_function(model)
     source, sink = _opened(source, sink)
     notes: list[str] = []
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     with source, sink:
         if queue_size < 1:
             raise InputError(
@@ -412,7 +413,7 @@ def run(
         def guarded(work: Callable[..., None], *arguments: Any) -> None:
             try:
                 work(*arguments)
-            except Exception as error:
+            except BaseException as error:  # a stage may call sys.exit, and everybody waits for its frames
                 failures.append(error)
                 for channel in channels:
                     channel.abort()

@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 import sys
 import time
 
@@ -100,6 +101,30 @@ def test_a_chapter_that_does_not_end_is_ended_with_its_kernel(folders, monkeypat
     while kernels_of(marker) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not kernels_of(marker)
+
+
+NOISY = r"""
+import os, sys
+sys.stdout.buffer.write(b'{"cell": 3}\n\xff\n{"cell": 4}\n')
+sys.stdout.buffer.flush()
+os._exit(7)
+"""
+
+
+def test_bytes_that_are_no_text_between_the_messages_do_no_harm(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(NOISY)
+    cells, out = [], tmp_path / "out.ipynb"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    error, _ = execution._run_process(tmp_path / "in.ipynb", out, environment, (20, 20), cells.append)
+    assert cells == [3, 4]
+    assert "ended with code 7" in error
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_reader_that_fails_leaves_nobody_waiting():
+    command = [sys.executable, "-c", r"import os; os.write(1, b'first\n\xff\n')"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", bufsize=1) as process:
+        assert len(list(execution._lines_within(process, 20))) <= 1
 
 
 def test_a_kernel_that_dies_is_a_failed_chapter(folders):

@@ -129,7 +129,9 @@ import sys
 from keras.src.applications import resnet as by_keras
 from edgelab.errors import DataError
 from edgelab.few_pictures import resnet
+from edgelab.machine import downloads
 address, md5 = sys.argv[1:]
+downloads.TIMEOUT_S = 3.0
 by_keras.BASE_WEIGHTS_PATH = address + "/"
 by_keras.WEIGHTS_HASHES["resnet50"] = ("", md5)
 resnet.WEIGHTS_URL, resnet.PATIENCE_S = f"{address}/{resnet.WEIGHTS_NAME}", 30.0
@@ -163,3 +165,46 @@ def test_keras_downloads_from_a_server_that_answers_and_checks_what_came(kept, t
         server.server_close()
     told = "not downloaded:" if broken else f"kept: {len(content)}"
     assert told in found.stdout
+
+
+class Stalling(http.server.BaseHTTPRequestHandler):
+    """It answers, sends a beginning, and then nothing until the other side hangs up."""
+
+    hung_up = threading.Event()
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "95000000")
+        self.end_headers()
+        self.wfile.write(bytes(100_000))
+        self.connection.settimeout(30)
+        with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(ConnectionError):
+                self.connection.recv(1)
+            self.hung_up.set()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.slow
+def test_a_download_that_stalls_is_given_up(tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        found = subprocess.run(
+            [sys.executable, "-c", CHILD, f"http://127.0.0.1:{server.server_port}", "0" * 32],
+            env={**os.environ, "KERAS_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "not downloaded:" in found.stdout
+    assert Stalling.hung_up.wait(20), "the server gave up first"

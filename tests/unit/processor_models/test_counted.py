@@ -1,5 +1,10 @@
 """Kernels on counted arrays: results, loads and sectors worked out by hand, and broken barriers."""
 
+import _thread
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -84,6 +89,32 @@ def test_a_barrier_makes_shared_memory_visible_and_a_missing_one_shows():
 def test_a_barrier_that_some_threads_miss_is_an_error():
     with pytest.raises(RuntimeError, match="only some threads"):
         counted.run(reverse, 1, WARP, np.zeros(WARP, np.float32), WARP - 1)
+
+
+@pytest.fixture
+def _interrupts_arrive():
+    """A shell that starts tests in the background has them ignore interrupts, and then Python does so too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupts_arrive")
+def test_stop_ends_the_threads_that_run_wait_or_have_not_begun():
+    def never_ends(values):
+        if cuda.threadIdx.x == 2:
+            _thread.interrupt_main()
+            while True:
+                values[0] = 0
+        cuda.syncthreads()
+
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        counted.run(never_ends, 1, 8, np.zeros(8, np.float32))
+    deadline = time.monotonic() + 20
+    while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
 
 
 def test_outside_an_array_is_an_error_with_and_without_a_barrier():

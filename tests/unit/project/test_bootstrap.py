@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 
 import pytest
@@ -47,3 +48,16 @@ def test_the_own_environment_is_no_other(bootstrap, monkeypatch):
     script, other = bootstrap
     monkeypatch.setattr(script, "ROOT", other)
     assert script.other_checkout() is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its tool stands for one written in shell")
+@pytest.mark.parametrize("content", ["#!/bin/sh\nexec sleep 60\n", "#!/nowhere/sh\n"])
+def test_a_driver_whose_tool_hangs_or_cannot_run_is_none(bootstrap, monkeypatch, tmp_path, content):
+    script, _ = bootstrap
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(content)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    monkeypatch.setattr(script, "NVIDIA_PATIENCE_S", 0.5, raising=False)
+    assert script.has_nvidia_gpu() is False

@@ -6,6 +6,7 @@ import _thread
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -185,6 +186,35 @@ def test_our_own_errors_pass_unchanged():
 
     with pytest.raises(InputError, match="wrong size"):
         video.run(Numbered(30), index_of, preprocess=fails)
+
+
+@RUNS
+@pytest.mark.parametrize("stage", ["capture", "preprocess", "infer"])
+def test_a_stage_that_calls_exit_ends_the_run_and_the_caller_gets_it(run, stage):
+    class Leaving(Numbered):
+        def _read(self):
+            return leave_at_3(super()._read()) if stage == "capture" else super()._read()
+
+    def leave_at_3(frame):
+        return sys.exit("seen enough") if frame.index == 3 else frame
+
+    def call():
+        try:
+            run(
+                source,
+                leave_at_3 if stage == "infer" else lambda frame: frame,
+                preprocess=leave_at_3 if stage == "preprocess" else lambda frame: frame,
+                draw=plain,
+            )
+        except BaseException as error:
+            raised.append(error)
+
+    source, raised = Leaving(10**6), []
+    caller = threading.Thread(target=call, daemon=True)  # which the tests can leave behind, if it never ends
+    caller.start()
+    caller.join(20)
+    assert [(type(error), str(error)) for error in raised] == [(SystemExit, "seen enough")]
+    assert source.releases == 1
 
 
 @RUNS
