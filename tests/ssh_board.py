@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,7 +200,9 @@ def write_power_sensor(
 
 @contextlib.contextmanager
 def emulated_board(folder: Path, name: str = "arm", sysfs: Path | None = None) -> Iterator[Board]:
-    """An Arm board under emulation, added; its kit lasts from one test run to the next.
+    """An Arm board under emulation, added, with a home of its own: others may use theirs meanwhile.
+
+    Its kit lasts from one test run to the next.
 
     Args:
         folder: for the server's keys.
@@ -212,14 +215,25 @@ def emulated_board(folder: Path, name: str = "arm", sysfs: Path | None = None) -
             "no emulated board: tools/make_emulated_board.py makes one, EDGELAB_EMULATED_BOARD names it"
         )
     enter = Path(place) / "enter"
-    server = SshBoard(folder, Path(place) / "home", enter=beside_sysfs(sysfs, str(enter)) if sysfs else enter)
-    try:
-        board = server.added(name)
-        if remote.check(board).kit is None:
-            pytest.skip("the emulated board lacks this version of the kit: .ci/run sets it up")
-        yield board
-    finally:
-        server.stop()
+    with tempfile.TemporaryDirectory(prefix="home-", dir=place) as home:
+        # Links to the files of the kit, which nothing writes to.
+        others = shutil.ignore_patterns("jobs")
+        shutil.copytree(
+            Path(place) / "home",
+            home,
+            symlinks=True,
+            ignore=others,
+            copy_function=os.link,
+            dirs_exist_ok=True,
+        )
+        server = SshBoard(folder, Path(home), enter=beside_sysfs(sysfs, str(enter)) if sysfs else enter)
+        try:
+            board = server.added(name)
+            if remote.check(board).kit is None:
+                pytest.skip("the emulated board lacks this version of the kit: .ci/run sets it up")
+            yield board
+        finally:
+            server.stop()
 
 
 def running_with(word: str) -> list[psutil.Process]:

@@ -31,8 +31,10 @@ CONNECT_S = 10
 SILENCE_S = 20.0  # after so much silence the board ends what it runs for us
 READY = "edgelab-ready"
 # What the board's Python runs: our keeper, whose length stands in it, and which comes first through the link.
+# It ends where the link ends, or falls silent, before the keeper has come whole.
 START = (
-    "import os\ns=b''\nwhile len(s)<{size}:\n d=os.read(0,{size}-len(s))\n"
+    "import os,select\ns=b''\nwhile len(s)<{size}:\n"
+    " d=os.read(0,{size}-len(s)) if select.select([0],[],[],{silence_s:g})[0] else b''\n"
     " if not d: raise SystemExit(1)\n s+=d\nexec(compile(s,'keeper','exec'))"
 )
 OPTIONS = (
@@ -192,7 +194,8 @@ class Link:
                 fix=tr("install it there: sudo apt install python3"),
             )
         source = Path(keeper.__file__).read_bytes()
-        words = [self.python, "-u", "-c", START.format(size=len(source)), f"{SILENCE_S:g}", verb, *arguments]
+        start = START.format(size=len(source), silence_s=SILENCE_S)
+        words = [self.python, "-u", "-c", start, f"{SILENCE_S:g}", verb, *arguments]
         return self._open(Channel(self.board, self._run("exec " + shlex.join(words)), source))
 
     @contextmanager

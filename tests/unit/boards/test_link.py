@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -130,6 +131,17 @@ def test_what_runs_there_ends_when_the_link_is_cut(victim, board, server):
         running.returncode()
     assert "run the same command again" in told.value.fix
     opened.close()
+
+
+def test_what_is_to_run_there_ends_when_the_cable_is_pulled_before_it_has_come():
+    start = link.START.format(size=100, silence_s=0.2)
+    with subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE) as waiting:
+        waiting.stdin.write(b"half of it")
+        waiting.stdin.flush()
+        try:
+            assert waiting.wait(60) == 1
+        finally:
+            waiting.kill()
 
 
 def test_what_runs_there_ends_when_the_cable_is_pulled(hurried, board):

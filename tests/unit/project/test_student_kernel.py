@@ -25,7 +25,7 @@ def started(tmp_path):
 
 @pytest.mark.slow
 def test_a_stop_before_a_cell_has_begun_ends_the_run(started):
-    student = started("x = 1", "x += 1", "assert x == 2")
+    student = started("x = 1", *["x += 1"] * 40, "assert x == 41")  # lasts longer than the latest stop
     for stop in range(STOPS):
         run = student.run_all(in_cell(1, stop / 20_000), longest_s=60)
         assert run.error.startswith(INTERRUPTED) and run.cell >= 1
