@@ -106,7 +106,8 @@ strip: setup
 ALONE ?=
 FAST ?=
 JOBS ?= $(shell "$(PYTHON)" -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
-WORKERS = $(JOBS)
+# A test that waits for another process leaves its processor to one worker more: a fifth less time.
+WORKERS = $(shell "$(PYTHON)" -c "print($(JOBS) + 1)")
 PYTEST = "$(RUN)" -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 CHAPTERS = $(if $(FAST),notebooks/00_start_here.ipynb notebooks/02_environment_check.ipynb,$(NOTEBOOKS))
 PACKAGE = tests/unit tests/fuzz $(if $(FAST),-m "not slow" --ignore tests/unit/targets)
@@ -120,6 +121,7 @@ test: lint
 MADE = $(CURDIR)/build/test-artifacts
 IN_ARTIFACTS = EDGELAB_ARTIFACTS="$(MADE)" EDGELAB_TEST_ARTIFACTS="$(MADE)"
 REPORT = build/chapters.xml
+test-chapters: WORKERS = $(JOBS)
 test-chapters:
 	@untried=$$("$(RUN)" tests/kept.py begin "$(MADE)" $(CHAPTERS)) || exit; status=0; rm -f $(REPORT); \
 	  if [ "$$untried" ]; then \
@@ -128,12 +130,10 @@ test-chapters:
 	  fi; \
 	  "$(RUN)" tests/kept.py end "$(MADE)" $$untried || status=$$?; exit $$status
 
-# A unit test that waits for another process leaves its processor to one worker more: a fifth less time.
-test-package: WORKERS = $(shell "$(PYTHON)" -c "print($(JOBS) + 1)")
 test-package:
 	$(PYTEST) $(PACKAGE)
 
-# One processor begins with the second run, the other with the interrupted chapters: what takes longest comes first.
+# One worker begins with the second run, another with the interrupted chapters: what takes longest comes first.
 test-course:
 	@status=0; $(IN_ARTIFACTS) EDGELAB_ALONE="$(ALONE)" $(PYTEST) tests/notebooks tests/browser tests/hardware \
 	  || status=$$?; "$(RUN)" tests/kept.py end "$(MADE)"; exit $$status
