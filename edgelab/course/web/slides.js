@@ -87,7 +87,7 @@ function fit(slide) {
     box.style.zoom = scale;
     box.style.width = `${ROOM.width / scale}px`;
     const need = Math.max(heightOf(box) / ROOM.height, widthOf(box) / ROOM.width);
-    if (need <= 1.001) break;
+    if (need <= 1.0002) break;
     scale /= 1 + 0.8 * (need - 1);  // a smaller size also breaks lines later
   }
   slide.dataset.scale = scale.toFixed(3);
