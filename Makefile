@@ -106,7 +106,7 @@ strip: setup
 ALONE ?=
 FAST ?=
 JOBS ?= $(shell "$(PYTHON)" -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
-# A test that waits for another process leaves its processor to one worker more: a fifth less time.
+# A test that waits for another process leaves its processor to one worker more.
 WORKERS = $(shell "$(PYTHON)" -c "print($(JOBS) + 1)")
 PYTEST = "$(RUN)" -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 CHAPTERS = $(if $(FAST),notebooks/00_start_here.ipynb notebooks/02_environment_check.ipynb,$(NOTEBOOKS))

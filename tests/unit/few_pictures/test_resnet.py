@@ -144,27 +144,32 @@ else:
 """
 
 
+def printed_by_child(handler, md5, keras_home):
+    """What a download from a server of this machine prints, in a process of its own."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        return subprocess.run(
+            [sys.executable, "-c", CHILD, f"http://127.0.0.1:{server.server_port}", md5],
+            env={**os.environ, "KERAS_HOME": str(keras_home)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
 def test_keras_downloads_from_a_server_that_answers_and_checks_what_came(kept, tmp_path, broken):
     content = (kept / "models" / resnet.WEIGHTS_NAME).read_bytes()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(kept / "models"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     md5 = hashlib.md5(b"of another file" if broken else content, usedforsecurity=False).hexdigest()
-    try:
-        found = subprocess.run(
-            [sys.executable, "-c", CHILD, f"http://127.0.0.1:{server.server_port}", md5],
-            env={**os.environ, "KERAS_HOME": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    finally:
-        server.shutdown()
-        server.server_close()
+    found = printed_by_child(handler, md5, tmp_path)
     told = "not downloaded:" if broken else f"kept: {len(content)}"
-    assert told in found.stdout
+    assert told in found
 
 
 class Stalling(http.server.BaseHTTPRequestHandler):
@@ -193,18 +198,5 @@ class Stalling(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.slow
 def test_a_download_that_stalls_is_given_up(tmp_path):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        found = subprocess.run(
-            [sys.executable, "-c", CHILD, f"http://127.0.0.1:{server.server_port}", "0" * 32],
-            env={**os.environ, "KERAS_HOME": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert "not downloaded:" in found.stdout
+    assert "not downloaded:" in printed_by_child(Stalling, "0" * 32, tmp_path)
     assert Stalling.hung_up.wait(20), "the server gave up first"
