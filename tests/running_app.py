@@ -12,7 +12,7 @@ import sys
 import threading
 from dataclasses import replace
 
-from alarm_receivers import wait_for
+from waiting import wait_for
 
 from edgelab.app.application import Application
 from edgelab.app.settings import Settings

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from waiting import running_in, running_with
 
 from edgelab.boards import host_keys, registry, remote
 from edgelab.boards.registry import Board
@@ -148,6 +149,10 @@ class SshBoard:
         self.fingerprint = make_key(self.folder / "host_key")
         self.start()
 
+    def running(self, program: str) -> list[psutil.Process]:
+        """What of this program runs on this board."""
+        return running_with(program, running_in("BOARD_HOME", str(self.home)))
+
     @property
     def destination(self) -> str:
         """As a user types it."""
@@ -234,20 +239,3 @@ def emulated_board(folder: Path, name: str = "arm", sysfs: Path | None = None) -
             yield board
         finally:
             server.stop()
-
-
-def running_with(word: str) -> list[psutil.Process]:
-    """Processes of this machine that have the word among their arguments."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if word in (process.info["cmdline"] or []):
-            found.append(process)
-    return found
-
-
-def wait_for(condition, limit_s: float = 30.0) -> None:
-    """Wait until it is true."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.1)

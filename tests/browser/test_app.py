@@ -4,8 +4,8 @@ import urllib.parse
 
 import accessibility
 import pytest
-from alarm_receivers import wait_for
 from running_app import running, settings
+from waiting import wait_for
 
 NARROWEST = 360  # pixels
 WAIT_S = 180  # beside other work a machine takes several times as long as alone

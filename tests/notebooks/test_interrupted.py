@@ -15,6 +15,7 @@ import pytest
 import student_kernel
 from course_runs import models_in
 from student_kernel import INTERRUPTED, StudentKernel, in_cell
+from waiting import runs
 
 from edgelab import graph
 from edgelab.course import dependencies, execution
@@ -89,7 +90,7 @@ def wrong_after_interrupts(notebook, made, tmp_path):
         children = student.process.children(recursive=True)
     finally:
         student.close()
-    assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+    assert not [child for child in children if runs(child)]
     return []
 
 

@@ -1,6 +1,7 @@
 import threading
 
-from alarm_receivers import HttpReceiver, broker, free_port, subscriber, wait_for
+from alarm_receivers import HttpReceiver, broker, free_port, subscriber
+from waiting import wait_for
 
 from edgelab.alarms import Alarm, Backoff, Courier, Outbox, Webhook
 from edgelab.alarms import courier as courier_module

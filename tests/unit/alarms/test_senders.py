@@ -3,7 +3,8 @@ import hmac
 import json
 
 import pytest
-from alarm_receivers import HttpReceiver, broker, free_port, subscriber, wait_for
+from alarm_receivers import HttpReceiver, broker, free_port, subscriber
+from waiting import wait_for
 
 from edgelab.alarms import Alarm, DeliveryError, LogFile, MqttTopic, RefusedError, Webhook
 from edgelab.errors import InputError

@@ -8,8 +8,9 @@ import urllib.request
 import cv2
 import numpy as np
 import pytest
-from alarm_receivers import HttpReceiver, free_port, wait_for
+from alarm_receivers import HttpReceiver, free_port
 from running_app import Process, running, settings
+from waiting import wait_for
 
 from edgelab.app.application import Application
 from edgelab.app.history import History

@@ -4,7 +4,7 @@ import sys
 import threading
 
 import pytest
-from alarm_receivers import wait_for
+from waiting import wait_for
 
 from edgelab.alarms import Alarm, Backoff, Outbox
 from edgelab.app import desk as desk_module

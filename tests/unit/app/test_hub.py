@@ -1,6 +1,6 @@
 import threading
 
-from alarm_receivers import wait_for
+from waiting import wait_for
 
 from edgelab.app.hub import Hub
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from alarm_receivers import wait_for
+from waiting import wait_for
 
 from edgelab import video
 from edgelab.alarms import Backoff

@@ -5,8 +5,8 @@ import socket
 import time
 
 import pytest
-from alarm_receivers import wait_for
 from running_app import Viewer, ask, running, settings
+from waiting import wait_for
 
 from edgelab.app import server
 

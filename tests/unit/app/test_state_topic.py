@@ -1,5 +1,6 @@
-from alarm_receivers import broker, free_port, subscriber, wait_for
+from alarm_receivers import broker, free_port, subscriber
 from running_app import running, settings
+from waiting import wait_for
 
 
 def test_a_broker_has_the_state_and_is_told_of_the_end(tmp_path):

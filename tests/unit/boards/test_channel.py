@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 import pytest
-from ssh_board import wait_for
+from waiting import wait_for
 
 from edgelab.boards import channel
 from edgelab.boards.registry import Board

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ssh_board import SshBoard, make_key, running_with, wait_for
+from ssh_board import SshBoard, make_key
+from waiting import running_with, wait_for
 
 from edgelab import __main__ as program
 from edgelab.boards import channel, host_keys, link, registry
@@ -60,7 +61,7 @@ def sleeper(opened):
     """Something that runs on the board for long, and how to find it."""
     word = f"edgelab-test-{secrets.token_hex(8)}"
     running = opened.keeper("run", ".", "/bin/sh", "-c", "while :; do sleep 1; done", word)
-    wait_for(lambda: running_with(word))
+    wait_for(lambda: running_with("/bin/sh", running_with(word)))
     return running, word
 
 
@@ -173,7 +174,7 @@ def test_what_runs_there_ends_when_the_cable_is_pulled(hurried, board):
 def test_what_runs_there_ends_with_its_keeper(board):
     with reached(board) as opened:
         _, word = sleeper(opened)
-        keepers = [process for process in running_with(word) if "run" in process.cmdline()]
+        keepers = running_with("run", running_with(word))
         assert keepers
         for process in keepers:
             process.kill()

@@ -13,7 +13,8 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from ssh_board import SshBoard, running_with, wait_for
+from ssh_board import SshBoard
+from waiting import wait_for
 
 from edgelab import __main__ as program
 from edgelab import benchmark, results, targets
@@ -145,16 +146,16 @@ def test_a_run_that_is_cut_leaves_nothing_running_and_nothing_recorded(board, se
     running = threading.Thread(target=go)
     running.start()
     assert seen.wait(60)
-    assert running_with("run.py")
+    wait_for(lambda: server.running("run.py"))
     server.stop()
     running.join(30)
-    wait_for(lambda: not running_with("run.py"))
+    wait_for(lambda: not server.running("run.py"))
     server.start()
     assert failed and "broke" in failed[0].what and len(results.load()) == before
     remote.run(board, remote.Wanted(board_files["int8"], count=2, arguments=QUICK))  # and all is well again
 
 
-def test_a_user_who_stops_it_leaves_nothing_running(board, board_files):
+def test_a_user_who_stops_it_leaves_nothing_running(board, server, board_files):
     command = [
         sys.executable,
         "-m",
@@ -171,13 +172,13 @@ def test_a_user_who_stops_it_leaves_nothing_running(board, board_files):
         for line in process.stdout:
             if " on " in line:
                 break
-        wait_for(lambda: running_with("run.py"))
+        wait_for(lambda: server.running("run.py"))
         process.send_signal(signal.SIGKILL)  # the hardest way
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
-    wait_for(lambda: not running_with("run.py"))
+    wait_for(lambda: not server.running("run.py"))
 
 
 # ------------------------------------------------------------------------------------------ a session
@@ -236,13 +237,14 @@ def test_a_session_whose_board_goes_tells_so(board, server, board_files):
     with BoardSession(board, board_files["two inputs"]) as there:
         arrays = [np.zeros(spec.shape, spec.dtype) for spec in there.inputs]
         there.run(*arrays)
+        assert server.running("server.py")
         server.stop()
         try:
             with pytest.raises(LinkError, match="broke"):
                 there.run(*arrays)
         finally:
             server.start()
-    wait_for(lambda: not running_with("server.py"))
+    wait_for(lambda: not server.running("server.py"))
 
 
 # -------------------------------------------------------------------------------- an emulated Arm board

@@ -2,12 +2,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import nbformat
-import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from waiting import running_in, wait_for
 
 from edgelab import __main__ as command_line
 from edgelab import display
@@ -73,18 +72,6 @@ def test_a_failing_chapter_is_reported_with_its_cell_and_the_others_go_on(folder
     assert "the &lt;reason&gt;" in index and 'href="notebooks/01_lesson.html"' in index
 
 
-def kernels_of(marker):
-    """Processes whose command line or environment holds the marker."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("EDGELAB_DATASET") == marker:
-                found.append(process)
-        except (psutil.AccessDenied, psutil.NoSuchProcess):
-            continue
-    return found
-
-
 @pytest.mark.parametrize(
     "limits, words",
     [((2, 60), "The cell did not end within 2 s"), ((60, 8), "The notebook did not end within 8 s")],
@@ -97,10 +84,7 @@ def test_a_chapter_that_does_not_end_is_ended_with_its_kernel(folders, monkeypat
     (chapter,) = execution.select([])
     record = execution.run_chapter(chapter, dataset=marker, build_dir=folders[1])
     assert record.status == "failed" and words in record.error
-    deadline = time.monotonic() + 10
-    while kernels_of(marker) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not kernels_of(marker)
+    wait_for(lambda: not running_in("EDGELAB_DATASET", marker))
 
 
 NOISY = r"""

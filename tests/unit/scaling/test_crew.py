@@ -4,8 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
+from waiting import runs, wait_for
 
 from edgelab.errors import TargetError
 from edgelab.scaling import crew
@@ -23,10 +23,6 @@ def fail(tell):
 def sleep(tell, seconds=600):
     tell(process=os.getpid())
     time.sleep(seconds)
-
-
-def gone(process):
-    return not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -64,15 +60,15 @@ def test_one_is_killed_and_the_other_works_on():
             else:
                 ended[message.worker] = message.facts["ended"]
     assert ended[0] == 0 and ended[1] != 0
-    assert gone(processes[1])
+    assert not runs(processes[1])
 
 
 def test_leaving_the_block_ends_all():
     with crew.Crew() as team:
         team.start(sleep)
         process = next(team.messages(60)).facts["process"]
-        assert not gone(process)
-    assert gone(process)
+        assert runs(process)
+    assert not runs(process)
     team.close()
 
 
@@ -81,7 +77,7 @@ def test_an_exception_in_the_block_ends_all():
         team.start(sleep)
         process = next(team.messages(60)).facts["process"]
         raise KeyboardInterrupt
-    assert gone(process)
+    assert not runs(process)
 
 
 @pytest.mark.slow
@@ -92,7 +88,7 @@ def test_what_takes_too_long_is_ended_and_said():
         process = next(messages).facts["process"]
         with pytest.raises(TargetError, match="within 8 s"):
             list(messages)
-        assert gone(process)
+        assert not runs(process)
 
 
 def test_addresses_are_free_and_differ():
@@ -122,7 +118,4 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
     )
-    process, ends = int(done.stdout), time.monotonic() + 30
-    while not gone(process) and time.monotonic() < ends:
-        time.sleep(0.1)
-    assert gone(process)
+    wait_for(lambda: not runs(int(done.stdout)))

@@ -7,17 +7,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from waiting import children_with
 
 from edgelab import targets
 from edgelab.errors import InputError, ModelError, TargetError
 
 
 def _workers() -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "edgetpu.worker" in " ".join(process.cmdline())
-    ]
+    return children_with("edgelab.targets.edgetpu.worker")
 
 
 def test_a_model_that_is_not_compiled_is_not_run(model_file):

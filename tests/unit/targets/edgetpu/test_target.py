@@ -8,9 +8,9 @@ import shutil
 import sys
 import textwrap
 
-import psutil
 import pytest
 from edgetpu_models import ALL_MAPPED, OPERATORS, as_compiled
+from waiting import running_with
 
 from edgelab import targets
 from edgelab.errors import InputError, ModelError, TargetError
@@ -107,8 +107,7 @@ def test_a_compiler_that_hangs_is_ended(tool, model_file, tmp_path, monkeypatch)
     monkeypatch.setattr(edgetpu, "COMPILE_LIMIT_S", 1.0)
     with pytest.raises(TargetError, match="did not finish"):
         targets.get("edgetpu").compile(model_file, tmp_path / "out.tflite")
-    running = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    assert not any(str(tmp_path / "bin" / "edgetpu_compiler") in line for line in running)
+    assert not running_with(str(tmp_path / "bin" / "edgetpu_compiler"))
 
 
 def test_several_devices_are_listed_and_chosen(compiled_file, build_library, target):

@@ -6,8 +6,8 @@ import sys
 import tempfile
 
 import numpy as np
-import psutil
 import pytest
+from waiting import children_with
 
 from edgelab import graph, quantization, targets
 from edgelab.errors import InputError, ModelError, TargetError
@@ -23,10 +23,7 @@ def nothing_left(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield
-    left = [
-        process for process in psutil.Process().children(recursive=True) if "vela" in str(process.cmdline())
-    ]
-    assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+    assert not children_with(ethosu.COMMAND[-1])
     assert not list(folder.iterdir())
 
 

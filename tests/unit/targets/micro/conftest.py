@@ -2,9 +2,9 @@
 
 import tempfile
 
-import psutil
 import pytest
 from micro_models import converted
+from waiting import children_with
 
 from edgelab import quantization
 
@@ -61,8 +61,5 @@ def nothing_left(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield
-    left = [
-        p for p in psutil.Process().children(recursive=True) if "edgelab.targets.micro.worker" in p.cmdline()
-    ]
-    assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+    assert not children_with("edgelab.targets.micro.worker")
     assert not list(folder.iterdir())

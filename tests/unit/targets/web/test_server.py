@@ -13,6 +13,7 @@ import time
 import pytest
 import tornado.ioloop
 import tornado.websocket
+from waiting import runs, wait_for
 
 from edgelab.errors import TargetError
 from edgelab.targets.web import engine, files
@@ -187,7 +188,6 @@ def test_server_and_browser_end_with_a_python_that_is_killed():
         "print(json.dumps([page._host.port, *pids]), flush=True)\n"
         "time.sleep(600)\n"
     )
-    import psutil
 
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -202,14 +202,7 @@ def test_server_and_browser_end_with_a_python_that_is_killed():
     process.stdout.close()
     with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
         pass
-    deadline = time.monotonic() + 60
-
-    def alive(pid):
-        return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-    while any(map(alive, pids)):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_for(lambda: not any(map(runs, pids)))
 
 
 class _Silent:

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from alarm_receivers import wait_for
+from waiting import wait_for
 
 from edgelab import benchmark, graph
 from edgelab.errors import InputError, ModelError, TargetError
