@@ -16,12 +16,6 @@ from waiting import wait_for
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 class HttpReceiver:
     """Answers POSTs with the codes in `answers`, then with 200; keeps what it was sent."""
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgelab.scaling import crew
+from ports import free_port
 
 START_S = 60
 
@@ -28,7 +28,7 @@ def running(folder: Path) -> Iterator[str]:
     assert where, "ask `binaries` first"
     # It refuses to run as root.
     user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    data, port = folder / "data", crew.free_addresses(1)[0].rpartition(":")[2]
+    data, port = folder / "data", free_port()
     if user:
         shutil.chown(folder, "postgres", "postgres")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ports import free_port
 from waiting import running_in, running_with
 
 from edgelab.boards import host_keys, registry, remote
@@ -76,12 +77,6 @@ def make_key(path: Path) -> str:
     return told.stdout.split()[1]
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
 class SshBoard:
     """An ssh server, and what whoever logs in finds.
 
@@ -98,7 +93,7 @@ class SshBoard:
         self.folder, self.home, self.enter, self.wrapped = folder, home, enter, wrapped
         for place in (folder, folder / "tmp", folder / "bin", home):
             place.mkdir(parents=True, exist_ok=True)
-        self.port, self.fingerprint = _free_port(), make_key(folder / "host_key")
+        self.port, self.fingerprint = free_port(), make_key(folder / "host_key")
         make_key(folder / "user_key")
         python = folder / "bin" / "python3"
         real = os.path.realpath(getattr(sys, "_base_executable", sys.executable))

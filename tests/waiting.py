@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -56,9 +58,25 @@ def children_with(word: str) -> list[psutil.Process]:
 
 def running_in(name: str, value: str) -> list[psutil.Process]:
     """Processes with this variable in the environment that they were started with."""
-    found = []
+    return [process for process, variables in _environments() if variables.get(name) == value]
+
+
+def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if process.environ().get(name) == value:
-                found.append(process)
-    return found
+            yield process, process.environ()
+
+
+@contextlib.contextmanager
+def leaving_nothing_running() -> Iterator[None]:
+    """What is started inside, and what that starts, ends with the block or soon after.
+
+    It is known by a mark in PATH, which also those inherit that get few variables.
+    """
+    path, mark = os.environ["PATH"], secrets.token_hex(8)
+    os.environ["PATH"] = f"{path}{os.pathsep}{mark}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = path
+    wait_for(lambda: not [process for process, had in _environments() if mark in had.get("PATH", "")])

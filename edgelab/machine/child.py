@@ -128,16 +128,28 @@ def kill_tree(process: subprocess.Popen) -> None:
     """
     victims = []
     if process.poll() is None:  # else its number may be another's by now
-        with contextlib.suppress(psutil.NoSuchProcess):
-            victims = psutil.Process(process.pid).children(recursive=True)
+        victims = _suspended_tree(process.pid)
     process.kill()
     for victim in victims:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error):
             victim.kill()
     process.wait()
     if process.stdin:
         with contextlib.suppress(OSError):
             process.stdin.close()
+
+
+def _suspended_tree(pid: int) -> list[psutil.Process]:
+    """A process and all below it, none of which can start another one any more."""
+    suspended: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        top = psutil.Process(pid)
+        while new := [one for one in (top, *top.children(recursive=True)) if one not in suspended]:
+            for one in new:
+                with contextlib.suppress(psutil.Error):
+                    one.suspend()
+            suspended += new
+    return suspended
 
 
 class Worker:

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from edgelab.commands.lab import settings as lab_settings
 from edgelab.machine.child import kill_tree
@@ -28,9 +28,7 @@ class Lab:
 
     def __init__(self, folder: Path, artifacts: str) -> None:
         self.token = secrets.token_hex(16)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.notebooks = folder / "course" / "notebooks"
         self.notebooks.mkdir(parents=True)

@@ -12,6 +12,7 @@ import time
 import nbformat
 import pytest
 import web_models
+from ports import free_port
 
 from edgelab.commands.lab import settings as lab_settings
 from edgelab.machine.child import kill_tree
@@ -105,9 +106,7 @@ def lab(tmp_path_factory):
         whole = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
         nbformat.write(whole, root / "notes ü" / f"{name}.ipynb")
     token = secrets.token_hex(16)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={token}",

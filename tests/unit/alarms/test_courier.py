@@ -1,6 +1,7 @@
 import threading
 
-from alarm_receivers import HttpReceiver, broker, free_port, subscriber
+from alarm_receivers import HttpReceiver, broker, subscriber
+from ports import free_port
 from waiting import wait_for
 
 from edgelab.alarms import Alarm, Backoff, Courier, Outbox, Webhook

@@ -3,7 +3,8 @@ import hmac
 import json
 
 import pytest
-from alarm_receivers import HttpReceiver, broker, free_port, subscriber
+from alarm_receivers import HttpReceiver, broker, subscriber
+from ports import free_port
 from waiting import wait_for
 
 from edgelab.alarms import Alarm, DeliveryError, LogFile, MqttTopic, RefusedError, Webhook

@@ -8,7 +8,8 @@ import urllib.request
 import cv2
 import numpy as np
 import pytest
-from alarm_receivers import HttpReceiver, free_port
+from alarm_receivers import HttpReceiver
+from ports import free_port
 from running_app import Process, running, settings
 from waiting import wait_for
 

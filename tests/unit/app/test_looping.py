@@ -132,7 +132,6 @@ def test_waits_grow_while_it_is_away():
     wait_for(lambda: len(times) >= 5)
     loop.close()
     gaps = np.diff(times)
-    assert gaps[0] < 0.2 or gaps[-1] >= 0.1
     assert gaps[2:].min() >= 0.1, "half of the longest wait at least"
 
 

@@ -1,4 +1,5 @@
-from alarm_receivers import broker, free_port, subscriber
+from alarm_receivers import broker, subscriber
+from ports import free_port
 from running_app import running, settings
 from waiting import wait_for
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import made_up_class
-import psutil
 import pytest
 from made_up_class import CHANCE, F1, FALL, INTERVAL, RIGHT, doing, is_exercise, notebook, solutions
+from waiting import leaving_nothing_running
 
 from edgelab import __main__ as command_line
 from edgelab.errors import InputError
@@ -109,9 +109,8 @@ def graded(tmp_path_factory):
             told = [answer and facts + answer for answer in answers]
             (folder / f"{name}.ipynb").write_text(json.dumps(notebook(told)), encoding="utf-8")
         out = tmp_path_factory.mktemp("out")
-        before = set(psutil.Process().children(recursive=True))
-        grades = grading.grade(folder, out, jobs=2, limits=QUICK)
-        assert set(psutil.Process().children(recursive=True)) <= before, "a process is left"
+        with leaving_nothing_running():
+            grades = grading.grade(folder, out, jobs=2, limits=QUICK)
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
             server.accept()
@@ -352,10 +351,8 @@ def test_an_interrupted_grading_goes_on_where_it_stopped(tmp_path):
     def interrupt(submission, total):
         raise KeyboardInterrupt
 
-    before = set(psutil.Process().children(recursive=True))
-    with pytest.raises(KeyboardInterrupt):
+    with leaving_nothing_running(), pytest.raises(KeyboardInterrupt):
         grading.grade(tmp_path / "in", tmp_path / "out", jobs=1, limits=QUICK, on_submission=interrupt)
-    assert set(psutil.Process().children(recursive=True)) <= before
     kept = list((tmp_path / "out" / "verdicts").iterdir())
     assert 1 <= len(kept) < 4
     grades = grading.grade(tmp_path / "in", tmp_path / "out", jobs=1, limits=QUICK)

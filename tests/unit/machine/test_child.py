@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from waiting import running_with, runs, wait_for
+from waiting import leaving_nothing_running, running_with, runs, wait_for
 
 from edgelab.errors import TargetError
 from edgelab.machine import child
@@ -58,7 +58,22 @@ def test_what_hangs_is_killed_with_all_it_started(tmp_path):
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {started!r}]); {FOREVER}"
     with pytest.raises(TargetError, match="within 2 s"):
         child.run([sys.executable, "-c", code], folder=tmp_path, time_limit_s=2)
-    assert not running_with(started)
+    wait_for(lambda: not running_with(started))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the program forks")
+def test_what_hangs_while_it_starts_others_leaves_none_of_them(tmp_path):
+    code = """
+import os, time
+for _ in range(2000):
+    if os.fork() == 0:
+        time.sleep(100)
+        os._exit(0)
+    time.sleep(0.002)
+"""
+    with leaving_nothing_running(), pytest.raises(TargetError, match=r"within 0\.5 s"):
+        child.run([sys.executable, "-c", code], folder=tmp_path, time_limit_s=0.5)
 
 
 def test_a_clock_appears_when_work_takes_long(capfd, monkeypatch):
@@ -108,7 +123,7 @@ for line in sys.stdin:
 
     def ask():
         try:
-            left.ask({}, 1)
+            left.ask({}, 20)
         except TargetError as error:
             told.append(str(error))
 

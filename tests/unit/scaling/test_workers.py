@@ -46,9 +46,12 @@ def test_two_processes_hold_the_weights_of_one_and_survive_a_kill(few, tmp_path)
     one, pair = weights(trained(few, plan, 1)), weights(trained(few, plan, 2))
     np.testing.assert_array_equal(pair[0], pair[1])
     assert largest(pair[0], one[0]) < 1e-4
-    saved = workers.Plan(epochs=3, batch_size=16, rate=0.01, folder=str(tmp_path))
-    killed = trained(few, saved, 2, killed_after=0)
-    assert not weights(killed), "both came to the end before one was killed"
+    for attempt in range(5):  # on a busy machine both may come to the end before one is killed
+        saved = workers.Plan(epochs=3, batch_size=16, rate=0.01, folder=str(tmp_path / str(attempt)))
+        killed = trained(few, saved, 2, killed_after=0)
+        if not weights(killed):
+            break
+    assert not weights(killed), "no kill came in time"
     assert any("error" in message.facts for message in killed if message.worker == 0)
     resumed = trained(few, saved, 2)
     assert {m.facts["restored"] for m in resumed if "restored" in m.facts} <= {1, 2}

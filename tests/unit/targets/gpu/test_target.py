@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
+from waiting import leaving_nothing_running
 
 from edgelab import benchmark, environment, graph, targets
 from edgelab.errors import ModelError, TargetError
@@ -39,12 +39,12 @@ def no_drivers(monkeypatch, forget_adapters):
     monkeypatch.delenv(gpu_adapter.SOFTWARE_VARIABLE, raising=False)
 
 
-def children():
-    return {process.pid for process in psutil.Process().children(recursive=True)}
-
-
-def leftovers():
-    return set(Path(tempfile.gettempdir()).glob("edgelab-gpu-*"))
+@pytest.fixture
+def temporary(tmp_path_factory, monkeypatch):
+    """The folder for temporary folders, which other tests do not use."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 def remembered():
@@ -133,28 +133,29 @@ def test_images_of_any_size_are_refused(gpu, odd_models):
         gpu.open(odd_models["any_size"])
 
 
-def test_a_model_that_ends_the_process(gpu, odd_models):
+def test_a_model_that_ends_the_process(gpu, odd_models, temporary):
     """LiteRT 2.3 gives up on `matmul(x, x)`, and takes its process with it."""
-    before = children(), leftovers(), remembered()
-    try:
-        gpu.open(odd_models["self_product"]).close()
-    except TargetError as error:
-        assert "ends the process" in error.what and "Check failed" in error.why
-        assert (children(), leftovers(), remembered()) == before
-    else:
-        pytest.skip("this LiteRT runs it")
+    before = remembered()
+    with leaving_nothing_running():
+        try:
+            gpu.open(odd_models["self_product"]).close()
+        except TargetError as error:
+            assert "ends the process" in error.what and "Check failed" in error.why
+        else:
+            pytest.skip("this LiteRT runs it")
+    assert not list(temporary.iterdir()) and remembered() == before
 
 
-def test_a_gpu_that_does_not_answer(gpu, odd_models):
+def test_a_gpu_that_does_not_answer(gpu, odd_models, temporary):
     hasty = targets.get("gpu", software=True)
     hasty.time_limit_s = 0.05
-    before = children(), leftovers(), remembered()
+    before = remembered()
     path = odd_models["any_batch"]
     fresh = path.with_name("fresh.tflite")
     fresh.write_bytes(path.read_bytes() + b"\0\0\0\0")  # never tried before
-    with pytest.raises(TargetError, match="did not finish"):
+    with leaving_nothing_running(), pytest.raises(TargetError, match="did not finish"):
         hasty.open(fresh)
-    assert (children(), leftovers(), remembered()) == before
+    assert not list(temporary.iterdir()) and remembered() == before
     gpu.open(fresh).close()  # not held against it
 
 
@@ -175,10 +176,9 @@ def test_a_broken_driver_library(tmp_path, monkeypatch, forget_adapters, body, e
     subprocess.run(command, check=True)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     monkeypatch.setattr(gpu_adapter, "TIME_LIMIT_S", 4.0)
-    before = children()
-    available = targets.get("gpu", software=False).probe()
+    with leaving_nothing_running():
+        available = targets.get("gpu", software=False).probe()
     assert not available.can_run and expected in available.detail and "driver" in available.fix
-    assert children() == before
 
 
 def test_without_a_driver_it_says_so(no_drivers, trained):

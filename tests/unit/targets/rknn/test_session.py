@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import psutil
 import pytest
+from waiting import leaving_nothing_running
 
 from edgelab import benchmark, targets
 from edgelab.errors import TargetError
 from edgelab.runtime import predict
 
 
-def test_the_simulator_agrees_with_the_cpu_and_leaves_nothing(built, model, patterns):
-    before, here = set(psutil.Process().children(recursive=True)), set(Path.cwd().iterdir())
+def test_the_simulator_agrees_with_the_cpu_and_leaves_nothing(built, model, patterns, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     target = targets.get("rknn", where="simulator")
-    with target.open(built) as session, targets.get("cpu").open(model) as control:
+    with leaving_nothing_running(), target.open(built) as session, targets.get("cpu").open(model) as control:
         assert (session.provenance, session.device) == ("simulated", "RK3588 (simulator)")
         ours, theirs = (
             predict(session, patterns.test_images[:100]),
@@ -32,8 +30,7 @@ def test_the_simulator_agrees_with_the_cpu_and_leaves_nothing(built, model, patt
     assert 0 < np.abs(ours - theirs).max() < 0.3
     assert errors["cosine"].between(0.9, 1).all() and len(errors) > 5
     assert len(times) == 3 and min(times) > 0
-    assert not folder.exists() and set(Path.cwd().iterdir()) == here
-    assert set(psutil.Process().children(recursive=True)) <= before
+    assert not folder.exists() and not list(tmp_path.iterdir())
     with pytest.raises(TargetError, match="closed"):
         session.run(np.zeros(session.inputs[0].shape, np.float32))
 
