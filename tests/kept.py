@@ -113,6 +113,16 @@ def nothing_found(judge: Callable[[], list], *content: bytes | str) -> list:
     return found
 
 
+def passes(test: Callable[[], None], *content: bytes | str) -> None:
+    """Run a test, which raises where it fails; not again with content with which it has passed."""
+
+    def judge() -> list:
+        test()
+        return []
+
+    nothing_found(judge, *content)
+
+
 def chapter_key(notebook: Path) -> str:
     """As `make run` names a finished run: notebook, those before it, edgelab, data, settings, machine."""
     from edgelab.course import execution, stamps

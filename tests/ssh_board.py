@@ -198,6 +198,16 @@ def write_power_sensor(
         (chip / name).write_text(f"{text}\n")
 
 
+def where_emulated() -> Path:
+    """The folder of the emulated board; without one the test is skipped."""
+    place = Path(os.environ.get("EDGELAB_EMULATED_BOARD", "") or "none")
+    if not (place / "made").exists():
+        pytest.skip(
+            "no emulated board: tools/make_emulated_board.py makes one, EDGELAB_EMULATED_BOARD names it"
+        )
+    return place
+
+
 @contextlib.contextmanager
 def emulated_board(folder: Path, name: str = "arm", sysfs: Path | None = None) -> Iterator[Board]:
     """An Arm board under emulation, added, with a home of its own: others may use theirs meanwhile.
@@ -209,17 +219,13 @@ def emulated_board(folder: Path, name: str = "arm", sysfs: Path | None = None) -
         name: it is added under.
         sysfs: files that it sees as /sys.
     """
-    place = os.environ.get("EDGELAB_EMULATED_BOARD", "")
-    if not place or not (Path(place) / "made").exists():
-        pytest.skip(
-            "no emulated board: tools/make_emulated_board.py makes one, EDGELAB_EMULATED_BOARD names it"
-        )
-    enter = Path(place) / "enter"
+    place = where_emulated()
+    enter = place / "enter"
     with tempfile.TemporaryDirectory(prefix="home-", dir=place) as home:
         # Links to the files of the kit, which nothing writes to.
         others = shutil.ignore_patterns("jobs")
         shutil.copytree(
-            Path(place) / "home",
+            place / "home",
             home,
             symlinks=True,
             ignore=others,

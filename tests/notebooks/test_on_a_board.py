@@ -5,10 +5,12 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
+import kept
 import pytest
-from ssh_board import emulated_board
+import ssh_board
 
 from edgelab import pipeline, quantization, results
+from edgelab.course import execution
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -16,6 +18,10 @@ import record_board  # noqa: E402 - a tool, not a package
 
 pytestmark = pytest.mark.slow
 COMPILE = "05_compile_edge_tpu"
+TRIED_BY = [
+    Path(path).read_bytes()
+    for path in (__file__, ssh_board.__file__, record_board.__file__, ROOT / "tests" / "conftest.py")
+]
 RECORDED = json.loads((ROOT / "data" / "recorded" / "board.json").read_text("utf-8"))
 
 
@@ -53,8 +59,15 @@ def configuration(tmp_path, monkeypatch):
 
 @pytest.fixture
 def arm(configuration, tmp_path):
-    with emulated_board(tmp_path / "arm") as board:
+    with ssh_board.emulated_board(tmp_path / "arm") as board:
         yield board.name
+
+
+def passes_there(judge, notebook, request):
+    """Run a test with the emulated board, which begins only when it is asked for."""
+    made = (ssh_board.where_emulated() / "made").read_bytes()
+    content = (kept.chapter_key(execution.NOTEBOOKS_DIR / f"{notebook}.ipynb"), made, *TRIED_BY)
+    kept.passes(lambda: judge(request.getfixturevalue("arm")), request.node.name, *content)
 
 
 def test_without_a_board_the_next_step_is_told(run, configuration, capsys):
@@ -70,14 +83,17 @@ def test_a_board_that_nobody_added_and_a_file_that_is_none_are_told(run, configu
     assert "No board is called 'pi9'" in shown and shown.count("Nothing runs there") == 2
 
 
-def test_an_emulated_board_answers_and_is_not_timed(run, arm, capsys):
-    names = run(COMPILE, BOARD=arm)
-    shown = capsys.readouterr().out
-    assert "emulated Cortex-A76, LiteRT" in shown and "its CPU: simulated" in shown
-    assert names["compared"].agreement > 0.95 and "emulation" in shown
-    kept = results.load()
-    assert list(kept["metric"]) == ["agreement"] and list(kept["provenance"]) == ["simulated"]
-    assert list(kept["device"]) == ["emulated Cortex-A76"]
+def test_an_emulated_board_answers_and_is_not_timed(run, request, capsys):
+    def judge(arm):
+        names = run(COMPILE, BOARD=arm)
+        shown = capsys.readouterr().out
+        assert "emulated Cortex-A76, LiteRT" in shown and "its CPU: simulated" in shown
+        assert names["compared"].agreement > 0.95 and "emulation" in shown
+        table = results.load()
+        assert list(table["metric"]) == ["agreement"] and list(table["provenance"]) == ["simulated"]
+        assert list(table["device"]) == ["emulated Cortex-A76"]
+
+    passes_there(judge, COMPILE, request)
 
 
 @pytest.mark.parametrize("number", record_board.CHAPTERS)
@@ -108,8 +124,7 @@ def rows_there(run, arm, number):
     return names, rows
 
 
-def test_chapter_9_compares_precisions_there(run, arm):
-    names, rows = rows_there(run, arm, "09")
+def compares_precisions(names, rows):
     assert [row["precision"] for row in rows] == ["float32", "int8"]
     assert {row["latency (ms)"] for row in rows} == {"not timed"}
     assert {row["energy (mJ per run)"] for row in rows} == {"not measured"}
@@ -118,8 +133,8 @@ def test_chapter_9_compares_precisions_there(run, arm):
     assert set(results.load()["provenance"]) == {"simulated"}
 
 
-def test_chapter_10_classifies_frames_there(run, arm):
-    names, [row] = rows_there(run, arm, "10")
+def classifies_frames(names, rows):
+    [row] = rows
     same, _, count, _ = row["same answers"].split()
     assert int(count) == 30 and int(same) >= 28
     size = names["live_chain"].dataset.image_shape
@@ -127,17 +142,27 @@ def test_chapter_10_classifies_frames_there(run, arm):
     assert (row["model (ms)"], row["link (ms)"]) == ("not timed", "not timed")
 
 
+def tries_threads(names, rows):
+    assert [row["threads"] for row in rows] == ["4", "2", "1"]
+    assert len({row["same answers"] for row in rows}) == 1 and "Nothing was timed" in names["threads_text"]()
+
+
+DOES_THERE = {"09": compares_precisions, "10": classifies_frames, "13": tries_threads}
+
+
+@pytest.mark.parametrize("number", record_board.CHAPTERS)
+def test_a_section_runs_on_an_emulated_board(number, run, request):
+    def judge(arm):
+        DOES_THERE[number](*rows_there(run, arm, number))
+
+    passes_there(judge, record_board.CHAPTERS[number], request)
+
+
 def test_chapter_10_without_a_board_runs_its_target_here(run, configuration, capsys):
     """A stick here needs a compiled file: without one the reason is told."""
     names = run(record_board.CHAPTERS["10"], TARGET="edgetpu")
     assert "Edge TPU" in capsys.readouterr().out
     assert names["board_rows"] == RECORDED["chapters"]["10"]
-
-
-def test_chapter_13_tries_threads_there(run, arm):
-    names, rows = rows_there(run, arm, "13")
-    assert [row["threads"] for row in rows] == ["4", "2", "1"]
-    assert len({row["same answers"] for row in rows}) == 1 and "Nothing was timed" in names["threads_text"]()
 
 
 def test_chapter_13_tells_which_number_of_threads_pays():

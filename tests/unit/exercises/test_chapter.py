@@ -1,24 +1,44 @@
 """Every exercise: right answers pass, stubs are not done yet, each mistake gets the help that answers it."""
 
+import json
 import math
 import signal
 import threading
 import time
 from collections import Counter, deque
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
+import exercise_cases
+import kept
+import mutation
 import numpy as np
 import pytest
 from exercise_cases import ALSO_RIGHT, GIVEN, SOLUTIONS, STUBS, SURVIVORS, WRONG
-from mutation import mutants
 
 from edgelab import exercises, models, training
+from edgelab.course import dependencies
 from edgelab.exercises import chapter_01, chapter_03, chapter_04, checking, registry
 from edgelab.processor_models import simt
 
 MOST_SURVIVORS = 0.05  # of the changes
 LIMIT_S = 10  # of one check; a change may well end in an endless loop
 KEYS = tuple(exercises.progress().frame["exercise"])
+
+
+@cache
+def behind(key):
+    """What the checks of a chapter and their cases follow from: what passed with it is not tried again."""
+    module = f"chapter_{key[:2]}"
+    [notebook] = exercise_cases.NOTEBOOKS.glob(f"{key[:2]}_*.ipynb")
+    cases = Path(exercise_cases.__file__).with_name(f"{module}.py")
+    files = dependencies.files_behind_module(f"edgelab.exercises.{module}")
+    packages = json.dumps(dependencies.packages_behind(notebook), sort_keys=True)
+    return (
+        packages,
+        *(path.read_bytes() for path in (*files, notebook, cases, Path(mutation.__file__), Path(__file__))),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +65,12 @@ def test_every_exercise_has_all_its_cases():
 
 
 @pytest.mark.parametrize(("key", "answer"), [*SOLUTIONS.items(), *ALSO_RIGHT])
-def test_a_right_answer_is_solved(key, answer):
-    result = exercises.check(key, answer)
-    assert result.state == "solved", str(result)
+def test_a_right_answer_is_solved(key, answer, request):
+    def judge():
+        result = exercises.check(key, answer)
+        assert result.state == "solved", str(result)
+
+    kept.passes(judge, request.node.name, *behind(key))
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -106,22 +129,28 @@ needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windo
 @pytest.mark.slow
 @needs_alarm
 @pytest.mark.parametrize("key", KEYS)
-def test_a_check_notices_every_operator_and_every_constant(key):
-    found = {mutant.line for mutant in mutants(GIVEN[key]) if survives(key, mutant.source)}
-    assert found == {line for own, line, _ in SURVIVORS if own == key}
+def test_a_check_notices_every_operator_and_every_constant(key, request):
+    def judge():
+        found = {mutant.line for mutant in mutation.mutants(GIVEN[key]) if survives(key, mutant.source)}
+        assert found == {line for own, line, _ in SURVIVORS if own == key}
+
+    kept.passes(judge, request.node.name, *behind(key))
 
 
 def test_few_changes_need_not_be_noticed():
-    changes = sum(1 for key in KEYS for _ in mutants(GIVEN[key]))
+    changes = sum(1 for key in KEYS for _ in mutation.mutants(GIVEN[key]))
     assert changes > 5 * len(KEYS)
     assert len(SURVIVORS) <= MOST_SURVIVORS * changes
     assert all(reason for *_, reason in SURVIVORS)
 
 
 @pytest.mark.parametrize(("key", "answer", "said"), WRONG)
-def test_a_mistake_gets_its_help_and_not_that_of_another(key, answer, said):
-    read = own_help(key, answer)
-    assert {words for other, _, words in WRONG if other == key and words in read} == {said}, read
+def test_a_mistake_gets_its_help_and_not_that_of_another(key, answer, said, request):
+    def judge():
+        read = own_help(key, answer)
+        assert {words for other, _, words in WRONG if other == key and words in read} == {said}, read
+
+    kept.passes(judge, request.node.name, *behind(key))
 
 
 @pytest.mark.parametrize("key", KEYS)

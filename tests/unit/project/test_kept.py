@@ -1,5 +1,6 @@
 """What one test run keeps for the next follows from content alone."""
 
+import contextlib
 import json
 import os
 import time
@@ -93,6 +94,22 @@ def test_only_an_empty_finding_is_remembered(folder):
         kept.nothing_found(lambda found=found: judge(found), "page", b"rules")
     assert asked == [["pale"], ["pale"], []]
     assert kept.nothing_found(lambda: ["pale"], "page", b"other rules") == ["pale"]
+
+
+def test_a_test_that_fails_or_is_skipped_is_tried_again(folder):
+    tried = []
+
+    def test(outcome):
+        tried.append(outcome)
+        if outcome:
+            raise outcome
+
+    for outcome in (AssertionError(), pytest.skip.Exception("no board"), None, AssertionError()):
+        with contextlib.suppress(AssertionError, pytest.skip.Exception):
+            kept.passes(lambda outcome=outcome: test(outcome), "chapter", b"cases")
+    assert [type(outcome).__name__ for outcome in tried] == ["AssertionError", "Skipped", "NoneType"]
+    with pytest.raises(AssertionError):
+        kept.passes(lambda: test(AssertionError()), "chapter", b"other cases")
 
 
 def test_without_a_folder_nothing_is_kept(folder, chapters, tmp_path, monkeypatch):
