@@ -1,5 +1,6 @@
 """Every exercise: right answers pass, stubs are not done yet, each mistake gets the help that answers it."""
 
+import inspect
 import json
 import math
 import signal
@@ -30,15 +31,11 @@ KEYS = tuple(exercises.progress().frame["exercise"])
 @cache
 def behind(key):
     """What the checks of a chapter and their cases follow from: what passed with it is not tried again."""
-    module = f"chapter_{key[:2]}"
     [notebook] = exercise_cases.NOTEBOOKS.glob(f"{key[:2]}_*.ipynb")
-    cases = Path(exercise_cases.__file__).with_name(f"{module}.py")
-    files = dependencies.files_behind_module(f"edgelab.exercises.{module}")
+    cases = Path(exercise_cases.__file__).with_name(f"chapter_{key[:2]}.py")
+    files = (*dependencies.files_behind(notebook), *dependencies.data_behind(notebook), notebook, cases)
     packages = json.dumps(dependencies.packages_behind(notebook), sort_keys=True)
-    return (
-        packages,
-        *(path.read_bytes() for path in (*files, notebook, cases, Path(mutation.__file__), Path(__file__))),
-    )
+    return packages, *(path.read_bytes() for path in (*files, Path(mutation.__file__), Path(__file__)))
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +59,17 @@ def test_every_exercise_has_all_its_cases():
     for key in KEYS:
         words = {said for case, _, said in WRONG if case == key}
         assert len(words) >= 2, f"{key}: give at least two mistakes, each with words of its own help"
+
+
+@pytest.mark.parametrize("cases", exercise_cases.MODULES, ids=lambda cases: cases.__name__[-2:])
+def test_cases_and_checks_use_what_their_chapter_uses(cases):
+    """So that `behind` misses nothing of theirs."""
+    number = cases.__name__[-2:]
+    [notebook] = exercise_cases.NOTEBOOKS.glob(f"{number}_*.ipynb")
+    owners = {inspect.getmodule(value) for value in vars(cases).values()} - {None}
+    used = {owner.__name__ for owner in owners if owner.__name__.startswith("edgelab.")}
+    for name in (f"edgelab.exercises.chapter_{number}", *used):
+        assert set(dependencies.files_behind_module(name)) <= set(dependencies.files_behind(notebook)), name
 
 
 @pytest.mark.parametrize(("key", "answer"), [*SOLUTIONS.items(), *ALSO_RIGHT])
